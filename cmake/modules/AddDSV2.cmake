@@ -1,0 +1,158 @@
+#===- AddDSV2.cmake - thin wrappers that add the project's bookkeeping -----===#
+#
+# Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+#===------------------------------------------------------------------------===#
+
+set(DSV2_WARNING_FLAGS -Wall -Wextra -Wno-unused-parameter)
+if(DSV2_WARNINGS_AS_ERRORS)
+  list(APPEND DSV2_WARNING_FLAGS -Werror)
+endif()
+set(DSV2_SANITIZER_FLAGS "")
+if(DSV2_SANITIZERS)
+  set(DSV2_SANITIZER_FLAGS -fsanitize=${DSV2_SANITIZERS} -fno-omit-frame-pointer
+    -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${DSV2_SANITIZERS})
+endif()
+
+# Flags of code that includes LLVM and MLIR headers: no exceptions, like LLVM
+# itself, and the headers are system headers so that only our own code warns.
+function(dsv2_compiler_flags target)
+  target_include_directories(${target} SYSTEM PRIVATE
+    ${LLVM_INCLUDE_DIRS} ${MLIR_INCLUDE_DIRS})
+  target_compile_definitions(${target} PRIVATE ${LLVM_DEFINITIONS_LIST})
+  target_compile_options(${target} PRIVATE ${DSV2_WARNING_FLAGS}
+    ${DSV2_SANITIZER_FLAGS} -fno-exceptions)
+endfunction()
+
+# add_dsv2_library(NAME sources... [DEPENDS targets] [LINK_LIBS libs])
+# A library of the compiler. It links the shared libMLIR and libLLVM, never
+# their static archives: two copies of MLIR in one process do not work.
+function(add_dsv2_library name)
+  cmake_parse_arguments(ARG "" "" "DEPENDS;LINK_LIBS" ${ARGN})
+  add_library(${name} STATIC ${ARG_UNPARSED_ARGUMENTS})
+  dsv2_compiler_flags(${name})
+  if(ARG_DEPENDS)
+    add_dependencies(${name} ${ARG_DEPENDS})
+  endif()
+  target_link_libraries(${name} PUBLIC ${ARG_LINK_LIBS} MLIR LLVM)
+  target_include_directories(${name} INTERFACE
+    $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  set_property(GLOBAL APPEND PROPERTY DSV2_COMPILER_LIBS ${name})
+endfunction()
+
+# add_dsv2_tool(NAME sources... [LINK_LIBS libs]): a program that links MLIR.
+function(add_dsv2_tool name)
+  cmake_parse_arguments(ARG "" "" "LINK_LIBS" ${ARGN})
+  add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
+  dsv2_compiler_flags(${name})
+  target_link_libraries(${name} PRIVATE ${ARG_LINK_LIBS} MLIR LLVM)
+  install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endfunction()
+
+# Flags of the runtime: exceptions allowed inside, no LLVM headers.
+function(dsv2_runtime_flags target)
+  target_compile_options(${target} PRIVATE ${DSV2_WARNING_FLAGS}
+    ${DSV2_SANITIZER_FLAGS})
+endfunction()
+
+# add_dsv2rt_library(NAME sources... [LINK_LIBS libs]): part of the runtime.
+function(add_dsv2rt_library name)
+  cmake_parse_arguments(ARG "" "" "LINK_LIBS" ${ARGN})
+  add_library(${name} STATIC ${ARG_UNPARSED_ARGUMENTS})
+  dsv2_runtime_flags(${name})
+  target_link_libraries(${name} PUBLIC ${ARG_LINK_LIBS})
+endfunction()
+
+# add_dsv2rt_tool(NAME sources... [LINK_LIBS libs]): a program of the runtime.
+function(add_dsv2rt_tool name)
+  cmake_parse_arguments(ARG "" "" "LINK_LIBS" ${ARGN})
+  add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
+  dsv2_runtime_flags(${name})
+  target_link_libraries(${name} PRIVATE ${ARG_LINK_LIBS})
+  # Artifacts are shared objects that call back into the program.
+  set_target_properties(${name} PROPERTIES ENABLE_EXPORTS ON)
+  install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endfunction()
+
+# add_dsv2_unittest(NAME sources... [COMPILER] [LINK_LIBS libs])
+# A GoogleTest program, registered with ctest under its own name. COMPILER: it
+# includes LLVM headers.
+function(add_dsv2_unittest name)
+  cmake_parse_arguments(ARG "COMPILER" "" "LINK_LIBS" ${ARGN})
+  add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
+  set_target_properties(${name} PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${DSV2_BINARY_DIR}/bin/unit ENABLE_EXPORTS ON)
+  if(ARG_COMPILER)
+    dsv2_compiler_flags(${name})
+    target_link_libraries(${name} PRIVATE ${ARG_LINK_LIBS} MLIR LLVM)
+  else()
+    dsv2_runtime_flags(${name})
+    target_link_libraries(${name} PRIVATE ${ARG_LINK_LIBS})
+  endif()
+  target_link_libraries(${name} PRIVATE GTest::gtest GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE
+    DSV2_TEST_SOURCE_DIR="${DSV2_SOURCE_DIR}")
+  add_test(NAME unit.${name} COMMAND ${name})
+  add_dependencies(dsv2-unittests ${name})
+endfunction()
+
+# add_dsv2_fuzzer(NAME CORPUS dir SOURCES s... [COMPILER] LINK_LIBS libs)
+# With DSV2_BUILD_FUZZERS a libFuzzer program; always a replay test that feeds
+# the committed corpus to the same entry point.
+function(add_dsv2_fuzzer name)
+  cmake_parse_arguments(ARG "COMPILER" "CORPUS" "SOURCES;LINK_LIBS" ${ARGN})
+  set(flavours replay)
+  if(DSV2_BUILD_FUZZERS)
+    list(APPEND flavours fuzz)
+  endif()
+  foreach(flavour IN LISTS flavours)
+    set(target ${name}-${flavour})
+    set(sources ${ARG_SOURCES})
+    if(flavour STREQUAL replay)
+      list(APPEND sources ${DSV2_SOURCE_DIR}/test/Fuzz/StandaloneFuzzMain.cpp)
+    endif()
+    add_executable(${target} ${sources})
+    set_target_properties(${target} PROPERTIES
+      RUNTIME_OUTPUT_DIRECTORY ${DSV2_BINARY_DIR}/bin/fuzz ENABLE_EXPORTS ON)
+    if(ARG_COMPILER)
+      dsv2_compiler_flags(${target})
+      target_link_libraries(${target} PRIVATE ${ARG_LINK_LIBS} MLIR LLVM)
+    else()
+      dsv2_runtime_flags(${target})
+      target_link_libraries(${target} PRIVATE ${ARG_LINK_LIBS})
+    endif()
+  endforeach()
+  if(TARGET ${name}-fuzz)
+    target_compile_options(${name}-fuzz PRIVATE -fsanitize=fuzzer)
+    target_link_options(${name}-fuzz PRIVATE -fsanitize=fuzzer)
+  endif()
+  add_test(NAME fuzz.${name} COMMAND ${name}-replay ${ARG_CORPUS})
+  add_dependencies(dsv2-unittests ${name}-replay)
+endfunction()
+
+# Installs headers, libraries and a package file, so that another project can
+# say find_package(dsv2) and register the dialect.
+function(dsv2_install_package)
+  get_property(libs GLOBAL PROPERTY DSV2_COMPILER_LIBS)
+  install(TARGETS ${libs} EXPORT dsv2Targets
+    ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(DIRECTORY ${DSV2_SOURCE_DIR}/include/dsv2
+    DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+    FILES_MATCHING PATTERN "*.h" PATTERN "*.td")
+  install(DIRECTORY ${DSV2_BINARY_DIR}/include/dsv2
+    DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+    FILES_MATCHING PATTERN "*.inc")
+  install(DIRECTORY ${DSV2_SOURCE_DIR}/runtime/include/dsv2rt
+    DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+  set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/dsv2)
+  install(EXPORT dsv2Targets NAMESPACE dsv2:: DESTINATION ${package_dir})
+  configure_package_config_file(
+    ${DSV2_SOURCE_DIR}/cmake/modules/dsv2Config.cmake.in
+    ${DSV2_BINARY_DIR}/dsv2Config.cmake INSTALL_DESTINATION ${package_dir})
+  write_basic_package_version_file(${DSV2_BINARY_DIR}/dsv2ConfigVersion.cmake
+    COMPATIBILITY SameMinorVersion)
+  install(FILES ${DSV2_BINARY_DIR}/dsv2Config.cmake
+    ${DSV2_BINARY_DIR}/dsv2ConfigVersion.cmake DESTINATION ${package_dir})
+endfunction()

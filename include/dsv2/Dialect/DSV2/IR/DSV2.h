@@ -1,0 +1,51 @@
+//===- DSV2.h - the dsv2 dialect --------------------------------*- C++ -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Umbrella header of the dialect: attributes, types, interfaces and ops.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_DIALECT_DSV2_IR_DSV2_H
+#define DSV2_DIALECT_DSV2_IR_DSV2_H
+
+#include "dsv2/Dialect/DSV2/IR/OpCost.h"
+#include "mlir/Bytecode/BytecodeOpInterface.h"
+#include "mlir/IR/BuiltinAttributes.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/Dialect.h"
+#include "mlir/IR/OpDefinition.h"
+#include "mlir/IR/OpImplementation.h"
+#include "mlir/IR/SymbolTable.h"
+#include "mlir/Interfaces/DestinationStyleOpInterface.h"
+#include "mlir/Interfaces/InferTypeOpInterface.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+#include "dsv2/Dialect/DSV2/IR/DSV2Dialect.h.inc"
+#include "dsv2/Dialect/DSV2/IR/DSV2Enums.h.inc"
+#include "dsv2/Dialect/DSV2/IR/DSV2Interfaces.h.inc"
+
+#define GET_ATTRDEF_CLASSES
+#include "dsv2/Dialect/DSV2/IR/DSV2Attrs.h.inc"
+
+#define GET_TYPEDEF_CLASSES
+#include "dsv2/Dialect/DSV2/IR/DSV2Types.h.inc"
+
+#define GET_OP_CLASSES
+#include "dsv2/Dialect/DSV2/IR/DSV2Ops.h.inc"
+
+namespace mlir::dsv2 {
+/// Discardable-free facts attached to functions of the model (inherent to the
+/// pipeline's contract, verified by the dialect):
+/// marks a step function and names its entry point.
+inline constexpr llvm::StringLiteral kEntryAttr = "dsv2.entry";
+/// Marks a weight-preparation function.
+inline constexpr llvm::StringLiteral kPrepareAttr = "dsv2.prepare";
+/// On a prepare function: it runs once an expert, of this many.
+inline constexpr llvm::StringLiteral kExpertsAttr = "dsv2.experts";
+} // namespace mlir::dsv2
+
+#endif // DSV2_DIALECT_DSV2_IR_DSV2_H

@@ -1,0 +1,104 @@
+//===- DSV2Attrs.td - attributes -*- tablegen -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_DIALECT_DSV2_IR_DSV2ATTRS_TD
+#define DSV2_DIALECT_DSV2_IR_DSV2ATTRS_TD
+
+include "mlir/IR/AttrTypeBase.td"
+include "mlir/IR/BuiltinAttributeInterfaces.td"
+include "mlir/IR/TensorEncoding.td"
+include "dsv2/Dialect/DSV2/IR/DSV2Enums.td"
+
+class DSV2_Attr<string name, string attrMnemonic, list<Trait> traits = []>
+    : AttrDef<DSV2_Dialect, name, traits> {
+  let mnemonic = attrMnemonic;
+}
+
+def DSV2_YarnAttr : DSV2_Attr<"Yarn", "yarn"> {
+  let summary = "YaRN context extension";
+  let description = [{
+    The parameters of YaRN as the family's configurations give them: rotary
+    frequencies below a correction range are kept, those above are divided by
+    `factor`, and those between are blended. `mscale` and `mscale_all_dim`
+    scale cos/sin and the softmax (paper section 3.1.4).
+
+    ```mlir
+    #dsv2.yarn<factor = 4.0e+01, original_max = 4096, beta_fast = 3.2e+01,
+               beta_slow = 1.0, mscale = 0.707, mscale_all_dim = 0.707>
+    ```
+  }];
+  let parameters = (ins
+    "double":$factor, "int64_t":$original_max, "double":$beta_fast,
+    "double":$beta_slow, "double":$mscale, "double":$mscale_all_dim);
+  let hasCustomAssemblyFormat = 1;
+  let genVerifyDecl = 1;
+}
+
+def DSV2_RopeAttr : DSV2_Attr<"Rope", "rope"> {
+  let summary = "Rotary embedding: frequencies and scales";
+  let description = [{
+    Rotary embedding of `dim` elements in adjacent pairs (2i, 2i+1), base
+    `theta`, optionally extended by YaRN. The attribute computes everything
+    that depends on these numbers: inverse frequencies, the cos/sin multiplier
+    and the softmax scale.
+
+    ```mlir
+    #dsv2.rope<dim = 64, theta = 1.0e+04>
+    #dsv2.rope<dim = 64, theta = 1.0e+04, yarn = #dsv2.yarn<...>>
+    ```
+  }];
+  let parameters = (ins "int64_t":$dim, "double":$theta,
+                        OptionalParameter<"::mlir::dsv2::YarnAttr">:$yarn);
+  let hasCustomAssemblyFormat = 1;
+  let genVerifyDecl = 1;
+  let extraClassDeclaration = [{
+    /// The `dim / 2` inverse frequencies in f32, rounded as the reference
+    /// implementations round them.
+    ::llvm::SmallVector<float> getInverseFrequencies() const;
+    /// Factor on cos and sin; exactly 1 when both mscale values agree.
+    double getCosSinMultiplier() const;
+    /// `qkHeadDim ** -0.5`, times the YaRN magnitude squared when
+    /// `mscale_all_dim` is non-zero.
+    double getSoftmaxScale(int64_t qkHeadDim) const;
+  }];
+}
+
+def DSV2_PackedAttr : DSV2_Attr<"Packed", "packed", [
+    DeclareAttrInterfaceMethods<VerifiableTensorEncoding>]> {
+  let summary = "Encoding of a packed weight";
+  let description = [{
+    Tensor encoding of a weight whose elements were reordered for a kernel. The
+    tensor type keeps the logical shape; the encoding says where an element
+    lies. For the trailing matrix `[N, K]` and panel width `w`:
+
+    - `dense`: row-major, only the element type may differ from the checkpoint;
+    - `panels`: element (n, k) at `[n / w][k][n % w]`, zero padded to whole
+      panels;
+    - `gated_panels`: the trailing dimensions are `[2, N, K]` (gate, up) and
+      element (g, n, k) lies at `[n / w][g][k][n % w]`;
+    - `transposed_panels`: as `panels` of the transposed matrix, element (n, k)
+      at `[k / w][n][k % w]`.
+
+    Leading dimensions (heads, experts) are outermost.
+
+    ```mlir
+    tensor<3072x2048xbf16, #dsv2.packed<panels, 32>>
+    ```
+  }];
+  let parameters = (ins EnumParameter<DSV2_PackOrder>:$order,
+                        "int64_t":$width);
+  let assemblyFormat = "`<` $order `,` $width `>`";
+  let genVerifyDecl = 1;
+  let extraClassDeclaration = [{
+    /// Shape of the memory that holds a tensor of logical `shape` in this
+    /// encoding: leading dimensions, then the panel dimensions.
+    ::llvm::SmallVector<int64_t>
+    getStorageShape(::llvm::ArrayRef<int64_t> shape) const;
+  }];
+}
+
+#endif // DSV2_DIALECT_DSV2_IR_DSV2ATTRS_TD

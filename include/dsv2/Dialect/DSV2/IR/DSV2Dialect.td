@@ -1,0 +1,40 @@
+//===- DSV2Dialect.td - the dsv2 dialect -*- tablegen -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_DIALECT_DSV2_IR_DSV2DIALECT_TD
+#define DSV2_DIALECT_DSV2_IR_DSV2DIALECT_TD
+
+include "mlir/IR/OpBase.td"
+
+def DSV2_Dialect : Dialect {
+  let name = "dsv2";
+  let cppNamespace = "::mlir::dsv2";
+  let summary = "Models of the DeepSeek-V2 family";
+  let description = [{
+    The dialect states what a DeepSeek-V2 model computes: latent attention,
+    expert routing, dispatch and combine, over a *step*, a ragged batch of `T`
+    tokens from `S` sequences. It sits above linalg: every op has a reference
+    lowering to linalg, and target-specific passes replace ops by kernels.
+
+    Values are ranked tensors whose token dimension is dynamic. A step brings
+
+    - `tokens[T]`, `positions[T]`, `seq_ids[T]` (i32): id, position in its
+      sequence and sequence of each token; tokens of a sequence are adjacent
+      and their positions ascend by one;
+    - `seq_starts[S + 1]` (i32): first token of each sequence, then `T`;
+    - `block_tables[S, B]` (i32): page of each block of positions.
+
+    Activations are f32 or bf16, weights any supported float type; products
+    accumulate in f32.
+  }];
+  let useDefaultAttributePrinterParser = 1;
+  let useDefaultTypePrinterParser = 1;
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+                           "::mlir::tensor::TensorDialect"];
+}
+
+#endif // DSV2_DIALECT_DSV2_IR_DSV2DIALECT_TD

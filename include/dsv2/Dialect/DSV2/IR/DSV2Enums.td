@@ -1,0 +1,39 @@
+//===- DSV2Enums.td - enumerations -*- tablegen -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_DIALECT_DSV2_IR_DSV2ENUMS_TD
+#define DSV2_DIALECT_DSV2_IR_DSV2ENUMS_TD
+
+include "mlir/IR/EnumAttr.td"
+include "dsv2/Dialect/DSV2/IR/DSV2Dialect.td"
+
+def DSV2_AttentionForm : I32EnumAttr<"AttentionForm",
+    "Way to compute latent attention", [
+      I32EnumAttrCase<"Undecided", 0, "undecided">,
+      I32EnumAttrCase<"Expanded", 1, "expanded">,
+      I32EnumAttrCase<"Absorbed", 2, "absorbed">
+    ]> {
+  let cppNamespace = "::mlir::dsv2";
+  let genSpecializedAttr = 0;
+}
+def DSV2_AttentionFormAttr
+    : EnumAttr<DSV2_Dialect, DSV2_AttentionForm, "form"> {
+  let assemblyFormat = "$value";
+}
+
+def DSV2_PackOrder : I32EnumAttr<"PackOrder",
+    "Order of a packed weight's elements", [
+      I32EnumAttrCase<"Dense", 0, "dense">,
+      I32EnumAttrCase<"Panels", 1, "panels">,
+      I32EnumAttrCase<"GatedPanels", 2, "gated_panels">,
+      I32EnumAttrCase<"TransposedPanels", 3, "transposed_panels">
+    ]> {
+  let cppNamespace = "::mlir::dsv2";
+  let genSpecializedAttr = 0;
+}
+
+#endif // DSV2_DIALECT_DSV2_IR_DSV2ENUMS_TD

@@ -1,0 +1,28 @@
+//===- DSV2Interfaces.td - interfaces -*- tablegen -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_DIALECT_DSV2_IR_DSV2INTERFACES_TD
+#define DSV2_DIALECT_DSV2_IR_DSV2INTERFACES_TD
+
+include "mlir/IR/OpBase.td"
+
+def DSV2_CostOpInterface : OpInterface<"CostOpInterface"> {
+  let cppNamespace = "::mlir::dsv2";
+  let description = [{
+    What an op costs, as functions of the step: floating-point operations and
+    the bytes of weights, activations and cache it must move at least once.
+    The plan, `--explain` and the benchmark's limits are sums of these.
+  }];
+  let methods = [
+    InterfaceMethod<
+      "Cost of the op for a step of the given sizes.",
+      "::mlir::dsv2::OpCost", "getCost",
+      (ins "const ::mlir::dsv2::StepShape &":$step)>
+  ];
+}
+
+#endif // DSV2_DIALECT_DSV2_IR_DSV2INTERFACES_TD

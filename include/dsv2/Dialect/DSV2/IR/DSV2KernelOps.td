@@ -1,0 +1,115 @@
+//===- DSV2KernelOps.td - kernel launches and what they read -*- tablegen -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_DIALECT_DSV2_IR_DSV2KERNELOPS_TD
+#define DSV2_DIALECT_DSV2_IR_DSV2KERNELOPS_TD
+
+include "mlir/IR/SymbolInterfaces.td"
+include "mlir/Interfaces/DestinationStyleOpInterface.td"
+include "dsv2/Dialect/DSV2/IR/DSV2OpBase.td"
+
+def DSV2_LaunchOp : DSV2_Op<"launch", [
+    AttrSizedOperandSegments, DestinationStyleOpInterface,
+    DeclareOpInterfaceMethods<MemoryEffectsOpInterface>,
+    DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "Run a kernel on all threads";
+  let description = [{
+    Calls `kernel` once on each thread of the team, with the thread's number
+    and the team's size behind the operands; the kernel computes its share of
+    the outputs. Inputs and outputs are tensors before bufferisation and
+    memory references after it; weights and cache are memory references
+    throughout. Outputs are overwritten completely. `serial` runs the kernel
+    on one thread.
+
+    Constraints:
+    - launch_c1: `kernel` names a function without results whose arguments
+      are the inputs, the outputs and two `index` values
+    - launch_c2: an operand and its argument agree in rank and element type
+    - launch_c3: tensor outputs have one result each, of the same type;
+      memory references have none
+
+    Example:
+
+    ```mlir
+    %y = dsv2.launch @add ins(%a, %b : tensor<?x64xf32>, tensor<?x64xf32>)
+           outs(%e : tensor<?x64xf32>) -> tensor<?x64xf32>
+    ```
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$kernel, Variadic<AnyType>:$inputs,
+    Variadic<AnyShaped>:$outputs, UnitAttr:$serial);
+  let results = (outs Variadic<AnyRankedTensor>:$results);
+  let assemblyFormat = [{
+    $kernel (`serial` $serial^)? (`ins` `(` $inputs^ `:` type($inputs) `)`)?
+    (`outs` `(` $outputs^ `:` type($outputs) `)`)? attr-dict
+    (`->` type($results)^)?
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ::mlir::MutableOperandRange getDpsInitsMutable() {
+      return getOutputsMutable();
+    }
+  }];
+}
+
+def DSV2_WeightViewOp : DSV2_Op<"weight_view", [Pure]> {
+  let summary = "Memory of a packed weight slot";
+  let description = [{
+    The memory at `table[slot] + ordinal * stride` bytes, where `stride` is the
+    size of the result rounded up to 64 bytes: how generated code finds what
+    preparation stored. The same op views a source or an output inside a
+    prepare function.
+
+    Constraints:
+    - weight_view_c1: `table` is a rank 1 memory reference of pointers
+    - weight_view_c2: the result has a static shape and identity layout
+    - weight_view_c3: `slot` is not negative
+
+    Example:
+
+    ```mlir
+    %w = dsv2.weight_view %table[3] at %i
+           : memref<?x!llvm.ptr> -> memref<2x64x32xbf16>
+    ```
+  }];
+  let arguments = (ins MemRefRankOf<[AnyType], [1]>:$table, I64Attr:$slot,
+                       Optional<Index>:$ordinal);
+  let results = (outs AnyStaticShapeMemRef:$result);
+  let assemblyFormat = [{
+    $table `[` $slot `]` (`at` $ordinal^)? attr-dict `:` type($table)
+    `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+def DSV2_TapOp : DSV2_Op<"tap", [MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "Let the runtime look at a value";
+  let description = [{
+    If the step's tap level is at least `level`, hands the matrix to the
+    runtime together with the site's number and the layer. Level 1 sites are
+    layer outputs and logits, which the runtime checks for non-finite values
+    in every step; level 2 sites are the results of all ops.
+
+    Constraints:
+    - tap_c1: `value` has rank 2 or 3 and elements of type f32, bf16 or i32
+    - tap_c2: `level` is 1 or 2
+
+    Example:
+
+    ```mlir
+    dsv2.tap %h site "layer" layer %l level 1 : tensor<?x64xf32>
+    ```
+  }];
+  let arguments = (ins AnyShaped:$value, StrAttr:$site, Optional<Index>:$layer,
+                       I64Attr:$level);
+  let assemblyFormat = [{
+    $value `site` $site (`layer` $layer^)? `level` $level attr-dict
+    `:` type($value)
+  }];
+  let hasVerifier = 1;
+}
+
+#endif // DSV2_DIALECT_DSV2_IR_DSV2KERNELOPS_TD

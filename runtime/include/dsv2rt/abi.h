@@ -1,0 +1,126 @@
+/*===- abi.h - the contract between generated code and runtime ---*- C -*-===*\
+|*                                                                            *|
+|* Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.          *|
+|* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception                    *|
+|*                                                                            *|
+|*===----------------------------------------------------------------------===*|
+|*                                                                            *|
+|* An artifact is an ELF shared object. It exports                            *|
+|*                                                                            *|
+|*   uint32_t dsv2_abi_version      DSV2RT_ABI_VERSION it was built for       *|
+|*   uint64_t dsv2_manifest_size    length of the manifest in bytes           *|
+|*   char     dsv2_manifest[]       the manifest, JSON (docs/RuntimeABI.md)   *|
+|*                                                                            *|
+|* and the functions the manifest names: step entries (dsv2rt_step_fn), their *|
+|* workspace sizes (dsv2rt_workspace_fn), weight preparation                  *|
+|* (dsv2rt_prepare_fn), dtype conversion (dsv2rt_convert_fn) and page copies  *|
+|* (dsv2rt_copy_pages_fn). Buffers are passed as strided memory references,   *|
+|* the layout MLIR's C interface uses.                                        *|
+|*                                                                            *|
+\*===----------------------------------------------------------------------===*/
+
+#ifndef DSV2RT_ABI_H
+#define DSV2RT_ABI_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Raised whenever anything in this file or in abi.def changes meaning. */
+#define DSV2RT_ABI_VERSION 1
+
+/* Names of the three data symbols every artifact exports. */
+#define DSV2RT_SYMBOL_ABI_VERSION "dsv2_abi_version"
+#define DSV2RT_SYMBOL_MANIFEST "dsv2_manifest"
+#define DSV2RT_SYMBOL_MANIFEST_SIZE "dsv2_manifest_size"
+
+/* Element types that cross the boundary. */
+typedef enum dsv2rt_dtype {
+  DSV2RT_F32 = 0,
+  DSV2RT_BF16 = 1,
+  DSV2RT_F16 = 2,
+  DSV2RT_I32 = 3
+} dsv2rt_dtype;
+
+/* Strided memory references. Element (i, j, ...) lives at
+ * aligned[offset + i * strides[0] + j * strides[1] + ...]. */
+typedef struct dsv2rt_memref1d {
+  void *allocated;
+  void *aligned;
+  int64_t offset;
+  int64_t sizes[1];
+  int64_t strides[1];
+} dsv2rt_memref1d;
+
+typedef struct dsv2rt_memref2d {
+  void *allocated;
+  void *aligned;
+  int64_t offset;
+  int64_t sizes[2];
+  int64_t strides[2];
+} dsv2rt_memref2d;
+
+typedef struct dsv2rt_memref4d {
+  void *allocated;
+  void *aligned;
+  int64_t offset;
+  int64_t sizes[4];
+  int64_t strides[4];
+} dsv2rt_memref4d;
+
+/* One ragged step of T tokens from S sequences.
+ *
+ *   tokens       i32[T]      vocabulary ids, those of a sequence adjacent
+ *   positions    i32[T]      position of each token in its sequence
+ *   seq_ids      i32[T]      index of the token's sequence, 0 <= id < S
+ *   seq_starts   i32[S + 1]  first token of each sequence, then T
+ *   block_tables i32[S, B]   page of each block of `page` positions
+ *   logit_rows   i32[R]      tokens whose logits are wanted
+ *   cache        [L, P, page, latent + rope]  pages of every layer, in the
+ *                            manifest's cache format; written in place
+ *   weights      ptr[slots]  base address of each packed weight slot
+ *   workspace    i8[N]       scratch, 64-byte aligned, N from the entry's
+ *                            workspace function
+ *   logits       f32[R, V]   result
+ *   context      passed back to every abi.def call
+ *   tap_level    0: no taps, 1: layer outputs, 2: every kernel's output
+ */
+typedef void (*dsv2rt_step_fn)(
+    dsv2rt_memref1d *tokens, dsv2rt_memref1d *positions,
+    dsv2rt_memref1d *seq_ids, dsv2rt_memref1d *seq_starts,
+    dsv2rt_memref2d *block_tables, dsv2rt_memref1d *logit_rows,
+    dsv2rt_memref4d *cache, dsv2rt_memref1d *weights,
+    dsv2rt_memref1d *workspace, dsv2rt_memref2d *logits, void *context,
+    int32_t tap_level);
+
+/* Bytes of workspace a step of (tokens, sequences, logit rows) needs. */
+typedef int64_t (*dsv2rt_workspace_fn)(int64_t tokens, int64_t sequences,
+                                       int64_t rows);
+
+/* Computes packed tensors from checkpoint tensors. `sources` and `outputs` are
+ * ptr[n]: dense row-major f32 sources, destinations inside the packed file. */
+typedef void (*dsv2rt_prepare_fn)(dsv2rt_memref1d *sources,
+                                  dsv2rt_memref1d *outputs);
+
+/* Widens or copies a checkpoint tensor of one dtype to f32. The source's
+ * element type is the one the manifest lists the symbol under. */
+typedef void (*dsv2rt_convert_fn)(dsv2rt_memref1d *source,
+                                  dsv2rt_memref1d *output);
+
+/* Copies whole pages of every layer: pages[to[i]] = pages[from[i]]. */
+typedef void (*dsv2rt_copy_pages_fn)(dsv2rt_memref4d *cache,
+                                     dsv2rt_memref1d *from,
+                                     dsv2rt_memref1d *to);
+
+/* The entry points of abi.def. */
+void dsv2rt_tap(void *context, int32_t site, int64_t layer, void *data,
+                int64_t rows, int64_t columns, int64_t row_stride,
+                int32_t dtype);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* DSV2RT_ABI_H */

@@ -1,0 +1,43 @@
+# ===- lit.cfg.py - configuration of the lit suite ---------------------------===#
+#
+# Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+# DSV2_VERIFY_ROUNDTRIP=1 in the environment adds --verify-roundtrip to every
+# dsv2-opt, so that the whole suite doubles as a round-trip test.
+#
+# ===------------------------------------------------------------------------===#
+
+import os
+
+import lit.formats
+
+config.name = "dsv2"
+config.test_format = lit.formats.ShTest(execute_external=False)
+config.suffixes = [".mlir", ".test"]
+config.excludes = ["Inputs", "Fixtures", "Unit", "Fuzz", "Oracle"]
+config.test_source_root = os.path.join(config.dsv2_source_dir, "test")
+config.test_exec_root = os.path.join(config.dsv2_binary_dir, "test")
+
+tools = config.dsv2_tools_dir
+opt = os.path.join(tools, "dsv2-opt")
+if os.environ.get("DSV2_VERIFY_ROUNDTRIP"):
+    config.available_features.add("roundtrip")
+    opt += " --verify-roundtrip"
+
+config.substitutions += [
+    ("%models", os.path.join(config.dsv2_source_dir, "models")),
+    ("%fixtures", os.path.join(config.test_source_root, "Fixtures")),
+    ("%omp", config.omp_library),
+    (r"\bdsv2-opt\b", opt),
+]
+for name in ("dsv2-compile", "dsv2-run", "dsv2-bench", "dsv2-lsp-server"):
+    config.substitutions.append((r"(?<![\w/%-])" + name + r"\b", os.path.join(tools, name)))
+for name in ("FileCheck", "not", "mlir-opt", "mlir-runner", "count"):
+    config.substitutions.append(
+        (r"(?<![\w/%-])" + name + r"(?=\s)", os.path.join(config.llvm_tools_dir, name))
+    )
+if config.dsv2_runtime:
+    config.available_features.add("runtime")
+config.environment["PATH"] = os.pathsep.join([tools, config.llvm_tools_dir, os.environ["PATH"]])
+config.environment["DSV2_TEST_OUTPUT"] = config.test_exec_root
