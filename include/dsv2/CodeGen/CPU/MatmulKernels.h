@@ -1,0 +1,116 @@
+//===- MatmulKernels.h - Products with packed weights -----------*- C++ -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Weights are read as *panels*: W[N, K], used as y = W x, is stored as
+//   [ceil(N / NR)][K][NR], element (n, k) at [n / NR][k][n % NR],
+// padded with zeros, NR = CPUTargetInfo::panelWidth(). A kernel walks a panel
+// front to back, so a weight is one sequential stream.
+//
+// All products accumulate in f32, over k = 0 .. K-1 strictly in that order,
+// with one chain of multiply-adds per output that starts from zero. A row's
+// result is therefore bitwise the same whatever other rows are in the step,
+// whatever tile it fell into and whatever the number of threads.
+//
+// Memref types below: `act` is getActivationType() (f32, dynamic row stride),
+// `panels` is getPanelType(), `list` is getIndexListType(). Every kernel takes
+// `part, parts` after the arguments shown. Sizes have to agree as the shapes
+// say; kernels do not check them. Any size may be 0.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_CODEGEN_CPU_MATMULKERNELS_H
+#define DSV2_CODEGEN_CPU_MATMULKERNELS_H
+
+#include "dsv2/Support/TargetInfo.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/BuiltinTypes.h"
+
+namespace mlir::dsv2::cpu {
+
+/// How the elements of a panel are stored.
+enum class PanelFormat { F32, BF16 };
+
+/// The element type of a panel.
+Type getPanelElementType(MLIRContext *context, PanelFormat format);
+
+/// Type of packed weights: [leading..., panel, K, NR], where `leadingDims`
+/// dynamic dimensions precede the panel: none for one weight, one for heads or
+/// experts. Panels are contiguous inside, everything above has a dynamic stride
+/// and the whole a dynamic offset, so that one expert of many is a plain view:
+///   memref<?x?xNRxelt, strided<[?, NR, 1], offset: ?>>
+MemRefType getPanelType(MLIRContext *context, const CPUTargetInfo &target,
+                        PanelFormat format, int64_t leadingDims = 0);
+/// Type of interleaved gate and up panels: [leading..., panel, 2, K, NR], gate
+/// at 0 and up at 1.
+///   memref<?x2x?xNRxelt, strided<[?, ?, NR, 1], offset: ?>>
+MemRefType getGatedPanelType(MLIRContext *context, const CPUTargetInfo &target,
+                             PanelFormat format, int64_t leadingDims = 0);
+
+struct MatmulConfig {
+  PanelFormat format = PanelFormat::F32;
+  /// Add r[T, N] to the finished sum.
+  bool addResidual = false;
+};
+
+/// y[T, N] = x[T, K] W^T, or y = r + x W^T.
+///   (x: act, w: panels, [r: act,] y: act)
+/// `r` may be `y` itself; otherwise y overlaps nothing. x is never y.
+func::FuncOp getOrCreateMatmulKernel(ModuleOp module,
+                                     const MatmulConfig &config,
+                                     const CPUTargetInfo &target);
+
+struct GatedMatmulConfig {
+  PanelFormat format = PanelFormat::F32;
+};
+
+/// h[T, I] = silu(x[T, K] Wg^T) * (x Wu^T), silu(v) = v / (1 + exp(-v)).
+///   (x: act, w: gated panels of I columns, h: act)
+/// Emits math.exp on vectors.
+func::FuncOp getOrCreateGatedMatmulKernel(ModuleOp module,
+                                          const GatedMatmulConfig &config,
+                                          const CPUTargetInfo &target);
+
+struct HeadMatmulConfig {
+  PanelFormat format = PanelFormat::F32;
+};
+
+/// y[T, H, N] = x[T, H, K] W[h]^T for each head h.
+///   (x: act rank 3, w: panels with one leading dimension H, y: act rank 3)
+func::FuncOp getOrCreateHeadMatmulKernel(ModuleOp module,
+                                         const HeadMatmulConfig &config,
+                                         const CPUTargetInfo &target);
+
+struct GroupedMatmulConfig {
+  PanelFormat format = PanelFormat::F32;
+  /// Row r of the product reads row rowToken[r] of x instead of row r.
+  bool gather = false;
+};
+
+/// y[r, N] = x[r, K] W[e]^T for the expert e that owns row r: the rows of e are
+/// offsets[e] .. offsets[e + 1] - 1, offsets[0] = 0, offsets not decreasing.
+///   (x: act, w: panels with one leading dimension E, offsets: list of E + 1,
+///    [rowToken: list,] y: act)
+/// Only weights of experts that own rows are read. Work is divided over pairs
+/// of a non-empty expert and a panel, by what a pair costs: its bytes, or its
+/// arithmetic where that is more.
+func::FuncOp getOrCreateGroupedMatmulKernel(ModuleOp module,
+                                            const GroupedMatmulConfig &config,
+                                            const CPUTargetInfo &target);
+
+/// The gated product per expert: h[r, I] = silu(x Wg[e]^T) * (x Wu[e]^T).
+///   (x: act, w: gated panels with one leading dimension E,
+///    offsets: list of E + 1, [rowToken: list,] h: act)
+func::FuncOp
+getOrCreateGroupedGatedMatmulKernel(ModuleOp module,
+                                    const GroupedMatmulConfig &config,
+                                    const CPUTargetInfo &target);
+
+} // namespace mlir::dsv2::cpu
+
+#endif // DSV2_CODEGEN_CPU_MATMULKERNELS_H
