@@ -1,0 +1,166 @@
+//===- AttentionKernels.h - Latent attention on the CPU --------*- C++ -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The latent cache (append, page copies) and attention over it in both forms.
+// ElementwiseKernels.h has the conventions common to all kernels and the type
+// names `act2`, `act3` and `ints`.
+//
+// A step holds T tokens of S sequences. Tokens of one sequence are adjacent and
+// their positions ascend by one: sequence s owns tokens seqStarts[s] to
+// seqStarts[s + 1] - 1. Position j of sequence s lives in page
+// blockTables[s, j / page] at row j % page. Arguments:
+//   positions, seqIds: ints [T]    seqStarts: ints [S + 1]
+//   blockTables: memref<?x?xi32> [S, B]
+//   cache: memref<?xPAGExWxCACHE, strided<[?, ?, 1], offset: ?>>,
+// W = L + R, one layer; each row is `[c | k_pe]`: the latent after its norm and
+// the shared rope key after rotation. Offsets are computed in 64 bits.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_CODEGEN_CPU_ATTENTIONKERNELS_H
+#define DSV2_CODEGEN_CPU_ATTENTIONKERNELS_H
+
+#include "dsv2/Support/TargetInfo.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
+
+#include <cstdint>
+
+namespace mlir::dsv2::cpu {
+
+/// The latent cache as the kernels see it.
+struct LatentCacheConfig {
+  /// Width of the latent, `kv_lora_rank` (L).
+  int64_t latent = 0;
+  /// Width of the rope key, `qk_rope_head_dim` (R).
+  int64_t rope = 0;
+  /// Positions per page.
+  int64_t page = 64;
+  /// Element type of the cache: f32 or bf16.
+  Type elementType;
+
+  int64_t rowWidth() const { return latent + rope; }
+};
+
+/// Returns the type of one layer's cache argument.
+MemRefType getLatentCacheType(const LatentCacheConfig &config);
+
+//===----------------------------------------------------------------------===//
+// latent_append
+//===----------------------------------------------------------------------===//
+
+/// Writes `[c[t] | kpe[t]]`, rounded to the cache type, into the row of
+/// positions[t] of sequence seqIds[t].
+///
+///   (c: act2 [T, L], kpe: act2 [T, R], positions, seqIds, blockTables, cache,
+///    part, parts)
+func::FuncOp getOrCreateLatentAppendKernel(ModuleOp module,
+                                           const LatentCacheConfig &config,
+                                           const CPUTargetInfo &target);
+
+//===----------------------------------------------------------------------===//
+// copy_pages
+//===----------------------------------------------------------------------===//
+
+/// Copies page from[i] to page to[i] in every layer.
+///
+///   (cache: memref<?x?xPAGExWxCACHE, strided<[?, ?, ?, 1], offset: ?>>
+///    [layers, pages, page, W], from: ints [N], to: ints [N], part, parts)
+///
+/// No page may be in both lists, none twice in `to`.
+func::FuncOp getOrCreateCopyPagesKernel(ModuleOp module,
+                                        const LatentCacheConfig &config,
+                                        const CPUTargetInfo &target);
+
+//===----------------------------------------------------------------------===//
+// latent_attention, absorbed form
+//===----------------------------------------------------------------------===//
+
+struct AbsorbedAttentionConfig {
+  LatentCacheConfig cache;
+  /// Number of heads H.
+  int64_t heads = 0;
+  /// Factor on the whole score.
+  float scale = 1.0f;
+
+  /// Positions per step of the online softmax. Blocks start at multiples of it;
+  /// it divides the page, so that a block is one run of memory. 0 picks one.
+  int64_t block = 0;
+};
+
+/// Multi-query attention over latents, W_UK already folded into `ql`:
+///   s[t, h, j] = scale * (ql[t, h] . c[j] + qr[t, h] . kpe[j]), j <= pos[t]
+///   z[t, h, :] = sum_j softmax_j(s[t, h, j]) c[j, :]
+///
+///   (ql: act3 [T, H, L], qr: act3 [T, H, R], cache, positions, seqIds,
+///    blockTables, z: act3 [T, H, L], part, parts)
+///
+/// For decode: each token walks its context alone. Work is cut into (token,
+/// group of heads); groups shrink, down to four heads, while that helps to
+/// keep all parts busy.
+func::FuncOp
+getOrCreateAbsorbedAttentionKernel(ModuleOp module,
+                                   const AbsorbedAttentionConfig &config,
+                                   const CPUTargetInfo &target);
+
+//===----------------------------------------------------------------------===//
+// latent_attention, expanded form
+//===----------------------------------------------------------------------===//
+
+struct ExpandedAttentionConfig {
+  LatentCacheConfig cache;
+  /// Number of heads H.
+  int64_t heads = 0;
+  /// Width of the position-free part of a key, `qk_nope_head_dim` (N).
+  int64_t nope = 0;
+  /// Width of a value, `v_head_dim` (V).
+  int64_t value = 0;
+  /// Factor on the whole score.
+  float scale = 1.0f;
+  /// Element type of the expansion weights: f32 or bf16.
+  Type weightType;
+
+  /// Positions that are expanded at a time; blocks start at multiples of it and
+  /// it divides the page. 0 picks one.
+  int64_t block = 0;
+  /// Tokens of one sequence that share an expansion of the context. Longer
+  /// chunks expand it again every so many tokens; the stack holds two floats
+  /// for each. 0 picks one.
+  int64_t queryTile = 0;
+};
+
+/// Lanes of one panel of the expansion weights: two vectors of f32.
+int64_t getExpansionPanelWidth(const CPUTargetInfo &target);
+
+/// Returns the type of W_UK or W_UV packed into panels, one set per head:
+/// memref<H x ceil(rows / NR) x L x NR x WEIGHT> with NR =
+/// getExpansionPanelWidth(). Row n, column l of head h of the plain [H, rows, L]
+/// matrix is element [h, n / NR, l, n % NR]; rows beyond the last are zero.
+MemRefType getExpansionWeightType(const ExpandedAttentionConfig &config,
+                                  int64_t rows, const CPUTargetInfo &target);
+
+/// Attention with keys and values expanded from the latents block by block:
+///   k[h, j, :] = W_UK[h] c[j],  v[h, j, :] = W_UV[h] c[j]
+///   s[t, h, j] = scale * (qn[t, h] . k[h, j] + qr[t, h] . kpe[j]), j <= pos[t]
+///   o[t, h, :] = sum_j softmax_j(s[t, h, j]) v[h, j, :]
+///
+///   (qn: act3 [T, H, N], qr: act3 [T, H, R],
+///    wuk: getExpansionWeightType(N), wuv: getExpansionWeightType(V),
+///    cache, positions, seqStarts, blockTables, o: act3 [T, H, V], part, parts)
+///
+/// For prefill chunks that start at any position. Work is cut into (sequence,
+/// run of queryTile tokens, head). The rows of `o` serve as the accumulator, so
+/// `o` must not overlap an input.
+func::FuncOp
+getOrCreateExpandedAttentionKernel(ModuleOp module,
+                                   const ExpandedAttentionConfig &config,
+                                   const CPUTargetInfo &target);
+
+} // namespace mlir::dsv2::cpu
+
+#endif // DSV2_CODEGEN_CPU_ATTENTIONKERNELS_H

@@ -1,0 +1,122 @@
+//===- MoEKernels.h - Expert routing on the CPU ----------------*- C++ -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Choice of experts, grouping of tokens by expert, and the weighted sum of what
+// the experts return. ElementwiseKernels.h has the conventions common to all
+// kernels and the type names `act2` and `ints`; `ints2` is memref<?x?xi32>.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_CODEGEN_CPU_MOEKERNELS_H
+#define DSV2_CODEGEN_CPU_MOEKERNELS_H
+
+#include "dsv2/Support/TargetInfo.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
+
+#include <cstdint>
+
+namespace mlir::dsv2::cpu {
+
+//===----------------------------------------------------------------------===//
+// route
+//===----------------------------------------------------------------------===//
+
+struct RouteTopKConfig {
+  /// Number of routed experts E, at least 1.
+  int64_t experts = 0;
+  /// Experts per token k.
+  int64_t topK = 0;
+  /// Number of contiguous groups of experts; 1 means no group limit. Divides
+  /// `experts`.
+  int64_t groups = 1;
+  /// Groups that a token may use. topKGroups * (experts / groups) >= topK.
+  int64_t topKGroups = 1;
+  /// Divide the chosen weights by their sum (+ 1e-20).
+  bool normalize = false;
+  /// Factor on the weights, after normalisation.
+  double routedScale = 1.0;
+};
+
+/// Chooses experts for each token, all in f32:
+///   1. s = softmax(logits) over *all* experts;
+///   2. with groups > 1: the score of a group is its largest s; the topKGroups
+///      best groups stay, scores elsewhere become -inf (not 0: a kept expert
+///      whose score underflows to 0 still beats one of a masked group);
+///   3. k times: the largest remaining score; among equals the lower index, for
+///      groups as for experts;
+///   4. w = s of the chosen experts, optionally w / (sum + 1e-20) with the sum
+///      in slot order, then times routedScale.
+/// Slots are in the order of choice.
+///
+///   (logits: act2 [T, E], ids: ints2 [T, k], weights: act2 [T, k], part,
+///    parts)
+///
+/// Logits that are NaN give weights that are NaN and ids within range.
+func::FuncOp getOrCreateRouteTopKKernel(ModuleOp module,
+                                        const RouteTopKConfig &config,
+                                        const CPUTargetInfo &target);
+
+//===----------------------------------------------------------------------===//
+// dispatch
+//===----------------------------------------------------------------------===//
+
+struct DispatchConfig {
+  /// Number of experts E.
+  int64_t experts = 0;
+  /// Experts per token k.
+  int64_t topK = 0;
+};
+
+/// Groups the T * k (token, slot) pairs by expert: rows are ordered by expert,
+/// then token, then slot.
+///   offsets[e]        first row of expert e; offsets[E] = T * k
+///   rowToken[r]       token of row r
+///   rowOfSlot[t, s]   row of slot s of token t
+///
+///   (ids: ints2 [T, k], offsets: ints [E + 1], rowToken: ints [T * k],
+///    rowOfSlot: ints2 [T, k], part, parts)
+///
+/// Part 0 does all the work, the others return at once.
+func::FuncOp getOrCreateDispatchKernel(ModuleOp module,
+                                       const DispatchConfig &config,
+                                       const CPUTargetInfo &target);
+
+//===----------------------------------------------------------------------===//
+// combine
+//===----------------------------------------------------------------------===//
+
+struct CombineConfig {
+  /// Row width D.
+  int64_t width = 0;
+  /// Experts per token k.
+  int64_t topK = 0;
+  /// Whether the output of the shared experts is added.
+  bool hasShared = false;
+  /// Whether the residual stream is added.
+  bool hasResidual = false;
+};
+
+/// y[t, :] = residual[t, :] + (shared[t, :] + sum_s w[t, s] * out[row(t, s), :])
+/// with row(t, s) = rowOfSlot[t, s]. The routed sum starts with slot 0 and adds
+/// the others in slot order (fused multiply-add where the target has it), then
+/// `shared` is added to it, then `residual`.
+///
+///   (out: act2 [T * k, D], rowOfSlot: ints2 [T, k], weights: act2 [T, k],
+///    [shared: act2 [T, D],] [residual: act2 [T, D],] y: act2 [T, D], part,
+///    parts)
+///
+/// Arguments in brackets are there if the config says so. `y` may be `shared`
+/// or `residual` itself.
+func::FuncOp getOrCreateCombineKernel(ModuleOp module,
+                                      const CombineConfig &config,
+                                      const CPUTargetInfo &target);
+
+} // namespace mlir::dsv2::cpu
+
+#endif // DSV2_CODEGEN_CPU_MOEKERNELS_H
