@@ -279,6 +279,23 @@ struct ModelConfig {
       int64_t layer,
       llvm::function_ref<void(const TensorSpec &)> callback) const;
 
+  /// Visits groups of tensors that differ only in their layer or expert index:
+  /// the first tensor of each group, and how many there are. The cost does not
+  /// grow with the number of layers or experts. `numActive` is how many of them
+  /// one token uses (`numExpertsPerTok` experts of each MoE layer; all else).
+  void
+  forEachTensorGroup(llvm::function_ref<void(const TensorSpec &first,
+                                             int64_t count, int64_t numActive)>
+                         callback) const;
+
+  /// Checks a checkpoint's tensor names against the configuration. An error
+  /// names the key to change where the names show which one is wrong (a query
+  /// latent that the configuration does not have, a dense layer 0, the router
+  /// bias of DeepSeek-V3), or else lists up to 20 missing tensors and their
+  /// count. Extra tensors are accepted.
+  llvm::Error
+  checkTensorNames(llvm::function_ref<bool(llvm::StringRef)> hasTensor) const;
+
   /// Number of tensors `forEachTensor` visits, in closed form.
   int64_t numTensors() const;
 };

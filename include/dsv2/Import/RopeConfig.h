@@ -77,11 +77,12 @@ struct RopeConfig {
   /// Every intermediate is rounded to float32 in the order the PyTorch
   /// references use (exponent 2i / dim, power, reciprocal, ramp, blend), since
   /// at long context the angle error of the fast pairs is dominated by this
-  /// rounding. The power itself is computed in double and rounded once.
+  /// rounding. The power is computed in double and rounded once, which is what
+  /// PyTorch's scalar path gives; its vector path may differ in the last bit.
   std::vector<float> inverseFrequencies() const;
 
   /// Returns get(s, m) = 1 if s <= 1, else 0.1 * m * ln(s) + 1.
-  static double getMscale(double factor, double mscale);
+  static double yarnMscale(double factor, double mscale);
 
   /// Returns the factor on cos and sin: get(s, mscale) / get(s, mscale_all_dim)
   /// with YaRN, 1 without. It is exactly 1 when both parameters are equal.
