@@ -7,27 +7,29 @@
 //===----------------------------------------------------------------------===//
 //
 // The latent cache (append, page copies) and attention over it in both forms.
-// ElementwiseKernels.h has the conventions common to all kernels and the type
-// names `act2`, `act3` and `ints`.
+// KernelBuilder.h has the conventions of all kernels. `act2` and `act3` are
+// getActivationType() of rank 2 and 3, `list` is getIndexListType(). Every
+// kernel takes `part, parts` after the arguments shown.
 //
 // A step holds T tokens of S sequences. Tokens of one sequence are adjacent and
 // their positions ascend by one: sequence s owns tokens seqStarts[s] to
 // seqStarts[s + 1] - 1. Position j of sequence s lives in page
 // blockTables[s, j / page] at row j % page. Arguments:
-//   positions, seqIds: ints [T]    seqStarts: ints [S + 1]
-//   blockTables: memref<?x?xi32> [S, B]
-//   cache: memref<?xPAGExWxCACHE, strided<[?, ?, 1], offset: ?>>,
-// W = L + R, one layer; each row is `[c | k_pe]`: the latent after its norm and
-// the shared rope key after rotation. Offsets are computed in 64 bits.
+//   positions, seqIds: list [T]    seqStarts: list [S + 1]
+//   blockTables: getStridedType(i32, 2) [S, B]
+//   cache: getLatentCacheType(), one layer
+// Each cache row is `[c | k_pe]`: the latent after its norm and the shared rope
+// key after rotation.
+// Rows of positions that no token of the step may see are never used: they may
+// hold anything, NaN included.
 //
 //===----------------------------------------------------------------------===//
 
 #ifndef DSV2_CODEGEN_CPU_ATTENTIONKERNELS_H
 #define DSV2_CODEGEN_CPU_ATTENTIONKERNELS_H
 
-#include "dsv2/Support/TargetInfo.h"
-#include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/IR/BuiltinOps.h"
+#include "dsv2/CodeGen/CPU/KernelBuilder.h"
+#include "dsv2/CodeGen/CPU/MatmulKernels.h"
 
 #include <cstdint>
 
@@ -47,8 +49,14 @@ struct LatentCacheConfig {
   int64_t rowWidth() const { return latent + rope; }
 };
 
-/// Returns the type of one layer's cache argument.
+/// Returns the type of one layer's cache,
+///   memref<? x page x (L + R) x element, strided<[?, ?, 1], offset: ?>>.
 MemRefType getLatentCacheType(const LatentCacheConfig &config);
+
+/// Returns the type of the caches of all layers in one piece,
+///   memref<? x ? x page x (L + R) x element, strided<[?, ?, ?, 1], offset: ?>>
+/// with dimensions layer and page number first.
+MemRefType getLatentCacheStackType(const LatentCacheConfig &config);
 
 //===----------------------------------------------------------------------===//
 // latent_append
@@ -57,8 +65,7 @@ MemRefType getLatentCacheType(const LatentCacheConfig &config);
 /// Writes `[c[t] | kpe[t]]`, rounded to the cache type, into the row of
 /// positions[t] of sequence seqIds[t].
 ///
-///   (c: act2 [T, L], kpe: act2 [T, R], positions, seqIds, blockTables, cache,
-///    part, parts)
+///   (c: act2 [T, L], kpe: act2 [T, R], positions, seqIds, blockTables, cache)
 func::FuncOp getOrCreateLatentAppendKernel(ModuleOp module,
                                            const LatentCacheConfig &config,
                                            const CPUTargetInfo &target);
@@ -69,8 +76,7 @@ func::FuncOp getOrCreateLatentAppendKernel(ModuleOp module,
 
 /// Copies page from[i] to page to[i] in every layer.
 ///
-///   (cache: memref<?x?xPAGExWxCACHE, strided<[?, ?, ?, 1], offset: ?>>
-///    [layers, pages, page, W], from: ints [N], to: ints [N], part, parts)
+///   (cache: getLatentCacheStackType(), from: list [N], to: list [N])
 ///
 /// No page may be in both lists, none twice in `to`.
 func::FuncOp getOrCreateCopyPagesKernel(ModuleOp module,
@@ -98,7 +104,7 @@ struct AbsorbedAttentionConfig {
 ///   z[t, h, :] = sum_j softmax_j(s[t, h, j]) c[j, :]
 ///
 ///   (ql: act3 [T, H, L], qr: act3 [T, H, R], cache, positions, seqIds,
-///    blockTables, z: act3 [T, H, L], part, parts)
+///    blockTables, z: act3 [T, H, L])
 ///
 /// For decode: each token walks its context alone. Work is cut into (token,
 /// group of heads); groups shrink, down to four heads, while that helps to
@@ -122,8 +128,8 @@ struct ExpandedAttentionConfig {
   int64_t value = 0;
   /// Factor on the whole score.
   float scale = 1.0f;
-  /// Element type of the expansion weights: f32 or bf16.
-  Type weightType;
+  /// Format of the packed expansion weights.
+  PanelFormat weightFormat = PanelFormat::F32;
 
   /// Positions that are expanded at a time; blocks start at multiples of it and
   /// it divides the page. 0 picks one.
@@ -134,24 +140,18 @@ struct ExpandedAttentionConfig {
   int64_t queryTile = 0;
 };
 
-/// Lanes of one panel of the expansion weights: two vectors of f32.
-int64_t getExpansionPanelWidth(const CPUTargetInfo &target);
-
-/// Returns the type of W_UK or W_UV packed into panels, one set per head:
-/// memref<H x ceil(rows / NR) x L x NR x WEIGHT> with NR =
-/// getExpansionPanelWidth(). Row n, column l of head h of the plain [H, rows, L]
-/// matrix is element [h, n / NR, l, n % NR]; rows beyond the last are zero.
-MemRefType getExpansionWeightType(const ExpandedAttentionConfig &config,
-                                  int64_t rows, const CPUTargetInfo &target);
-
 /// Attention with keys and values expanded from the latents block by block:
 ///   k[h, j, :] = W_UK[h] c[j],  v[h, j, :] = W_UV[h] c[j]
 ///   s[t, h, j] = scale * (qn[t, h] . k[h, j] + qr[t, h] . kpe[j]), j <= pos[t]
 ///   o[t, h, :] = sum_j softmax_j(s[t, h, j]) v[h, j, :]
 ///
-///   (qn: act3 [T, H, N], qr: act3 [T, H, R],
-///    wuk: getExpansionWeightType(N), wuv: getExpansionWeightType(V),
-///    cache, positions, seqStarts, blockTables, o: act3 [T, H, V], part, parts)
+///   (qn: act3 [T, H, N], qr: act3 [T, H, R], wuk: panels of N rows,
+///    wuv: panels of V rows, cache, positions, seqStarts, blockTables,
+///    o: act3 [T, H, V])
+///
+/// `wuk` and `wuv` are of getPanelType(weightFormat, leadingDims = 1): for each
+/// head the [N, L] or [V, L] slice of kv_b_proj, packed plainly (a batched
+/// getOrCreatePackPanelsKernel of each slice, not transposed).
 ///
 /// For prefill chunks that start at any position. Work is cut into (sequence,
 /// run of queryTile tokens, head). The rows of `o` serve as the accumulator, so

@@ -8,36 +8,27 @@
 //
 // Embedding, norms, residual addition, row copies and the rotary embedding.
 //
-// Conventions of all kernels in this folder. A kernel is a private `func.func`
-// whose last two arguments are `%part: index, %parts: index`, part < parts: it
-// computes share `part` of `parts` of the outputs. Shares are disjoint, their
-// union is the whole, and each element is computed in the same way whatever the
-// share, the number of shares or the rest of the step, so results are bitwise
-// independent of threads, batch and chunking. Nothing is allocated on the heap;
-// stack use depends on the config only. Zero rows are fine.
+// KernelBuilder.h has the conventions of all kernels. In particular each
+// element of an output is computed in the same way whatever the share, the
+// number of shares or the rest of the step, so results are bitwise independent
+// of threads, batch and chunking. Zero rows are fine.
 //
-// Types below: `act2` is memref<?x?xf32, strided<[?, 1], offset: ?>>, `act3` is
-// memref<?x?x?xf32, strided<[?, ?, 1], offset: ?>>, `ints` is memref<?xi32>.
-// Widths are static facts of the config; the matching memref dimension must be
-// at least as large.
+// Types below: `act2` and `act3` are getActivationType() of rank 2 and 3,
+// `list` is getIndexListType(). Widths are static facts of the config; the
+// matching memref dimension must be at least as large. Every kernel takes
+// `part, parts` after the arguments shown.
 //
 //===----------------------------------------------------------------------===//
 
 #ifndef DSV2_CODEGEN_CPU_ELEMENTWISEKERNELS_H
 #define DSV2_CODEGEN_CPU_ELEMENTWISEKERNELS_H
 
-#include "dsv2/Support/TargetInfo.h"
-#include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/IR/BuiltinOps.h"
+#include "dsv2/CodeGen/CPU/KernelBuilder.h"
 
 #include <cstdint>
 #include <vector>
 
 namespace mlir::dsv2::cpu {
-
-/// Returns memref<?x?xT, strided<[?, 1], offset: ?>> (rank 2) or the like with
-/// all but the last stride dynamic: the type of every activation argument.
-MemRefType getStridedRowsType(Type elementType, int64_t rank);
 
 //===----------------------------------------------------------------------===//
 // embed
@@ -52,8 +43,8 @@ struct EmbedConfig {
 
 /// out[t, :] = table[tokens[t], :], widened to f32.
 ///
-///   (tokens: ints [T], table: memref<?x?xTABLE, strided<[?, 1], offset: ?>>
-///    [vocabulary, D], out: act2 [T, D], part, parts)
+///   (tokens: list [T], table: getStridedType(tableType, 2) [vocabulary, D],
+///    out: act2 [T, D])
 ///
 /// Token ids are not checked; the caller has done that.
 func::FuncOp getOrCreateEmbedKernel(ModuleOp module, const EmbedConfig &config,
@@ -72,7 +63,7 @@ struct RMSNormConfig {
 
 /// y[t, :] = w * (x[t, :] * (1 / sqrt(mean(x[t, :]^2) + epsilon))).
 ///
-///   (x: act2 [T, D], w: memref<?xf32> [D], y: act2 [T, D], part, parts)
+///   (x: act2 [T, D], w: getStridedType(f32, 1) [D], y: act2 [T, D])
 ///
 /// No mean is subtracted, the weight is used as stored (no 1 + w), all in f32.
 /// Squares are summed in four vectors of partial sums in index order, which are
@@ -92,20 +83,20 @@ struct RowsConfig {
 
 /// out[t, :] = a[t, :] + b[t, :].
 ///
-///   (a: act2, b: act2, out: act2, all [T, D], part, parts)
+///   (a: act2, b: act2, out: act2, all [T, D])
 ///
 /// `out` may be `a` or `b` itself. T is the first dimension of `out`.
 func::FuncOp getOrCreateAddKernel(ModuleOp module, const RowsConfig &config,
                                   const CPUTargetInfo &target);
 
-/// out[t, :] = x[t, :].   (x: act2 [T, D], out: act2 [T, D], part, parts)
+/// out[t, :] = x[t, :].   (x: act2 [T, D], out: act2 [T, D])
 func::FuncOp getOrCreateCopyRowsKernel(ModuleOp module,
                                        const RowsConfig &config,
                                        const CPUTargetInfo &target);
 
 /// out[i, :] = x[rows[i], :].
 ///
-///   (x: act2 [T, D], rows: ints [N], out: act2 [N, D], part, parts)
+///   (x: act2 [T, D], rows: list [N], out: act2 [N, D])
 ///
 /// Serves the choice of logit rows and the gather of tokens per expert.
 func::FuncOp getOrCreateGatherRowsKernel(ModuleOp module,
@@ -114,7 +105,7 @@ func::FuncOp getOrCreateGatherRowsKernel(ModuleOp module,
 
 /// out[t, :] = silu(gate[t, :]) * up[t, :], silu(v) = v / (1 + e^-v).
 ///
-///   (gate: act2, up: act2, out: act2, all [T, D], part, parts)
+///   (gate: act2, up: act2, out: act2, all [T, D])
 ///
 /// `out` may be `gate` or `up` itself.
 func::FuncOp getOrCreateSiluMulKernel(ModuleOp module, const RowsConfig &config,
@@ -136,7 +127,7 @@ struct RopeTableConfig {
 /// a = float32(positions[t]) * inv_freq[i], rounded to float32 as all reference
 /// implementations do; cos and sin of that float32 are then within 1 ulp.
 ///
-///   (positions: ints [T], table: act2 [T, R], part, parts)
+///   (positions: list [T], table: act2 [T, R])
 func::FuncOp getOrCreateRopeTableKernel(ModuleOp module,
                                         const RopeTableConfig &config,
                                         const CPUTargetInfo &target);
@@ -152,7 +143,7 @@ struct ApplyRopeConfig {
 /// with cos = table[t, i], sin = table[t, R/2 + i]; two products, each rounded,
 /// then the sum, as the references compute it.
 ///
-///   (x: act3 [T, H, R], table: act2 [T, R], out: act3 [T, H, R], part, parts)
+///   (x: act3 [T, H, R], table: act2 [T, R], out: act3 [T, H, R])
 ///
 /// H is the second dimension of `out` and may be 1. `out` may be `x` itself.
 func::FuncOp getOrCreateApplyRopeKernel(ModuleOp module,

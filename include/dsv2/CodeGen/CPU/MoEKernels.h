@@ -7,17 +7,17 @@
 //===----------------------------------------------------------------------===//
 //
 // Choice of experts, grouping of tokens by expert, and the weighted sum of what
-// the experts return. ElementwiseKernels.h has the conventions common to all
-// kernels and the type names `act2` and `ints`; `ints2` is memref<?x?xi32>.
+// the experts return. KernelBuilder.h has the conventions of all kernels.
+// `act2` is getActivationType(), `list` is getIndexListType(), `table` is
+// getStridedType(i32, 2). Every kernel takes `part, parts` after the arguments
+// shown.
 //
 //===----------------------------------------------------------------------===//
 
 #ifndef DSV2_CODEGEN_CPU_MOEKERNELS_H
 #define DSV2_CODEGEN_CPU_MOEKERNELS_H
 
-#include "dsv2/Support/TargetInfo.h"
-#include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/IR/BuiltinOps.h"
+#include "dsv2/CodeGen/CPU/KernelBuilder.h"
 
 #include <cstdint>
 
@@ -54,8 +54,7 @@ struct RouteTopKConfig {
 ///      in slot order, then times routedScale.
 /// Slots are in the order of choice.
 ///
-///   (logits: act2 [T, E], ids: ints2 [T, k], weights: act2 [T, k], part,
-///    parts)
+///   (logits: act2 [T, E], ids: table [T, k], weights: act2 [T, k])
 ///
 /// Logits that are NaN give weights that are NaN and ids within range.
 func::FuncOp getOrCreateRouteTopKKernel(ModuleOp module,
@@ -79,8 +78,8 @@ struct DispatchConfig {
 ///   rowToken[r]       token of row r
 ///   rowOfSlot[t, s]   row of slot s of token t
 ///
-///   (ids: ints2 [T, k], offsets: ints [E + 1], rowToken: ints [T * k],
-///    rowOfSlot: ints2 [T, k], part, parts)
+///   (ids: table [T, k], offsets: list [E + 1], rowToken: list [T * k],
+///    rowOfSlot: table [T, k])
 ///
 /// Part 0 does all the work, the others return at once.
 func::FuncOp getOrCreateDispatchKernel(ModuleOp module,
@@ -102,14 +101,14 @@ struct CombineConfig {
   bool hasResidual = false;
 };
 
-/// y[t, :] = residual[t, :] + (shared[t, :] + sum_s w[t, s] * out[row(t, s), :])
-/// with row(t, s) = rowOfSlot[t, s]. The routed sum starts with slot 0 and adds
-/// the others in slot order (fused multiply-add where the target has it), then
-/// `shared` is added to it, then `residual`.
+/// y[t, :] = residual[t, :] + (shared[t, :] + routed[t, :]),
+/// routed[t, :] = sum over slots s of w[t, s] * out[rowOfSlot[t, s], :]. The
+/// routed sum starts with slot 0 and adds the others in slot order (fused
+/// multiply-add where the target has it), then `shared` is added to it, then
+/// `residual`.
 ///
-///   (out: act2 [T * k, D], rowOfSlot: ints2 [T, k], weights: act2 [T, k],
-///    [shared: act2 [T, D],] [residual: act2 [T, D],] y: act2 [T, D], part,
-///    parts)
+///   (out: act2 [T * k, D], rowOfSlot: table [T, k], weights: act2 [T, k],
+///    [shared: act2 [T, D],] [residual: act2 [T, D],] y: act2 [T, D])
 ///
 /// Arguments in brackets are there if the config says so. `y` may be `shared`
 /// or `residual` itself.

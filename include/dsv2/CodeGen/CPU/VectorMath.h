@@ -6,20 +6,18 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Elementary functions without libm, and the few vector idioms (widening loads,
-// tree reductions, in-register transposes) that several kernels share. All of
-// them have one fixed order of operations: no kernel may change its result with
-// the number of threads or with the rest of the batch.
+// Elementary functions without libm, and the few vector idioms beyond
+// KernelBuilder.h that several kernels share. All of them have one fixed order
+// of operations.
 //
 //===----------------------------------------------------------------------===//
 
 #ifndef DSV2_CODEGEN_CPU_VECTORMATH_H
 #define DSV2_CODEGEN_CPU_VECTORMATH_H
 
+#include "dsv2/CodeGen/CPU/KernelBuilder.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/Value.h"
-#include "mlir/Support/LLVM.h"
-#include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/ADT/SmallVector.h"
 
 #include <cstdint>
@@ -61,58 +59,44 @@ std::pair<Value, Value> emitSinCos(OpBuilder &builder, Location loc,
                                    Value angle);
 
 //===----------------------------------------------------------------------===//
-// Loads, stores and conversions
+// Runs of a static number of elements
 //===----------------------------------------------------------------------===//
 
-/// Returns f32 `x` (bf16 or f32, scalar or vector) exactly.
-Value emitWiden(OpBuilder &builder, Location loc, Value x);
-
-/// Returns `x` (f32 scalar or vector) rounded to bf16: nearest, ties to even,
-/// NaN stays a (quiet) NaN. Plain integer arithmetic, since the generic
-/// truncation becomes a library call on targets without a bf16 unit.
-Value emitRoundToBF16(OpBuilder &builder, Location loc, Value x);
-
-/// Loads `count` adjacent elements (f32 or bf16) at `indices` of `memref` and
-/// widens them to f32. With `count` < `lanes` the upper lanes are `fill`;
-/// nothing beyond `count` elements is touched.
-Value emitLoad(OpBuilder &builder, Location loc, Value memref,
-               ValueRange indices, int64_t count, int64_t lanes,
-               float fill = 0.0f);
+/// Loads `count` adjacent elements (f32 or bf16) at `indices` of `memref` as
+/// f32. With `count` < `lanes` the upper lanes of the result are `fill`;
+/// nothing beyond `count` elements is read, and no mask is needed since both
+/// are static.
+Value emitLoad(KernelBuilder &b, Value memref, ValueRange indices,
+               int64_t count, int64_t lanes, float fill = 0.0f);
 
 /// Stores the first `count` lanes of the f32 vector `value`, rounded to the
 /// element type of `memref` (f32 or bf16).
-void emitStore(OpBuilder &builder, Location loc, Value value, Value memref,
-               ValueRange indices, int64_t count);
+void emitStore(KernelBuilder &b, Value value, Value memref, ValueRange indices,
+               int64_t count);
+
+/// The `count` lanes of `vector` that start at `first`.
+Value emitSlice(KernelBuilder &b, Value vector, int64_t first, int64_t count);
 
 //===----------------------------------------------------------------------===//
-// Reductions and transposes
+// Maxima, sums and transposes
 //===----------------------------------------------------------------------===//
-
-/// Combines the lanes of a 1-D vector with a balanced tree: halves are combined
-/// lane by lane until one lane is left. The lane count is a power of two.
-Value emitTreeReduce(OpBuilder &builder, Location loc, Value vector,
-                     llvm::function_ref<Value(Value, Value)> combine);
-
-/// Sum of the lanes, by `emitTreeReduce`.
-Value emitTreeSum(OpBuilder &builder, Location loc, Value vector);
-
-/// Maximum of the lanes, by `emitTreeReduce`. NaN lanes may be ignored.
-Value emitTreeMax(OpBuilder &builder, Location loc, Value vector);
 
 /// Returns a > b ? a : b lane by lane, one instruction on every target. If one
 /// side is NaN the result is `b`.
-Value emitMax(OpBuilder &builder, Location loc, Value a, Value b);
+Value emitMax(KernelBuilder &b, Value lhs, Value rhs);
 
-/// Sums the lanes of up to `lanes` vectors at once: lane i of the result is the
-/// sum over `vectors[i]`, formed by the same tree for every i, so a sum does
-/// not depend on what the other vectors hold or how many there are. Lanes
-/// beyond `vectors.size()` are unspecified.
-Value emitTransposedSum(OpBuilder &builder, Location loc, ValueRange vectors);
+/// Largest lane of a vector, by emitMax on halves.
+Value emitReduceMax(KernelBuilder &b, Value vector);
+
+/// Sums the lanes of up to as many vectors as each has lanes, a power of two:
+/// lane i of the result is the sum over `vectors[i]`, formed by the same tree
+/// for every i, so it does not depend on the other vectors or how many there
+/// are. The last vector is repeated in lanes beyond `vectors.size()`.
+Value emitTransposedSum(KernelBuilder &b, ValueRange vectors);
 
 /// Transposes the square formed by `rows` (as many vectors as each has lanes,
 /// a power of two) in place.
-void emitTranspose(OpBuilder &builder, Location loc,
-                   SmallVectorImpl<Value> &rows);
+void emitTranspose(KernelBuilder &b, SmallVectorImpl<Value> &rows);
 
 } // namespace dsv2::cpu
 } // namespace mlir
