@@ -22,8 +22,10 @@ def DSV2_LaunchOp : DSV2_Op<"launch", [
     and the team's size behind the operands; the kernel computes its share of
     the outputs. Inputs and outputs are tensors before bufferisation and
     memory references after it; weights and cache are memory references
-    throughout. Outputs are overwritten completely. `serial` runs the kernel
-    on one thread.
+    throughout. Outputs are overwritten completely. With `serial_below` a
+    launch whose first output (first input, if it has no output) has fewer
+    rows runs on the calling thread alone, because the work would not pay for
+    waking the team.
 
     Constraints:
     - launch_c1: `kernel` names a function without results whose arguments
@@ -40,10 +42,10 @@ def DSV2_LaunchOp : DSV2_Op<"launch", [
     ```
   }];
   let arguments = (ins FlatSymbolRefAttr:$kernel, Variadic<AnyType>:$inputs,
-    Variadic<AnyShaped>:$outputs, UnitAttr:$serial);
+    Variadic<AnyShaped>:$outputs, OptionalAttr<I64Attr>:$serial_below);
   let results = (outs Variadic<AnyRankedTensor>:$results);
   let assemblyFormat = [{
-    $kernel (`serial` $serial^)? (`ins` `(` $inputs^ `:` type($inputs) `)`)?
+    $kernel (`serial_below` $serial_below^)? (`ins` `(` $inputs^ `:` type($inputs) `)`)?
     (`outs` `(` $outputs^ `:` type($outputs) `)`)? attr-dict
     (`->` type($results)^)?
   }];
