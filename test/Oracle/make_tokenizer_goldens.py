@@ -8,8 +8,8 @@ For each tokenizer the file corpus.NAME.ids.json gets:
   lines   ids of each line; lines are what lies between LF characters (a CR
           belongs to its line, and an LF is not part of any line)
   cases   small texts with ids, tokens, and (unless the text is about special
-          tokens) the pieces of the pre-tokenizer; `add_special_tokens` says whether the post-processor ran (it puts
-          BOS in front)
+          tokens) the pieces of the pre-tokenizer; `add_special_tokens` says
+          whether the post-processor ran (it puts BOS in front)
 `whole` and `lines` are without special tokens. Special tokens that stand in
 the text of a case are recognised, as the reference does; a program that must
 not accept them from users has to ask for something else.
