@@ -45,13 +45,6 @@ static Expected<MemoryPlan> planFor(const ModelConfig &config,
 /// Names in messages come from an untrusted file; json::Value insists on UTF-8.
 static std::string fixed(StringRef text) { return json::fixUTF8(text); }
 
-/// Returns text of an untrusted file without control characters: JSON text
-/// without its quotes.
-static std::string escaped(StringRef text) {
-  std::string quoted = formatv("{0}", json::Value(fixed(text))).str();
-  return StringRef(quoted).drop_front().drop_back().str();
-}
-
 //===----------------------------------------------------------------------===//
 // JSON
 //===----------------------------------------------------------------------===//
@@ -469,10 +462,10 @@ void dsv2::printExplainText(raw_ostream &os, const ModelConfig &config,
   if (config.defaultedKeys.empty())
     os << "  none\n";
   for (const DefaultedKey &entry : config.defaultedKeys)
-    writer.value(escaped(entry.key), entry.value);
+    writer.value(escapeText(entry.key), entry.value);
   writer.heading("ignored keys");
   if (config.ignoredKeys.empty())
     os << "  none\n";
   for (const IgnoredKey &entry : config.ignoredKeys)
-    writer.value(escaped(entry.key), stringifyIgnoredReason(entry.reason));
+    writer.value(escapeText(entry.key), stringifyIgnoredReason(entry.reason));
 }

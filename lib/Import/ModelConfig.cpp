@@ -213,8 +213,30 @@ static Error makeError(StringRef fileName, const Twine &message) {
                                message);
 }
 
-/// Shortens untrusted text to something that fits a message, at a character
-/// boundary. `text` is valid UTF-8.
+std::string dsv2::escapeText(StringRef text) {
+  // JSON escapes the control characters below U+0020, but not U+007F nor those
+  // of U+0080 .. U+009F, which terminals act on too.
+  std::string quoted = formatv("{0}", json::Value(json::fixUTF8(text))).str();
+  StringRef rest = StringRef(quoted).drop_front().drop_back();
+  std::string escaped;
+  escaped.reserve(rest.size());
+  for (size_t i = 0; i < rest.size(); ++i) {
+    unsigned char c = rest[i];
+    unsigned char next = i + 1 < rest.size() ? rest[i + 1] : 0;
+    if (c == 0x7f) {
+      escaped += "\\u007f";
+    } else if (c == 0xC2 && next < 0xA0) {
+      escaped += "\\u00" + utohexstr(next, /*LowerCase=*/true);
+      ++i;
+    } else {
+      escaped += c;
+    }
+  }
+  return escaped;
+}
+
+/// Shortens escaped text to something that fits a message, at a character
+/// boundary.
 static std::string clip(std::string text) {
   constexpr size_t limit = 60;
   if (text.size() <= limit)
@@ -226,7 +248,7 @@ static std::string clip(std::string text) {
   return text + "...";
 }
 
-/// Returns `value` as JSON text short enough for a message.
+/// Returns `value` in words or as JSON text, short enough for a message.
 static std::string describe(const json::Value &value) {
   switch (value.kind()) {
   case json::Value::Array:
@@ -234,17 +256,15 @@ static std::string describe(const json::Value &value) {
   case json::Value::Object:
     return "an object";
   case json::Value::String:
-    return "the string " + clip(formatv("{0}", value).str());
+    return "the string \"" + clip(escapeText(*value.getAsString())) + "\"";
   default:
-    return clip(formatv("{0}", value).str());
+    return formatv("{0}", value).str();
   }
 }
 
-/// Returns `key` quoted for a message. JSON escapes keep control characters of
-/// a hostile file out of the terminal.
-static std::string quote(StringRef key) {
-  std::string text = formatv("{0}", json::Value(json::fixUTF8(key))).str();
-  return "'" + clip(StringRef(text).drop_front().drop_back().str()) + "'";
+/// Returns `text`, a key or a value, quoted for a message.
+static std::string quote(StringRef text) {
+  return "'" + clip(escapeText(text)) + "'";
 }
 
 /// Returns a number as JSON text.

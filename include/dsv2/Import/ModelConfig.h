@@ -120,6 +120,10 @@ enum class IgnoredReason {
 /// Returns a short phrase such as "training only".
 llvm::StringRef stringifyIgnoredReason(IgnoredReason reason);
 
+/// Returns text of an untrusted file fit for a terminal: valid UTF-8, with
+/// control characters, quotes and backslashes escaped as in JSON.
+std::string escapeText(llvm::StringRef text);
+
 /// A key that was present and had no influence.
 struct IgnoredKey {
   /// Dotted path for nested keys: `rope_scaling.foo`.

@@ -1,0 +1,82 @@
+//===- config_fuzzer.cpp - Fuzzes the reader of config.json ---------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Any bytes must give a configuration that holds what its documentation says,
+// or errors that fit a terminal. Whatever is accepted is explained, as that
+// runs all the arithmetic on it.
+//
+//===----------------------------------------------------------------------===//
+
+#include "dsv2/Import/Explain.h"
+#include "dsv2/Import/ModelConfig.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FormatVariadic.h"
+
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+
+using namespace dsv2;
+using namespace llvm;
+
+/// Stops the fuzzer with the broken promise on stderr.
+static void expect(bool condition, StringRef promise) {
+  if (condition)
+    return;
+  errs() << "broken promise: " << promise << "\n";
+  std::abort();
+}
+
+/// A message is UTF-8 without control characters.
+static void expectPrintable(StringRef message) {
+  expect(!message.empty(), "a message has text");
+  expect(json::isUTF8(message), "a message is UTF-8");
+  for (char c : message)
+    expect(static_cast<unsigned char>(c) >= 0x20 && c != 0x7f,
+           "a message holds no control character");
+}
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  StringRef text(reinterpret_cast<const char *>(data), size);
+  SmallVector<std::string> warnings;
+  Expected<ModelConfig> config = parseModelConfig(text, "fuzz", &warnings);
+  for (const std::string &warning : warnings)
+    expectPrintable(warning);
+  if (!config) {
+    handleAllErrors(config.takeError(), [](const ErrorInfoBase &error) {
+      expectPrintable(error.message());
+    });
+    return 0;
+  }
+
+  expect(config->numTensors() <= ModelLimits::maxTensors, "bounded tensors");
+  expect(static_cast<int64_t>(config->rope.inverseFrequencies().size()) ==
+             config->qkRopeHeadDim / 2,
+         "one frequency per pair");
+  for (float frequency : config->rope.inverseFrequencies())
+    expect(std::isfinite(frequency) && frequency >= 0.0f, "finite frequencies");
+  expect(std::isfinite(config->softmaxScale()) && config->softmaxScale() > 0.0,
+         "a finite softmax scale");
+
+  ParameterCounts counts = countParameters(*config);
+  expect(counts.total > 0 && counts.total <= ModelLimits::maxParameters,
+         "a bounded number of parameters");
+  expect(counts.activeWithHeadAndEmbedding <= counts.total,
+         "active parameters are part of all");
+
+  ExplainOptions options;
+  options.memoryBudget = int64_t(1) << 33;
+  std::string output;
+  raw_string_ostream os(output);
+  for (int64_t context : {int64_t(1), config->maxPositionEmbeddings}) {
+    options.context = context;
+    printExplainText(os, *config, options);
+    os << explainJson(*config, options);
+  }
+  return 0;
+}
