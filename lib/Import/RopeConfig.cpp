@@ -106,7 +106,8 @@ double RopeConfig::cosSinMultiplier() const {
 }
 
 double RopeConfig::attentionMscale() const {
-  if (!yarn || yarn->mscaleAllDim == 0.0)
+  // The references test for a zero weight first; it gives 1 here as well.
+  if (!yarn)
     return 1.0;
   return yarnMscale(yarn->factor, yarn->mscaleAllDim);
 }

@@ -221,6 +221,7 @@ TEST(CostModelTest, F076_messageSaysWhatDoesNotFit) {
   EXPECT_NE(toString(checkMemoryBudget(config, *fitting, budget - 1)), "");
 
   // The workspace is the problem.
+  EXPECT_EQ(largestContext(config, *plan, plan->weightBytes + 1), 0);
   message = toString(checkMemoryBudget(config, *plan, plan->weightBytes + 1));
   EXPECT_NE(message.find("beside the weights and the workspace"),
             std::string::npos)

@@ -292,9 +292,10 @@ TEST(ModelConfigTest, F017_queryLatentIsOptional) {
     EXPECT_TRUE(names.contains("model.layers.0.self_attn.q_proj.weight"));
     EXPECT_FALSE(names.contains("model.layers.0.self_attn.q_a_proj.weight"));
   }
-  expectBadValues("T0", {{"q_lora_rank", "0", {"'q_lora_rank'", "got 0"}},
-                         {"q_lora_rank", "-1", {"'q_lora_rank'", "got -1"}},
-                         {"q_lora_rank", "\"none\"", {"'q_lora_rank'"}}});
+  expectBadValues("T0",
+                  {{"q_lora_rank", "0", {"'q_lora_rank'", "got 0; write null"}},
+                   {"q_lora_rank", "-1", {"'q_lora_rank'", "got -1"}},
+                   {"q_lora_rank", "\"none\"", {"'q_lora_rank'"}}});
 }
 
 TEST(ModelConfigTest, F017_queryLatentMustMatchTheCheckpoint) {

@@ -125,6 +125,8 @@ TEST(RopeConfigTest, F040_multiplierAndScale) {
     EXPECT_NEAR(rope.cosSinMultiplier(), entry.multiplier, 1e-9);
     EXPECT_NEAR(rope.softmaxScale(192), entry.scale, 5e-10);
   }
+  // No stretching, no scaling: not even below 1.
+  EXPECT_EQ(RopeConfig::yarnMscale(0.5, 1.0), 1.0);
   // Exactly, not nearly.
   EXPECT_EQ(publishedRope().cosSinMultiplier(), 1.0);
   EXPECT_NEAR(publishedRope().attentionMscale(), 1.260803777, 5e-10);
