@@ -12,6 +12,7 @@
 #ifndef DSV2_DIALECT_DSV2_IR_DSV2_H
 #define DSV2_DIALECT_DSV2_IR_DSV2_H
 
+#include "dsv2/Dialect/DSV2/IR/ExactDouble.h"
 #include "dsv2/Dialect/DSV2/IR/OpCost.h"
 #include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/IR/BuiltinAttributes.h"
@@ -20,6 +21,7 @@
 #include "mlir/IR/OpDefinition.h"
 #include "mlir/IR/OpImplementation.h"
 #include "mlir/IR/SymbolTable.h"
+#include "mlir/IR/TensorEncoding.h"
 #include "mlir/Interfaces/DestinationStyleOpInterface.h"
 #include "mlir/Interfaces/InferTypeOpInterface.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"

@@ -32,8 +32,8 @@ def DSV2_YarnAttr : DSV2_Attr<"Yarn", "yarn"> {
     ```
   }];
   let parameters = (ins
-    "double":$factor, "int64_t":$original_max, "double":$beta_fast,
-    "double":$beta_slow, "double":$mscale, "double":$mscale_all_dim);
+    "::mlir::dsv2::ExactDouble":$factor, "int64_t":$original_max, "::mlir::dsv2::ExactDouble":$beta_fast,
+    "::mlir::dsv2::ExactDouble":$beta_slow, "::mlir::dsv2::ExactDouble":$mscale, "::mlir::dsv2::ExactDouble":$mscale_all_dim);
   let hasCustomAssemblyFormat = 1;
   let genVerifyDecl = 1;
 }
@@ -51,7 +51,7 @@ def DSV2_RopeAttr : DSV2_Attr<"Rope", "rope"> {
     #dsv2.rope<dim = 64, theta = 1.0e+04, yarn = #dsv2.yarn<...>>
     ```
   }];
-  let parameters = (ins "int64_t":$dim, "double":$theta,
+  let parameters = (ins "int64_t":$dim, "::mlir::dsv2::ExactDouble":$theta,
                         OptionalParameter<"::mlir::dsv2::YarnAttr">:$yarn);
   let hasCustomAssemblyFormat = 1;
   let genVerifyDecl = 1;

@@ -35,6 +35,11 @@ def DSV2_Dialect : Dialect {
   let useDefaultTypePrinterParser = 1;
   let dependentDialects = ["::mlir::arith::ArithDialect",
                            "::mlir::tensor::TensorDialect"];
+  let extraClassDeclaration = [{
+  private:
+    void registerAttributes();
+    void registerTypes();
+  }];
 }
 
 #endif // DSV2_DIALECT_DSV2_IR_DSV2DIALECT_TD

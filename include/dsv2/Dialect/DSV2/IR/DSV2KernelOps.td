@@ -61,9 +61,8 @@ def DSV2_WeightViewOp : DSV2_Op<"weight_view", [Pure]> {
   let summary = "Memory of a packed weight slot";
   let description = [{
     The memory at `table[slot] + ordinal * stride` bytes, where `stride` is the
-    size of the result rounded up to 64 bytes: how generated code finds what
-    preparation stored. The same op views a source or an output inside a
-    prepare function.
+    size of the result: how generated code finds what preparation stored. The
+    same op views a source or an output inside a prepare function.
 
     Constraints:
     - weight_view_c1: `table` is a rank 1 memory reference of pointers

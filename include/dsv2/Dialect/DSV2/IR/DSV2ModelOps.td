@@ -37,7 +37,7 @@ def DSV2_WeightOp : DSV2_Op<"weight", [Pure]> {
   let arguments = (ins StrAttr:$name,
     DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$layers,
     Optional<Index>:$ordinal);
-  let results = (outs TensorOf<[F32, BF16, F16]>:$result);
+  let results = (outs RankedTensorOf<[F32, BF16, F16]>:$result);
   let assemblyFormat = [{
     $name (`layers` $layers^ `at` $ordinal)? attr-dict `:` type($result)
   }];
@@ -199,9 +199,9 @@ def DSV2_PackOp : DSV2_Op<"pack", [Pure]> {
            -> tensor<576x2048xbf16, #dsv2.packed<panels, 32>>
     ```
   }];
-  let arguments = (ins TensorOf<[F32, BF16, F16]>:$weight,
-                       Optional<TensorOf<[F32, BF16, F16]>>:$second);
-  let results = (outs TensorOf<[F32, BF16]>:$result);
+  let arguments = (ins RankedTensorOf<[F32, BF16, F16]>:$weight,
+                       Optional<RankedTensorOf<[F32, BF16, F16]>>:$second);
+  let results = (outs RankedTensorOf<[F32, BF16]>:$result);
   let assemblyFormat = [{
     $weight (`with` $second^)? attr-dict `:` type($weight)
     (`,` type($second)^)? `->` type($result)
@@ -234,7 +234,7 @@ def DSV2_PackedWeightOp : DSV2_Op<"packed_weight", [Pure,
   let arguments = (ins FlatSymbolRefAttr:$prepare, I64Attr:$index,
     DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$layers,
     Optional<Index>:$ordinal);
-  let results = (outs TensorOf<[F32, BF16]>:$result);
+  let results = (outs RankedTensorOf<[F32, BF16]>:$result);
   let assemblyFormat = [{
     $prepare `[` $index `]` (`layers` $layers^ `at` $ordinal)? attr-dict
     `:` type($result)

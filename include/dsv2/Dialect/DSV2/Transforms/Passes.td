@@ -1,0 +1,115 @@
+//===- Passes.td - dsv2 to dsv2 passes ---------------------*- tablegen -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_DIALECT_DSV2_TRANSFORMS_PASSES_TD
+#define DSV2_DIALECT_DSV2_TRANSFORMS_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def HoistWeightPreparationPass
+    : Pass<"dsv2-hoist-weight-preparation", "::mlir::ModuleOp"> {
+  let summary = "Move what depends on weights alone into prepare functions";
+  let description = [{
+    Enters: functions in which every weight reaches its use through
+    `dsv2.pack`, possibly behind `tensor.expand_shape` and
+    `tensor.extract_slice`. Leaves: one private function marked `dsv2.prepare`
+    per set of checkpoint tensors, with a result for each distinct packed form,
+    and `dsv2.packed_weight` ops where the forms are used. No `dsv2.weight`
+    remains. Refused: anything else computed from a weight.
+
+    A prepare function is written for one layer and one expert; its attributes
+    say for which it runs: `dsv2.sources` (checkpoint names), `dsv2.layers`
+    (layer numbers) and `dsv2.experts` (count, absent without `{expert}`).
+
+    ```mlir
+    %w = dsv2.weight "model.norm.weight" : tensor<64xbf16>
+    %p = dsv2.pack %w : tensor<64xbf16> -> tensor<64xf32, #dsv2.packed<dense, 1>>
+    // becomes
+    %p = dsv2.packed_weight @prepare_model_norm[0]
+           : tensor<64xf32, #dsv2.packed<dense, 1>>
+    func.func private @prepare_model_norm(%w: tensor<64xbf16>) -> tensor<...>
+      attributes {dsv2.prepare, dsv2.sources = ["model.norm.weight"], ...}
+    ```
+  }];
+  let statistics = [
+    Statistic<"numPrepareFunctions", "num-prepare-functions",
+              "Number of prepare functions">,
+    Statistic<"numPackedWeights", "num-packed-weights",
+              "Number of uses of packed weights">
+  ];
+  let dependentDialects = ["::mlir::func::FuncDialect",
+                           "::mlir::dsv2::DSV2Dialect"];
+}
+
+def SelectCacheFormatPass
+    : Pass<"dsv2-select-cache-format", "::mlir::ModuleOp"> {
+  let summary = "Decide how the latent cache stores its rows";
+  let description = [{
+    Rewrites every `!dsv2.latent_cache` type of the module to the given element
+    type and page size.
+  }];
+  let options = [
+    Option<"format", "format", "std::string", /*default=*/"\"bf16\"",
+           "Element type of the cache: f32 or bf16">,
+    Option<"page", "page", "int64_t", /*default=*/"64",
+           "Positions in a page; a multiple of 16">
+  ];
+  let dependentDialects = ["::mlir::dsv2::DSV2Dialect"];
+}
+
+def SelectWeightLayoutsPass
+    : Pass<"dsv2-select-weight-layouts", "::mlir::ModuleOp"> {
+  let summary = "Decide element type and order of every weight";
+  let description = [{
+    Puts a `dsv2.pack` between each weight and the op that uses it. Matrices of
+    products become panels of `panel-width` rows in the weight format, gate and
+    up of a feed-forward network are interleaved, `w_uk` of absorbed attention
+    is transposed; the embedding table stays row-major; norms and the router
+    are f32 whatever the format.
+
+    Enters: attention forms are decided. Leaves: every weight operand is the
+    result of a `dsv2.pack`.
+  }];
+  let options = [
+    Option<"format", "format", "std::string", /*default=*/"\"bf16\"",
+           "Element type of matrices: f32 or bf16">,
+    Option<"panelWidth", "panel-width", "int64_t", /*default=*/"32",
+           "Rows of a weight in one panel">
+  ];
+  let statistics = [
+    Statistic<"numPacked", "num-packed", "Number of weights given a layout">
+  ];
+  let dependentDialects = ["::mlir::dsv2::DSV2Dialect"];
+}
+
+def SpecializeEntriesPass
+    : Pass<"dsv2-specialize-entries", "::mlir::ModuleOp"> {
+  let summary = "Decide the attention form of each entry point";
+  let description = [{
+    Replaces `@step` by its instances. With `attention-form=auto` there are
+    two, `@step_decode` in absorbed and `@step_prefill` in expanded form, and
+    the module attribute `dsv2.prefill_min_tokens` says from how many tokens of
+    one sequence on the latter is used: the count `L (N + V) / (2 L - N - V)`
+    above which expanding the latents once costs less than the longer products
+    of the absorbed form (512, 128, 128: 171). Where the absorbed form never
+    costs more, and with `deterministic`, there is only `@step_decode`, so that
+    a result cannot depend on the entry a batch happened to use. A given form is
+    used for everything.
+  }];
+  let options = [
+    Option<"attentionForm", "attention-form", "std::string",
+           /*default=*/"\"auto\"", "auto, expanded or absorbed">,
+    Option<"deterministic", "deterministic", "bool", /*default=*/"false",
+           "One form for every step">,
+    Option<"prefillMinTokens", "prefill-min-tokens", "int64_t",
+           /*default=*/"0", "Overrides the computed crossover; 0 computes it">
+  ];
+  let dependentDialects = ["::mlir::func::FuncDialect",
+                           "::mlir::dsv2::DSV2Dialect"];
+}
+
+#endif // DSV2_DIALECT_DSV2_TRANSFORMS_PASSES_TD

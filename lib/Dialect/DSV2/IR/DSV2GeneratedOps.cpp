@@ -1,0 +1,15 @@
+//===- DSV2GeneratedOps.cpp - generated definitions of the ops ------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dsv2/Dialect/DSV2/IR/DSV2.h"
+#include "mlir/IR/Builders.h"
+
+using namespace mlir;
+using namespace mlir::dsv2;
+
+#define GET_OP_CLASSES
+#include "dsv2/Dialect/DSV2/IR/DSV2Ops.cpp.inc"

@@ -1,0 +1,56 @@
+//===- SelectCacheFormat.cpp - decide how the latent cache is stored ------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dsv2/Dialect/DSV2/Transforms/Passes.h"
+
+#include "mlir/IR/AttrTypeSubElements.h"
+
+namespace mlir::dsv2 {
+#define GEN_PASS_DEF_SELECTCACHEFORMATPASS
+#include "dsv2/Dialect/DSV2/Transforms/Passes.h.inc"
+} // namespace mlir::dsv2
+
+using namespace mlir;
+using namespace mlir::dsv2;
+
+namespace {
+struct SelectCacheFormat
+    : public mlir::dsv2::impl::SelectCacheFormatPassBase<SelectCacheFormat> {
+  using SelectCacheFormatPassBase::SelectCacheFormatPassBase;
+
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    Builder b(&getContext());
+    Type element;
+    if (format == "f32")
+      element = b.getF32Type();
+    else if (format == "bf16")
+      element = b.getBF16Type();
+    if (!element) {
+      module.emitError() << "cache format: expected f32 or bf16, got '"
+                         << format << "'";
+      return signalPassFailure();
+    }
+    // Attention walks a page in blocks of up to 64 positions that must not
+    // cross its end.
+    if (page < 16 || page % 16 != 0 || page > 4096) {
+      module.emitError() << "cache page: expected a multiple of 16 up to 4096, "
+                            "got "
+                         << page;
+      return signalPassFailure();
+    }
+    AttrTypeReplacer replacer;
+    replacer.addReplacement([&](LatentCacheType type) -> Type {
+      return LatentCacheType::get(type.getContext(), type.getLatent(),
+                                  type.getRope(), element, page);
+    });
+    replacer.recursivelyReplaceElementsIn(module, /*replaceAttrs=*/true,
+                                          /*replaceLocs=*/false,
+                                          /*replaceTypes=*/true);
+  }
+};
+} // namespace

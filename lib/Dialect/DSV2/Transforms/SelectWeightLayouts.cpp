@@ -1,0 +1,148 @@
+//===- SelectWeightLayouts.cpp - element type and order of weights --------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dsv2/Dialect/DSV2/Transforms/Passes.h"
+
+#include "mlir/IR/Builders.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+namespace mlir::dsv2 {
+#define GEN_PASS_DEF_SELECTWEIGHTLAYOUTSPASS
+#include "dsv2/Dialect/DSV2/Transforms/Passes.h.inc"
+} // namespace mlir::dsv2
+
+using namespace mlir;
+using namespace mlir::dsv2;
+
+namespace {
+/// Inserts packs for the weights of one op at a time.
+class LayoutSelector {
+public:
+  LayoutSelector(Type matrixType, int64_t panelWidth)
+      : matrixType(matrixType), panelWidth(panelWidth) {}
+
+  /// Returns whether `op` was given new weights.
+  bool select(Operation *op) {
+    return llvm::TypeSwitch<Operation *, bool>(op)
+        .Case([&](EmbedOp embed) {
+          pack(embed.getTableMutable(), PackOrder::Dense, matrixType);
+          return true;
+        })
+        .Case([&](LinearOp linear) {
+          pack(linear.getWeightMutable(), PackOrder::Panels, matrixType);
+          return true;
+        })
+        .Case([&](LogitsOp logits) {
+          pack(logits.getWeightMutable(), PackOrder::Panels, matrixType);
+          return true;
+        })
+        .Case([&](RMSNormOp norm) {
+          pack(norm.getWeightMutable(), PackOrder::Dense,
+               Float32Type::get(op->getContext()));
+          return true;
+        })
+        .Case([&](RouteOp route) {
+          // Near-ties between experts flip when the router is rounded.
+          pack(route.getGateMutable(), PackOrder::Panels,
+               Float32Type::get(op->getContext()));
+          return true;
+        })
+        .Case([&](LatentAttentionOp attention) {
+          bool absorbed = attention.getForm() == AttentionForm::Absorbed;
+          pack(attention.getWUkMutable(),
+               absorbed ? PackOrder::TransposedPanels : PackOrder::Panels,
+               matrixType);
+          pack(attention.getWUvMutable(), PackOrder::Panels, matrixType);
+          return true;
+        })
+        .Case([&](GatedFFNOp ffn) {
+          packGated(ffn.getGateMutable(), ffn.getUpMutable());
+          pack(ffn.getDownMutable(), PackOrder::Panels, matrixType);
+          return true;
+        })
+        .Case([&](ExpertFFNOp ffn) {
+          packGated(ffn.getGateMutable(), ffn.getUpMutable());
+          pack(ffn.getDownMutable(), PackOrder::Panels, matrixType);
+          return true;
+        })
+        .Default(false);
+  }
+
+private:
+  Type matrixType;
+  int64_t panelWidth;
+
+  PackedAttr encoding(MLIRContext *context, PackOrder order) {
+    return PackedAttr::get(context, order,
+                           order == PackOrder::Dense ? 1 : panelWidth);
+  }
+
+  void pack(OpOperand &weight, PackOrder order, Type element) {
+    auto type = cast<RankedTensorType>(weight.get().getType());
+    OpBuilder b(weight.getOwner());
+    auto packed = RankedTensorType::get(type.getShape(), element,
+                                        encoding(b.getContext(), order));
+    weight.set(PackOp::create(b, weight.get().getLoc(), packed, weight.get(),
+                              Value()));
+  }
+
+  /// Replaces gate and up by one interleaved operand.
+  void packGated(OpOperand &gate, MutableOperandRange up) {
+    auto type = cast<RankedTensorType>(gate.get().getType());
+    SmallVector<int64_t> shape(type.getShape());
+    shape.insert(shape.end() - 2, 2);
+    OpBuilder b(gate.getOwner());
+    auto packed = RankedTensorType::get(
+        shape, matrixType, encoding(b.getContext(), PackOrder::GatedPanels));
+    Value both = PackOp::create(b, gate.get().getLoc(), packed, gate.get(),
+                                up[0].get());
+    gate.set(both);
+    up.clear();
+  }
+};
+
+struct SelectWeightLayouts
+    : public mlir::dsv2::impl::SelectWeightLayoutsPassBase<
+          SelectWeightLayouts> {
+  using SelectWeightLayoutsPassBase::SelectWeightLayoutsPassBase;
+
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    Builder b(&getContext());
+    Type matrixType;
+    if (format == "f32")
+      matrixType = b.getF32Type();
+    else if (format == "bf16")
+      matrixType = b.getBF16Type();
+    if (!matrixType) {
+      module.emitError() << "weight format: expected f32 or bf16, got '"
+                         << format << "'";
+      return signalPassFailure();
+    }
+    if (panelWidth < 1) {
+      module.emitError() << "panel width: expected a positive number, got "
+                         << panelWidth;
+      return signalPassFailure();
+    }
+    WalkResult result = module.walk([&](LatentAttentionOp op) {
+      if (op.getForm() != AttentionForm::Undecided)
+        return WalkResult::advance();
+      op.emitOpError("expected a decided attention form, got 'undecided'");
+      return WalkResult::interrupt();
+    });
+    if (result.wasInterrupted())
+      return signalPassFailure();
+
+    LayoutSelector selector(matrixType, panelWidth);
+    SmallVector<Operation *> ops;
+    module.walk([&](Operation *op) { ops.push_back(op); });
+    for (Operation *op : ops)
+      if (selector.select(op))
+        ++numPacked;
+  }
+};
+} // namespace

@@ -1,0 +1,122 @@
+//===- SpecializeEntries.cpp - decide the attention form of each entry ----===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dsv2/Dialect/DSV2/Transforms/Passes.h"
+
+#include "llvm/Support/MathExtras.h"
+
+namespace mlir::dsv2 {
+#define GEN_PASS_DEF_SPECIALIZEENTRIESPASS
+#include "dsv2/Dialect/DSV2/Transforms/Passes.h.inc"
+} // namespace mlir::dsv2
+
+using namespace mlir;
+using namespace mlir::dsv2;
+
+/// Tokens of one sequence from which on the expanded form costs less, or 0 if
+/// it never does. Counting floating-point operations per head: expansion costs
+/// 2 L (N + V) per position once, and then saves
+/// 2 (L + R + L) - 2 (N + R + V) per query and position.
+static int64_t computeCrossover(LatentAttentionOp op) {
+  int64_t latent = op.getCache().getType().getLatent();
+  int64_t nope = op.getWUk().getType().getDimSize(1);
+  int64_t value = op.getWUv().getType().getDimSize(1);
+  int64_t saved = 2 * latent - nope - value;
+  if (saved <= 0)
+    return 0;
+  return llvm::divideCeil(latent * (nope + value), saved);
+}
+
+/// Clones `entry` and the functions it calls, gives them `suffix`, and sets the
+/// form of every attention in them.
+static func::FuncOp cloneWithForm(func::FuncOp entry, SymbolTable &symbols,
+                                  StringRef entryName, AttentionForm form) {
+  llvm::StringMap<func::FuncOp> clones;
+  auto setForm = [&](func::FuncOp function) {
+    function.walk([&](LatentAttentionOp op) { op.setForm(form); });
+  };
+  StringRef suffix = stringifyAttentionForm(form);
+  func::FuncOp clone = entry.clone();
+  clone.setName(("step_" + entryName).str());
+  clone->setAttr(kEntryAttr, StringAttr::get(entry.getContext(), entryName));
+  setForm(clone);
+  symbols.insert(clone, Block::iterator(entry));
+  clone.walk([&](func::CallOp call) {
+    auto callee = symbols.lookup<func::FuncOp>(call.getCallee());
+    if (!callee)
+      return;
+    func::FuncOp &copy = clones[call.getCallee()];
+    if (!copy) {
+      copy = callee.clone();
+      copy.setName((callee.getName() + "_" + suffix).str());
+      setForm(copy);
+      symbols.insert(copy, Block::iterator(entry));
+    }
+    call.setCallee(copy.getName());
+  });
+  return clone;
+}
+
+namespace {
+struct SpecializeEntries
+    : public mlir::dsv2::impl::SpecializeEntriesPassBase<SpecializeEntries> {
+  using SpecializeEntriesPassBase::SpecializeEntriesPassBase;
+
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    std::optional<AttentionForm> given;
+    if (attentionForm != "auto") {
+      given = symbolizeAttentionForm(attentionForm);
+      if (!given || *given == AttentionForm::Undecided) {
+        module.emitError() << "attention form: expected auto, expanded or "
+                              "absorbed, got '"
+                           << attentionForm << "'";
+        return signalPassFailure();
+      }
+    }
+    if (prefillMinTokens < 0) {
+      module.emitError() << "prefill-min-tokens: expected a count, got "
+                         << prefillMinTokens;
+      return signalPassFailure();
+    }
+
+    SymbolTable symbols(module);
+    auto entry = symbols.lookup<func::FuncOp>("step");
+    if (!entry || !entry->hasAttr(kEntryAttr)) {
+      module.emitError("expected an entry function 'step', found none");
+      return signalPassFailure();
+    }
+    SmallVector<func::FuncOp> callees;
+    entry.walk([&](func::CallOp call) {
+      auto callee = symbols.lookup<func::FuncOp>(call.getCallee());
+      if (callee && !llvm::is_contained(callees, callee))
+        callees.push_back(callee);
+    });
+
+    if (given || deterministic) {
+      cloneWithForm(entry, symbols, "decode",
+                    given.value_or(AttentionForm::Absorbed));
+    } else {
+      int64_t crossover = 0;
+      module.walk([&](LatentAttentionOp op) {
+        crossover = std::max(crossover, computeCrossover(op));
+      });
+      if (prefillMinTokens > 0)
+        crossover = prefillMinTokens;
+      cloneWithForm(entry, symbols, "decode", AttentionForm::Absorbed);
+      if (crossover > 0) {
+        cloneWithForm(entry, symbols, "prefill", AttentionForm::Expanded);
+        module->setAttr(kPrefillMinTokensAttr,
+                        Builder(&getContext()).getI64IntegerAttr(crossover));
+      }
+    }
+    symbols.erase(entry);
+    for (func::FuncOp callee : callees)
+      symbols.erase(callee);
+  }
+};
+} // namespace

@@ -1,0 +1,27 @@
+//===- InitAll.cpp - the one list of everything registered ----------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dsv2/InitAll.h"
+
+#include "dsv2/Dialect/DSV2/IR/DSV2.h"
+#include "mlir/IR/DialectRegistry.h"
+#include "mlir/InitAllDialects.h"
+#include "mlir/InitAllExtensions.h"
+#include "mlir/InitAllPasses.h"
+
+using namespace mlir;
+
+void mlir::dsv2::registerAllDialects(DialectRegistry &registry) {
+  mlir::registerAllDialects(registry);
+  registry.insert<DSV2Dialect>();
+}
+
+void mlir::dsv2::registerAllExtensions(DialectRegistry &registry) {
+  mlir::registerAllExtensions(registry);
+}
+
+void mlir::dsv2::registerAllPasses() { mlir::registerAllPasses(); }
