@@ -464,8 +464,9 @@ def main():
         nats, loads = evaluate(checked, held, held_bytes, bos,
                                report_load=True)
         elapsed = time.time() - began
-        print(f"step {step} rate {rate:.2e} train {running / a.evaluate_every:.4f} "
-              f"nats/token, validation {nats:.4f} nats/byte, expert load "
+        print(f"step {step} rate {rate:.2e} train "
+              f"{running / a.evaluate_every:.4f} nats/token, "
+              f"validation {nats:.4f} nats/byte, expert load "
               f"{min(float(l.min()) for l in loads):.3f}.."
               f"{max(float(l.max()) for l in loads):.3f}, {elapsed:.0f} s, "
               f"{seen / elapsed:.0f} tokens/s", flush=True)

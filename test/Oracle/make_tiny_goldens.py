@@ -11,7 +11,6 @@ constants with own formulas. Needs torch, transformers and tokenizers.
 """
 
 import argparse
-import json
 import pathlib
 import sys
 

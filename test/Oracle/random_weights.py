@@ -13,7 +13,7 @@ the others. All integer arithmetic is modulo 2^64.
   raw(i)     = mix(key + (i + 1) * 0x9E3779B97F4A7C15), i in row-major order
   u(i)       = float32(raw(i) >> 40) * 2^-23 - 1       exact, in [-1, 1)
   1-D tensor : v = 1 + 0.25 * u                        float32
-  2-D tensor : v = u * s, s = float32(sqrt(3 / columns)); the embedding has s = 1
+  2-D tensor : v = u * s, s = float32(sqrt(3 / columns)), or 1 for the embedding
 
 and v is rounded to bfloat16, to nearest with ties to even.
 """
