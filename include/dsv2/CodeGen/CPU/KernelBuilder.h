@@ -221,7 +221,7 @@ func::FuncOp getOrCreateKernel(
                             Value parts)>
         emit);
 
-/// "f32" or "bf16": how kernel names spell an element type.
+/// "f32", "bf16" or "f16": how kernel names spell an element type.
 StringRef elementName(Type element);
 
 } // namespace mlir::dsv2::cpu

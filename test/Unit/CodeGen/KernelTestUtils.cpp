@@ -1,0 +1,196 @@
+//===- KernelTestUtils.cpp - Compile a kernel and call it -----------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelTestUtils.h"
+
+#include "dsv2/CodeGen/CPU/LowerToLLVM.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/ExecutionEngine/ExecutionEngine.h"
+#include "mlir/ExecutionEngine/OptUtils.h"
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/Verifier.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "llvm/ExecutionEngine/Orc/JITTargetMachineBuilder.h"
+#include "llvm/IR/Module.h"
+#include "llvm/Support/TargetSelect.h"
+#include "llvm/Target/TargetMachine.h"
+#include "gtest/gtest.h"
+
+using namespace mlir;
+using namespace mlir::dsv2;
+using namespace mlir::dsv2::cpu::test;
+
+Descriptor::Descriptor(void *data, int64_t offset, ArrayRef<int64_t> sizes,
+                       ArrayRef<int64_t> strides) {
+  words.push_back(reinterpret_cast<int64_t>(data));
+  words.push_back(reinterpret_cast<int64_t>(data));
+  words.push_back(offset);
+  words.append(sizes.begin(), sizes.end());
+  words.append(strides.begin(), strides.end());
+}
+
+std::vector<std::string> dsv2::cpu::test::testedCPUs() {
+  std::vector<std::string> usable;
+  for (StringRef cpu : {"x86-64-v2", "x86-64-v3", "x86-64-v4", "native"}) {
+    llvm::Expected<CPUTargetInfo> info = CPUTargetInfo::parse(cpu);
+    if (!info) {
+      llvm::consumeError(info.takeError());
+      continue;
+    }
+    if (info->missingOnHost().empty())
+      usable.push_back(cpu.str());
+  }
+  return usable;
+}
+
+uint16_t dsv2::cpu::test::toBF16(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  if ((bits & 0x7fffffffu) > 0x7f800000u)
+    return static_cast<uint16_t>(bits >> 16 | 0x40);
+  // Distance to the lower neighbour, in units of the last kept bit's 2^-16.
+  uint32_t kept = bits >> 16, dropped = bits & 0xffff;
+  if (dropped > 0x8000 || (dropped == 0x8000 && (kept & 1)))
+    ++kept;
+  return static_cast<uint16_t>(kept);
+}
+
+float dsv2::cpu::test::fromBF16(uint16_t bits) {
+  uint32_t wide = static_cast<uint32_t>(bits) << 16;
+  float value;
+  std::memcpy(&value, &wide, sizeof value);
+  return value;
+}
+
+static CPUTargetInfo parseOrDie(StringRef cpu) {
+  llvm::Expected<CPUTargetInfo> info = CPUTargetInfo::parse(cpu);
+  if (!info)
+    llvm::report_fatal_error(info.takeError());
+  return *info;
+}
+
+KernelModule::KernelModule(StringRef cpu) : info(parseOrDie(cpu)) {
+  DialectRegistry registry;
+  registerCPUCodeGenDialects(registry);
+  ctx.appendDialectRegistry(registry);
+  ctx.loadAllAvailableDialects();
+  op = ModuleOp::create(UnknownLoc::get(&ctx));
+}
+
+KernelModule::~KernelModule() = default;
+
+bool KernelModule::addSource(StringRef source) {
+  OwningOpRef<ModuleOp> parsed = parseSourceString<ModuleOp>(source, &ctx);
+  if (!parsed) {
+    ADD_FAILURE() << "source does not parse";
+    return false;
+  }
+  op->getBody()->getOperations().splice(op->getBody()->end(),
+                                        parsed->getBody()->getOperations());
+  return true;
+}
+
+std::string KernelModule::print() {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  op->print(os);
+  return text;
+}
+
+bool KernelModule::compile() {
+  std::string diagnostics;
+  ScopedDiagnosticHandler handler(&ctx, [&](Diagnostic &diagnostic) {
+    llvm::raw_string_ostream(diagnostics) << diagnostic << "\n";
+    return success();
+  });
+
+  // Kernels are private; make them callable by a C signature that takes one
+  // pointer per descriptor.
+  for (func::FuncOp func : op->getOps<func::FuncOp>()) {
+    if (func.isDeclaration())
+      continue;
+    func.setPublic();
+    func->setAttr(LLVM::LLVMDialect::getEmitCWrapperAttrName(),
+                  UnitAttr::get(&ctx));
+  }
+  if (failed(verify(*op))) {
+    ADD_FAILURE() << "kernel does not verify:\n" << diagnostics;
+    return false;
+  }
+  PassManager pm(&ctx);
+  buildLowerToLLVMPipeline(pm);
+  if (failed(pm.run(*op))) {
+    ADD_FAILURE() << "lowering failed:\n" << diagnostics;
+    return false;
+  }
+
+  llvm::InitializeNativeTarget();
+  llvm::InitializeNativeTargetAsmPrinter();
+  llvm::orc::JITTargetMachineBuilder builder(
+      llvm::Triple(llvm::sys::getProcessTriple()));
+  builder.setCPU(info.cpu);
+  std::vector<std::string> flags;
+  for (StringRef flag : llvm::split(info.featureString(), ','))
+    if (!flag.empty())
+      flags.push_back(flag.str());
+  builder.addFeatures(flags);
+  builder.setCodeGenOptLevel(llvm::CodeGenOptLevel::Aggressive);
+  auto machine = builder.createTargetMachine();
+  auto optimizerMachine = builder.createTargetMachine();
+  if (!machine || !optimizerMachine) {
+    ADD_FAILURE() << llvm::toString(machine ? optimizerMachine.takeError()
+                                            : machine.takeError());
+    return false;
+  }
+  auto optimize =
+      makeOptimizingTransformer(3, 0, optimizerMachine->get());
+  auto transformer = [&](llvm::Module *m) -> llvm::Error {
+    llvm::Error error = optimize(m);
+    llvmText.clear();
+    llvm::raw_string_ostream os(llvmText);
+    m->print(os, nullptr);
+    return error;
+  };
+  ExecutionEngineOptions options;
+  options.transformer = transformer;
+  options.jitCodeGenOptLevel = llvm::CodeGenOptLevel::Aggressive;
+  auto created =
+      ExecutionEngine::create(*op, options, std::move(*machine));
+  if (!created) {
+    ADD_FAILURE() << llvm::toString(created.takeError());
+    return false;
+  }
+  engine = std::move(*created);
+  engine->initialize();
+  return true;
+}
+
+void *KernelModule::lookup(StringRef name) {
+  auto symbol = engine->lookup(("_mlir_ciface_" + name).str());
+  if (!symbol) {
+    ADD_FAILURE() << llvm::toString(symbol.takeError());
+    return nullptr;
+  }
+  return *symbol;
+}
+
+void KernelModule::call(StringRef name, ArrayRef<void *> memrefs, int64_t part,
+                        int64_t parts) {
+  // The packed form takes pointers to the arguments.
+  SmallVector<void *> arguments(memrefs.begin(), memrefs.end());
+  SmallVector<void *> packed;
+  for (void *&argument : arguments)
+    packed.push_back(&argument);
+  packed.push_back(&part);
+  packed.push_back(&parts);
+  if (llvm::Error error =
+          engine->invokePacked(("_mlir_ciface_" + name).str(), packed))
+    ADD_FAILURE() << llvm::toString(std::move(error));
+}
