@@ -7,7 +7,12 @@
 
 #include "dsv2/InitAll.h"
 
+#include "dsv2/CodeGen/CPU/LowerToLLVM.h"
+#include "dsv2/CodeGen/Passes.h"
 #include "dsv2/Dialect/DSV2/IR/DSV2.h"
+#include "dsv2/Dialect/DSV2/Transforms/BufferizableOpInterfaceImpl.h"
+#include "dsv2/Dialect/DSV2/Transforms/Passes.h"
+#include "dsv2/Pipelines/Pipelines.h"
 #include "mlir/IR/DialectRegistry.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
@@ -22,6 +27,12 @@ void mlir::dsv2::registerAllDialects(DialectRegistry &registry) {
 
 void mlir::dsv2::registerAllExtensions(DialectRegistry &registry) {
   mlir::registerAllExtensions(registry);
+  registerBufferizableOpInterfaceExternalModels(registry);
 }
 
-void mlir::dsv2::registerAllPasses() { mlir::registerAllPasses(); }
+void mlir::dsv2::registerAllPasses() {
+  mlir::registerAllPasses();
+  registerDSV2TransformsPasses();
+  registerDSV2CodeGenPasses();
+  registerPipelines();
+}

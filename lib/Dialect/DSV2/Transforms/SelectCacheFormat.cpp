@@ -43,6 +43,7 @@ struct SelectCacheFormat
                          << page;
       return signalPassFailure();
     }
+    setManifestEntry(module, "numerics", "kv_format", b.getStringAttr(format));
     AttrTypeReplacer replacer;
     replacer.addReplacement([&](LatentCacheType type) -> Type {
       return LatentCacheType::get(type.getContext(), type.getLatent(),

@@ -137,6 +137,8 @@ struct SelectWeightLayouts
     if (result.wasInterrupted())
       return signalPassFailure();
 
+    setManifestEntry(module, "numerics", "weight_format",
+                     b.getStringAttr(format));
     LayoutSelector selector(matrixType, panelWidth);
     SmallVector<Operation *> ops;
     module.walk([&](Operation *op) { ops.push_back(op); });

@@ -43,6 +43,7 @@ static func::FuncOp cloneWithForm(func::FuncOp entry, SymbolTable &symbols,
   func::FuncOp clone = entry.clone();
   clone.setName(("step_" + entryName).str());
   clone->setAttr(kEntryAttr, StringAttr::get(entry.getContext(), entryName));
+  clone->setAttr(kFormAttr, StringAttr::get(entry.getContext(), suffix));
   setForm(clone);
   symbols.insert(clone, Block::iterator(entry));
   clone.walk([&](func::CallOp call) {
@@ -114,6 +115,8 @@ struct SpecializeEntries
                         Builder(&getContext()).getI64IntegerAttr(crossover));
       }
     }
+    setManifestEntry(module, "numerics", "deterministic",
+                     BoolAttr::get(&getContext(), deterministic));
     symbols.erase(entry);
     for (func::FuncOp callee : callees)
       symbols.erase(callee);

@@ -16,6 +16,7 @@
 #include "dsv2/Dialect/DSV2/IR/OpCost.h"
 #include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/IR/BuiltinAttributes.h"
+#include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/Dialect.h"
 #include "mlir/IR/OpDefinition.h"
@@ -48,6 +49,17 @@ inline constexpr llvm::StringLiteral kEntryAttr = "dsv2.entry";
 inline constexpr llvm::StringLiteral kPrepareAttr = "dsv2.prepare";
 /// On a prepare function: it runs once an expert, of this many.
 inline constexpr llvm::StringLiteral kExpertsAttr = "dsv2.experts";
+/// On a step function: the attention form it uses.
+inline constexpr llvm::StringLiteral kFormAttr = "dsv2.form";
+/// On the module: what the artifact's manifest will say, under the manifest's
+/// own key names (docs/RuntimeABI.md). Passes add what they decide.
+inline constexpr llvm::StringLiteral kManifestAttr = "dsv2.manifest";
+
+/// Sets `key` of the module's manifest to `value`.
+void setManifestEntry(ModuleOp module, StringRef key, Attribute value);
+/// Sets `key` of the dictionary `group` of the module's manifest.
+void setManifestEntry(ModuleOp module, StringRef group, StringRef key,
+                      Attribute value);
 } // namespace mlir::dsv2
 
 #endif // DSV2_DIALECT_DSV2_IR_DSV2_H

@@ -1,0 +1,108 @@
+//===- Passes.td - from dsv2 ops to code ------------------*- tablegen -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_CODEGEN_PASSES_TD
+#define DSV2_CODEGEN_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def EmbedManifestPass : Pass<"dsv2-embed-manifest", "::mlir::ModuleOp"> {
+  let summary = "Turn the collected facts into the artifact's data";
+  let description = [{
+    Enters: the module of the target stage, entries marked `dsv2.entry`.
+    Completes the manifest with the entry points and the artifact's identity, a
+    digest over everything else in it, and stores it as JSON in the global
+    `dsv2_manifest` beside `dsv2_manifest_size` and `dsv2_abi_version`. Leaves:
+    no attribute of the dsv2 dialect, so that upstream tools accept the module.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
+}
+
+def LowerLaunchesPass : Pass<"dsv2-lower-launches", "::mlir::ModuleOp"> {
+  let summary = "Launches to parallel regions, views and taps to the ABI";
+  let description = [{
+    Enters: buffered IR. `dsv2.launch` becomes an `omp.parallel` region whose
+    threads call the kernel with their number and the team's size, or a plain
+    call when there are fewer rows than `serial_below`; `dsv2.weight_view`
+    becomes a load from the table of addresses; `dsv2.tap` a guarded call of
+    `dsv2rt_tap` (abi.def). Sites are numbered in the module's manifest.
+    Entry, prepare, conversion and page-copy functions get their C interface.
+    Leaves: no dsv2 op.
+  }];
+  let dependentDialects = [
+    "::mlir::LLVM::LLVMDialect", "::mlir::arith::ArithDialect",
+    "::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect",
+    "::mlir::omp::OpenMPDialect", "::mlir::scf::SCFDialect"];
+}
+
+def OutlineKernelsPass : Pass<"dsv2-outline-kernels", "::mlir::ModuleOp"> {
+  let summary = "Turn model ops into launches of generated kernels";
+  let description = [{
+    Enters: the plan stage. Each model op becomes one or a few `dsv2.launch`es
+    on tensors, and the kernels they name are generated for `target-cpu`, one
+    function per distinct configuration. Fused: residual additions into the
+    product, expert combination or norm before them, gate, up and SwiGLU,
+    gathering of an expert's rows into the product that reads them. Packed
+    weights become views of the weight table, cache handles become memory
+    references, and step functions get the arguments of the runtime ABI
+    (weights, workspace, logits, context, tap level). Prepare functions become
+    launches of packing kernels. Tables of slots, sources and prepare jobs go
+    into the module attribute `dsv2.manifest`.
+  }];
+  let options = [
+    Option<"targetCPU", "target-cpu", "std::string", /*default=*/"\"native\"",
+           "Processor to generate for: native, x86-64-v2, x86-64-v3, "
+           "x86-64-v4 or an LLVM name, then ,+feature or ,-feature">
+  ];
+  let statistics = [
+    Statistic<"numLaunches", "num-launches", "Number of launches emitted">,
+    Statistic<"numKernels", "num-kernels", "Number of kernels generated">
+  ];
+  let dependentDialects = [
+    "::mlir::LLVM::LLVMDialect", "::mlir::arith::ArithDialect",
+    "::mlir::bufferization::BufferizationDialect", "::mlir::func::FuncDialect",
+    "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect",
+    "::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect",
+    "::mlir::vector::VectorDialect", "::mlir::dsv2::DSV2Dialect"];
+}
+
+def PlanWorkspacePass : Pass<"dsv2-plan-workspace", "::mlir::ModuleOp"> {
+  let summary = "Place every temporary in one workspace";
+  let description = [{
+    Enters: buffered IR in which temporaries are `memref.alloc`s whose dynamic
+    sizes are multiples of the step's tokens, sequences or logit rows. Buffers
+    whose lifetimes do not overlap share memory; the sizes of the shared slots
+    are linear in the step's sizes, so offsets are a few multiplications. Each
+    allocation becomes a view of the function's workspace argument; callees use
+    the space behind their caller's. For each entry a function `<entry>_workspace`
+    is added that returns the bytes needed. Refused: an allocation in a loop,
+    or of a size that is not of this form.
+  }];
+  let statistics = [
+    Statistic<"numBuffers", "num-buffers", "Number of buffers placed">,
+    Statistic<"numSlots", "num-slots", "Number of slots they share">
+  ];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+                           "::mlir::func::FuncDialect",
+                           "::mlir::memref::MemRefDialect"];
+}
+
+def VerifyStagePass : Pass<"dsv2-verify-stage", "::mlir::ModuleOp"> {
+  let summary = "Check the contract between two stages";
+  let description = [{
+    Fails, naming the first op that breaks it, unless the module keeps the
+    contract of the given stage (docs/Architecture.md): `import`, `plan`,
+    `structure`, `buffer` or `target`. In every stage no constant is larger
+    than 64 KiB, since weights never enter the IR.
+  }];
+  let options = [
+    Option<"stage", "stage", "std::string", /*default=*/"",
+           "Stage whose contract is checked">
+  ];
+}
+
+#endif // DSV2_CODEGEN_PASSES_TD

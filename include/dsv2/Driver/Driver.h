@@ -1,0 +1,63 @@
+//===- Driver.h - a compilation as a function -------------------*- C++ -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_DRIVER_DRIVER_H
+#define DSV2_DRIVER_DRIVER_H
+
+#include "dsv2/Import/ModelConfig.h"
+#include "dsv2/Pipelines/Pipelines.h"
+#include "dsv2/Target/Artifact.h"
+#include "llvm/Support/Error.h"
+
+#include <functional>
+#include <string>
+
+namespace mlir {
+class MLIRContext;
+class PassManager;
+
+namespace dsv2 {
+
+/// Everything a compilation is told.
+struct CompileOptions {
+  /// A checkpoint folder, a config.json, or IR (.mlir) of the import stage.
+  std::string input;
+  /// File to write; "-" is standard output (not for linked files).
+  std::string output;
+  CPUPipelineOptions pipeline;
+  /// Stage to stop after. Before `Artifact` the output is that stage's IR.
+  Stage lastStage = Stage::Artifact;
+  EmitKind emit = EmitKind::Artifact;
+  /// Positions of one sequence and sequences of one step the artifact is for;
+  /// 0: the model's own maximum, and 64.
+  int64_t maxContext = 0;
+  int64_t maxBatch = 0;
+  /// Directory for `N-<stage>.mlir`, one file a stage; empty: none.
+  std::string dumpDir;
+  LinkerPaths linker;
+  /// Called for each pass manager before it runs: timing, printing and
+  /// reproducers are the tool's business.
+  std::function<LogicalResult(PassManager &)> configurePasses;
+  /// Receives warnings, one sentence each.
+  std::function<void(llvm::StringRef)> warn;
+};
+
+/// Reads the configuration behind `input`; if the folder also has weights or an
+/// index, checks the tensor names against it.
+llvm::Expected<::dsv2::ModelConfig>
+loadConfig(llvm::StringRef input,
+           const std::function<void(llvm::StringRef)> &warn);
+
+/// Runs a compilation. Diagnostics of passes go to the context's handler; the
+/// error returned says which stage failed. Nothing is left at the output path
+/// unless it succeeds.
+llvm::Error compile(MLIRContext &context, const CompileOptions &options);
+
+} // namespace dsv2
+} // namespace mlir
+
+#endif // DSV2_DRIVER_DRIVER_H

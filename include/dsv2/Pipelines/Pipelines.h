@@ -1,0 +1,60 @@
+//===- Pipelines.h - the stages of a compilation ----------------*- C++ -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A compilation is a row of stages. Each has a contract (docs/Architecture.md)
+// that `dsv2-verify-stage` checks at its end.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_PIPELINES_PIPELINES_H
+#define DSV2_PIPELINES_PIPELINES_H
+
+#include "llvm/ADT/StringRef.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace mlir {
+class OpPassManager;
+
+namespace dsv2 {
+
+/// The stages in order. `Artifact` is not IR: it is the linked file.
+enum class Stage { Import, Plan, Structure, Buffer, Target, Artifact };
+
+/// "import", "plan", ...
+llvm::StringRef stringifyStage(Stage stage);
+/// The stage of that name, or nothing.
+std::optional<Stage> symbolizeStage(llvm::StringRef name);
+
+/// What the CPU pipeline decides by; see the passes of the same option names.
+struct CPUPipelineOptions {
+  std::string weightFormat = "bf16";
+  std::string kvFormat = "bf16";
+  std::string attentionForm = "auto";
+  int64_t prefillMinTokens = 0;
+  int64_t pageSize = 64;
+  bool deterministic = false;
+  std::string targetCPU = "native";
+};
+
+/// Appends the passes that lead from the stage before `stage` to `stage`, its
+/// contract check last. For `Import` that is the check alone; `Artifact` has no
+/// passes. Fails without touching `pm` if `targetCPU` does not parse, with the
+/// reason in `error`.
+bool buildCPUStage(OpPassManager &pm, Stage stage,
+                   const CPUPipelineOptions &options, std::string &error);
+
+/// Registers `dsv2-to-plan`, `dsv2-to-structure`, `dsv2-to-buffer` and
+/// `dsv2-to-target`, each from the import stage to the one it names.
+void registerPipelines();
+
+} // namespace dsv2
+} // namespace mlir
+
+#endif // DSV2_PIPELINES_PIPELINES_H

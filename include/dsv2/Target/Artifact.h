@@ -1,0 +1,51 @@
+//===- Artifact.h - from the target stage to a file -------------*- C++ -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_TARGET_ARTIFACT_H
+#define DSV2_TARGET_ARTIFACT_H
+
+#include "dsv2/Support/TargetInfo.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/SmallVector.h"
+#include "llvm/Support/Error.h"
+
+#include <string>
+
+namespace mlir::dsv2 {
+
+/// What comes out of a compilation.
+enum class EmitKind { Artifact, Executable, Object, Assembly, LLVMIR };
+
+/// Translates a module of the target stage to machine code for `target`.
+/// `Assembly` and `LLVMIR` give text, everything else an ELF object.
+llvm::Expected<llvm::SmallVector<char, 0>>
+emitCode(ModuleOp module, const CPUTargetInfo &target, EmitKind kind);
+
+/// Where the linker and, for executables, the compiler driver and the runtime
+/// library are.
+struct LinkerPaths {
+  /// ld.lld.
+  std::string linker;
+  /// clang, used as a linker driver for executables.
+  std::string driver;
+  /// Directory of libdsv2rt*.a and the OpenMP runtime, for executables.
+  std::string runtimeDirectory;
+};
+
+/// Links `object` into a shared object or a stand-alone program at `output`.
+/// The file appears complete or not at all.
+llvm::Error linkArtifact(llvm::ArrayRef<char> object, EmitKind kind,
+                         const LinkerPaths &paths, llvm::StringRef output);
+
+/// Writes `data` to `output` through a temporary file in the same directory;
+/// "-" is standard output.
+llvm::Error writeFileAtomically(llvm::StringRef output,
+                                llvm::ArrayRef<char> data);
+
+} // namespace mlir::dsv2
+
+#endif // DSV2_TARGET_ARTIFACT_H

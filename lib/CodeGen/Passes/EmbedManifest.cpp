@@ -1,0 +1,137 @@
+//===- EmbedManifest.cpp - the manifest as data of the artifact -----------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dsv2/CodeGen/Passes.h"
+#include "dsv2/Dialect/DSV2/Transforms/Passes.h"
+#include "dsv2/Support/Version.h"
+
+#include "dsv2rt/abi.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/TypeSwitch.h"
+#include "llvm/Support/JSON.h"
+#include "llvm/Support/SHA256.h"
+
+namespace mlir::dsv2 {
+#define GEN_PASS_DEF_EMBEDMANIFESTPASS
+#include "dsv2/CodeGen/Passes.h.inc"
+} // namespace mlir::dsv2
+
+using namespace mlir;
+using namespace mlir::dsv2;
+
+static llvm::json::Value toJSON(Attribute attr) {
+  return llvm::TypeSwitch<Attribute, llvm::json::Value>(attr)
+      .Case([](DictionaryAttr dictionary) {
+        llvm::json::Object object;
+        for (NamedAttribute entry : dictionary)
+          object[entry.getName().str()] = toJSON(entry.getValue());
+        return llvm::json::Value(std::move(object));
+      })
+      .Case([](ArrayAttr array) {
+        llvm::json::Array values;
+        for (Attribute element : array)
+          values.push_back(toJSON(element));
+        return llvm::json::Value(std::move(values));
+      })
+      .Case([](DenseI64ArrayAttr array) {
+        return llvm::json::Value(llvm::json::Array(array.asArrayRef()));
+      })
+      .Case([](BoolAttr value) { return llvm::json::Value(value.getValue()); })
+      .Case([](IntegerAttr value) { return llvm::json::Value(value.getInt()); })
+      .Case([](FloatAttr value) {
+        return llvm::json::Value(value.getValueAsDouble());
+      })
+      .Case([](StringAttr value) { return llvm::json::Value(value.str()); })
+      .Default([](Attribute) { return llvm::json::Value(nullptr); });
+}
+
+namespace {
+struct EmbedManifest
+    : public mlir::dsv2::impl::EmbedManifestPassBase<EmbedManifest> {
+  using EmbedManifestPassBase::EmbedManifestPassBase;
+
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    auto facts = module->getAttrOfType<DictionaryAttr>(kManifestAttr);
+    if (!facts) {
+      module.emitError("expected a manifest from earlier stages, found none");
+      return signalPassFailure();
+    }
+    llvm::json::Value value = toJSON(facts);
+    llvm::json::Object &manifest = *value.getAsObject();
+    manifest["format"] = "dsv2-artifact";
+    manifest["version"] = 1;
+    manifest["compiler"] = ("dsv2 " + getVersion()).str();
+
+    llvm::json::Array entries;
+    for (auto function : module.getOps<LLVM::LLVMFuncOp>()) {
+      auto entry = function->getAttrOfType<StringAttr>(kEntryAttr);
+      StringRef name = function.getName();
+      // The C wrapper inherits the attributes of what it wraps.
+      if (!entry || name.starts_with("_mlir_ciface_"))
+        continue;
+      if (entry.getValue() == "copy_pages") {
+        manifest["copy_pages"] = ("_mlir_ciface_" + name).str();
+        continue;
+      }
+      StringRef form;
+      if (auto attr = function->getAttrOfType<StringAttr>(kFormAttr))
+        form = attr.getValue();
+      entries.push_back(llvm::json::Object{
+          {"name", entry.getValue()},
+          {"symbol", ("_mlir_ciface_" + name).str()},
+          {"workspace", (name + "_workspace").str()},
+          {"form", form}});
+    }
+    manifest["entries"] = std::move(entries);
+    int64_t prefill = std::numeric_limits<int64_t>::max();
+    if (auto attr = module->getAttrOfType<IntegerAttr>(kPrefillMinTokensAttr))
+      prefill = attr.getInt();
+    manifest["prefill_min_tokens"] = prefill;
+
+    std::string text;
+    llvm::raw_string_ostream(text) << value;
+    manifest["identity"] = llvm::toHex(llvm::SHA256::hash(
+                                           llvm::arrayRefFromStringRef(text)),
+                                       /*LowerCase=*/true);
+    text.clear();
+    llvm::raw_string_ostream(text) << value;
+
+    ImplicitLocOpBuilder b(module.getLoc(), module.getContext());
+    b.setInsertionPointToStart(module.getBody());
+    auto bytes = LLVM::LLVMArrayType::get(b.getI8Type(), text.size());
+    auto global = [&](Type type, StringRef name, Attribute init) {
+      LLVM::GlobalOp::create(b, type, /*isConstant=*/true,
+                             LLVM::Linkage::External, name, init);
+    };
+    global(b.getI32Type(), DSV2RT_SYMBOL_ABI_VERSION,
+           b.getI32IntegerAttr(DSV2RT_ABI_VERSION));
+    global(b.getI64Type(), DSV2RT_SYMBOL_MANIFEST_SIZE,
+           b.getI64IntegerAttr(text.size()));
+    global(bytes, DSV2RT_SYMBOL_MANIFEST, b.getStringAttr(text));
+
+    auto strip = [](Operation *op) {
+      SmallVector<StringAttr> names;
+      for (NamedAttribute attr : op->getDiscardableAttrs())
+        if (attr.getName().getValue().starts_with("dsv2."))
+          names.push_back(attr.getName());
+      for (StringAttr name : names)
+        op->removeDiscardableAttr(name);
+    };
+    strip(module);
+    for (auto function : module.getOps<LLVM::LLVMFuncOp>()) {
+      strip(function);
+      for (unsigned i = 0; i < function.getNumArguments(); ++i) {
+        function.removeArgAttr(i, kSizeAttr);
+        function.removeArgAttr(i, "bufferization.writable");
+      }
+    }
+  }
+};
+} // namespace

@@ -1,0 +1,158 @@
+//===- KernelOutliner.h - shared by the outlining of ops --------*- C++ -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Outlining rebuilds each function op by op. ModuleOutliner holds what all
+// functions share (target, slots, manifest tables); FunctionOutliner rebuilds
+// one step or layer function; prepare functions have an outliner of their own.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_LIB_CODEGEN_PASSES_KERNELOUTLINER_H
+#define DSV2_LIB_CODEGEN_PASSES_KERNELOUTLINER_H
+
+#include "dsv2/CodeGen/CPU/AttentionKernels.h"
+#include "dsv2/CodeGen/CPU/ElementwiseKernels.h"
+#include "dsv2/CodeGen/CPU/MatmulKernels.h"
+#include "dsv2/CodeGen/CPU/MoEKernels.h"
+#include "dsv2/CodeGen/CPU/PackKernels.h"
+#include "dsv2/CodeGen/Passes.h"
+#include "dsv2/Dialect/DSV2/Transforms/Passes.h"
+#include "dsv2/Support/TargetInfo.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "llvm/ADT/DenseSet.h"
+
+namespace mlir::dsv2 {
+
+/// Launches of kernels that do little per row run on one thread below this many
+/// rows: waking a team costs about as much as a dozen rows of a norm.
+inline constexpr int64_t kSerialRows = 16;
+
+/// State shared by the functions of a module.
+class ModuleOutliner {
+public:
+  ModuleOutliner(ModuleOp module, const CPUTargetInfo &target)
+      : module(module), target(target), symbols(module) {}
+
+  /// Rebuilds every function of the module.
+  LogicalResult run();
+
+  /// Slot of result `index` of the prepare function `name`.
+  int64_t getSlot(StringRef name, int64_t index) const {
+    return firstSlot.lookup(name) + index;
+  }
+  /// memref<?x!llvm.ptr>: the weight table, or a prepare function's operands.
+  MemRefType getTableType();
+  /// memref<?x?xPAGExROWxformat>: every layer's pages.
+  MemRefType getCacheType(LatentCacheType type);
+  MemRefType getWorkspaceType();
+  /// The dense memory of a packed weight.
+  static MemRefType getStorageType(RankedTensorType packed);
+
+  ModuleOp module;
+  const CPUTargetInfo &target;
+  SymbolTable symbols;
+  int64_t numLaunches = 0;
+
+private:
+  /// Gives every prepare function its slots and writes the manifest tables.
+  void collectSlots();
+  void outlinePrepare(func::FuncOp function);
+  void buildConversions();
+
+  llvm::StringMap<int64_t> firstSlot;
+};
+
+/// Rebuilds one step, layer or page-copy function.
+class FunctionOutliner {
+public:
+  FunctionOutliner(ModuleOutliner &outliner, func::FuncOp function)
+      : outliner(outliner), target(outliner.target), oldFunction(function),
+        b(function.getLoc(), function.getContext()) {}
+
+  LogicalResult run();
+
+private:
+  //===--------------------------------------------------------------------===//
+  // Structure (OutlineKernels.cpp)
+  //===--------------------------------------------------------------------===//
+
+  LogicalResult outlineBlock(Block &block);
+  LogicalResult outlineOp(Operation *op);
+  LogicalResult outlineLoop(scf::ForOp loop);
+  LogicalResult outlineCall(func::CallOp call);
+
+  Value lookup(Value value) { return mapping.lookup(value); }
+  /// Launches `kernel`, returns the results of its tensor outputs.
+  SmallVector<Value> launch(func::FuncOp kernel, ValueRange inputs,
+                            ValueRange outputs,
+                            std::optional<int64_t> serialBelow = {});
+  /// An uninitialised tensor [dims...], dynamic sizes being tokens.
+  Value empty(ArrayRef<int64_t> shape, Type element, Value dynamicSize);
+  /// Where the result of `op` goes: the hidden state the function was given, if
+  /// the result is what the function returns, else a new tensor.
+  Value destination(Operation *op);
+  /// Lets the runtime see the result of `op`.
+  void tap(Operation *op, Value value);
+
+  //===--------------------------------------------------------------------===//
+  // Ops (OutlineModelOps.cpp)
+  //===--------------------------------------------------------------------===//
+
+  /// Whether `op` is emitted together with a later op that reads it.
+  bool isFusedIntoUser(Operation *op) const;
+  LogicalResult outlineEmbed(EmbedOp op);
+  LogicalResult outlineNorm(RMSNormOp op);
+  LogicalResult outlineLinear(LinearOp op, Value residual, Operation *result);
+  LogicalResult outlineFFN(GatedFFNOp op, Value residual, Operation *result);
+  LogicalResult outlineLogits(LogitsOp op);
+  LogicalResult outlineAdd(arith::AddFOp op);
+  LogicalResult outlineRope(RopeOp op);
+  LogicalResult outlineAppend(LatentAppendOp op);
+  LogicalResult outlineAttention(LatentAttentionOp op);
+  LogicalResult outlineRoute(RouteOp op);
+  LogicalResult outlineDispatch(DispatchOp op);
+  LogicalResult outlineExperts(ExpertFFNOp op);
+  LogicalResult outlineCombine(CombineOp op, Value shared, Value residual,
+                               Operation *result);
+  LogicalResult outlineCopyPages(CopyPagesOp op);
+  LogicalResult outlinePackedWeight(PackedWeightOp op);
+
+  /// The [T, R] table of cos and sin, built once per function.
+  Value getRopeTable(RopeOp op);
+  /// The pages of one layer.
+  Value getCacheLayer(Value cache, Value layer);
+  cpu::LatentCacheConfig getCacheConfig(LatentCacheType type) const;
+  /// Panel format of a weight operand.
+  static cpu::PanelFormat getFormat(Value weight);
+
+  ModuleOutliner &outliner;
+  const CPUTargetInfo &target;
+  func::FuncOp oldFunction, newFunction;
+  ImplicitLocOpBuilder b;
+  IRMapping mapping;
+
+  /// Arguments added for the runtime.
+  Value weights, workspace, logits, context, tapLevel;
+  /// Number of tokens, and of logit rows in a step function.
+  Value tokens, rows;
+  /// The layer number, in a layer function.
+  Value layer;
+  /// The hidden state a layer function may overwrite.
+  Value hidden;
+  /// cos/sin tables by attribute.
+  DenseMap<Attribute, Value> ropeTables;
+  /// For the result of a dispatch: its input and the token of each row.
+  DenseMap<Value, std::pair<Value, Value>> dispatched;
+};
+
+} // namespace mlir::dsv2
+
+#endif // DSV2_LIB_CODEGEN_PASSES_KERNELOUTLINER_H

@@ -1,0 +1,262 @@
+//===- LowerLaunches.cpp - launches, views and taps to the ABI ------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dsv2/CodeGen/Passes.h"
+
+#include "dsv2rt/abi.h"
+#include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
+#include "mlir/Conversion/LLVMCommon/TypeConverter.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/OpenMP/OpenMPDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+namespace mlir::dsv2 {
+#define GEN_PASS_DEF_LOWERLAUNCHESPASS
+#include "dsv2/CodeGen/Passes.h.inc"
+} // namespace mlir::dsv2
+
+using namespace mlir;
+using namespace mlir::dsv2;
+
+namespace {
+
+/// Signatures of abi.def by name.
+struct RuntimeEntry {
+  StringLiteral name;
+  char result;
+  StringLiteral arguments;
+};
+constexpr RuntimeEntry kRuntimeEntries[] = {
+#define DSV2RT_ENTRY(NAME, RESULT, SIGNATURE)                                  \
+  {StringLiteral(#NAME), #RESULT[0], StringLiteral(SIGNATURE)},
+#include "dsv2rt/abi.def"
+};
+
+struct LowerLaunches
+    : public mlir::dsv2::impl::LowerLaunchesPassBase<LowerLaunches> {
+  void runOnOperation() override;
+
+  void lower(LaunchOp op);
+  void lower(WeightViewOp op);
+  void lower(TapOp op);
+  /// Declares a function of abi.def or of the OpenMP runtime.
+  func::FuncOp declare(StringRef name, TypeRange inputs, TypeRange results);
+  func::FuncOp declareRuntimeEntry(StringRef name);
+  int64_t getSite(TapOp op);
+
+  /// Sites seen so far, by name and level.
+  llvm::StringMap<int64_t> siteNumbers;
+  SmallVector<Attribute> sites;
+};
+} // namespace
+
+func::FuncOp LowerLaunches::declare(StringRef name, TypeRange inputs,
+                                    TypeRange results) {
+  ModuleOp module = getOperation();
+  if (auto function = module.lookupSymbol<func::FuncOp>(name))
+    return function;
+  OpBuilder b = OpBuilder::atBlockEnd(module.getBody());
+  auto function =
+      func::FuncOp::create(b, module.getLoc(), name,
+                           b.getFunctionType(inputs, results));
+  function.setPrivate();
+  return function;
+}
+
+func::FuncOp LowerLaunches::declareRuntimeEntry(StringRef name) {
+  const RuntimeEntry *entry = llvm::find_if(
+      kRuntimeEntries, [&](const RuntimeEntry &e) { return e.name == name; });
+  assert(entry != std::end(kRuntimeEntries) && "not in abi.def");
+  Builder b(&getContext());
+  auto getType = [&](char letter) -> Type {
+    switch (letter) {
+    case 'i':
+      return b.getI32Type();
+    case 'l':
+      return b.getI64Type();
+    default:
+      return LLVM::LLVMPointerType::get(&getContext());
+    }
+  };
+  SmallVector<Type> inputs;
+  for (char letter : entry->arguments)
+    inputs.push_back(getType(letter));
+  return declare(name, inputs, {});
+}
+
+/// Calls the kernel of `op` with `part` of `parts`.
+static void callKernel(ImplicitLocOpBuilder &b, LaunchOp op,
+                       func::FuncOp kernel, Value part, Value parts) {
+  SmallVector<Value> operands(op.getInputs());
+  llvm::append_range(operands, op.getOutputs());
+  llvm::append_values(operands, part, parts);
+  func::CallOp::create(b, kernel, operands);
+}
+
+void LowerLaunches::lower(LaunchOp op) {
+  ImplicitLocOpBuilder b(op.getLoc(), op);
+  auto kernel = SymbolTable::lookupNearestSymbolFrom<func::FuncOp>(
+      op, op.getKernelAttr());
+  // Kernels take any strides; what a value's type knows more is forgotten.
+  for (auto [operand, type] :
+       llvm::zip(op->getOpOperands(), kernel.getArgumentTypes()))
+    if (operand.get().getType() != type)
+      operand.set(memref::CastOp::create(b, type, operand.get()));
+
+  auto serial = [&](OpBuilder &, Location) {
+    callKernel(b, op, kernel, arith::ConstantIndexOp::create(b, 0),
+               arith::ConstantIndexOp::create(b, 1));
+  };
+  auto parallel = [&]() {
+    auto region = omp::ParallelOp::create(b, TypeRange(), ValueRange());
+    OpBuilder::InsertionGuard guard(b);
+    b.createBlock(&region.getRegion());
+    auto getNumber = [&](StringRef name) -> Value {
+      func::FuncOp function = declare(name, {}, b.getI32Type());
+      Value number = func::CallOp::create(b, function, ValueRange()).getResult(0);
+      return arith::IndexCastOp::create(b, b.getIndexType(), number);
+    };
+    Value part = getNumber("omp_get_thread_num");
+    Value parts = getNumber("omp_get_num_threads");
+    callKernel(b, op, kernel, part, parts);
+    omp::TerminatorOp::create(b);
+  };
+
+  std::optional<uint64_t> below = op.getSerialBelow();
+  Value measured = op.getOutputs().empty() ? op.getInputs().front()
+                                           : op.getOutputs().front();
+  if (below && *below >= std::numeric_limits<int64_t>::max()) {
+    serial(b, op.getLoc());
+  } else if (below) {
+    Value rows = memref::DimOp::create(b, measured, 0);
+    Value few = arith::CmpIOp::create(
+        b, arith::CmpIPredicate::slt, rows,
+        arith::ConstantIndexOp::create(b, static_cast<int64_t>(*below)));
+    auto choice = scf::IfOp::create(b, few, /*withElseRegion=*/true);
+    b.setInsertionPointToStart(choice.thenBlock());
+    serial(b, op.getLoc());
+    b.setInsertionPointToStart(choice.elseBlock());
+    parallel();
+  } else {
+    parallel();
+  }
+  op.erase();
+}
+
+void LowerLaunches::lower(WeightViewOp op) {
+  ImplicitLocOpBuilder b(op.getLoc(), op);
+  auto type = cast<MemRefType>(op.getType());
+  Value slot =
+      arith::ConstantIndexOp::create(b, static_cast<int64_t>(op.getSlot()));
+  Value address = memref::LoadOp::create(b, op.getTable(), slot);
+  if (Value ordinal = op.getOrdinal()) {
+    int64_t stride =
+        type.getNumElements() * (type.getElementTypeBitWidth() / 8);
+    Value bytes = arith::MulIOp::create(
+        b, ordinal, arith::ConstantIndexOp::create(b, stride));
+    Value offset = arith::IndexCastOp::create(b, b.getI64Type(), bytes);
+    address = LLVM::GEPOp::create(b, address.getType(), b.getI8Type(), address,
+                                  ArrayRef<LLVM::GEPArg>{offset});
+  }
+  LowerToLLVMOptions options(b.getContext());
+  LLVMTypeConverter converter(b.getContext(), options);
+  Value descriptor = MemRefDescriptor::fromStaticShape(b, op.getLoc(),
+                                                       converter, type, address);
+  auto cast = UnrealizedConversionCastOp::create(b, type, descriptor);
+  op.getResult().replaceAllUsesWith(cast.getResult(0));
+  op.erase();
+}
+
+int64_t LowerLaunches::getSite(TapOp op) {
+  std::string key = (op.getSite() + "/" + Twine(op.getLevel())).str();
+  auto [it, isNew] = siteNumbers.try_emplace(key, sites.size());
+  if (isNew) {
+    Builder b(&getContext());
+    sites.push_back(b.getDictionaryAttr({
+        b.getNamedAttr("name", op.getSiteAttr()),
+        b.getNamedAttr("op", b.getStringAttr(op.getSite())),
+        b.getNamedAttr("level", b.getI64IntegerAttr(op.getLevel())),
+    }));
+  }
+  return it->second;
+}
+
+void LowerLaunches::lower(TapOp op) {
+  ImplicitLocOpBuilder b(op.getLoc(), op);
+  auto function = op->getParentOfType<func::FuncOp>();
+  // A step or layer function ends with the context and the tap level.
+  ArrayRef<BlockArgument> arguments = function.getArguments();
+  Value context = arguments[arguments.size() - 2], level = arguments.back();
+  Value wanted = arith::CmpIOp::create(
+      b, arith::CmpIPredicate::sge, level,
+      arith::ConstantIntOp::create(b, b.getI32Type(), op.getLevel()));
+  int64_t site = getSite(op);
+  auto guarded = scf::IfOp::create(b, wanted, /*withElseRegion=*/false);
+  b.setInsertionPointToStart(guarded.thenBlock());
+
+  Value matrix = op.getValue();
+  auto type = cast<MemRefType>(matrix.getType());
+  Type i64 = b.getI64Type();
+  auto toI64 = [&](Value value) -> Value {
+    return arith::IndexCastOp::create(b, i64, value);
+  };
+  auto metadata = memref::ExtractStridedMetadataOp::create(b, matrix);
+  Value address = memref::ExtractAlignedPointerAsIndexOp::create(b, matrix);
+  int64_t elementBytes = type.getElementTypeBitWidth() / 8;
+  Value offset = arith::MulIOp::create(
+      b, metadata.getOffset(),
+      arith::ConstantIndexOp::create(b, elementBytes));
+  address = arith::AddIOp::create(b, address, offset);
+  Value pointer = LLVM::IntToPtrOp::create(
+      b, LLVM::LLVMPointerType::get(b.getContext()), toI64(address));
+  // Heads of a token are adjacent, so [T, H, D] is seen as [T, H * D].
+  Value columns = metadata.getSizes().back();
+  if (type.getRank() == 3)
+    columns = arith::MulIOp::create(b, columns, metadata.getSizes()[1]);
+  int32_t dtype = llvm::TypeSwitch<Type, int32_t>(type.getElementType())
+                      .Case([](Float32Type) { return DSV2RT_F32; })
+                      .Case([](BFloat16Type) { return DSV2RT_BF16; })
+                      .Default([](Type) { return DSV2RT_I32; });
+  Value layer =
+      op.getLayer() ? toI64(op.getLayer())
+                    : Value(arith::ConstantIntOp::create(b, i64, -1));
+  func::FuncOp callee = declareRuntimeEntry("dsv2rt_tap");
+  func::CallOp::create(
+      b, callee,
+      ValueRange{context,
+                 arith::ConstantIntOp::create(b, b.getI32Type(), site), layer,
+                 pointer, toI64(metadata.getSizes().front()), toI64(columns),
+                 toI64(metadata.getStrides().front()),
+                 arith::ConstantIntOp::create(b, b.getI32Type(), dtype)});
+  op.erase();
+}
+
+void LowerLaunches::runOnOperation() {
+  ModuleOp module = getOperation();
+  SmallVector<Operation *> ops;
+  module.walk([&](Operation *op) {
+    if (isa<LaunchOp, WeightViewOp, TapOp>(op))
+      ops.push_back(op);
+  });
+  for (Operation *op : ops)
+    llvm::TypeSwitch<Operation *>(op)
+        .Case<LaunchOp, WeightViewOp, TapOp>([&](auto op) { lower(op); });
+
+  Builder b(&getContext());
+  for (auto function : module.getOps<func::FuncOp>()) {
+    if (!function->hasAttr(kEntryAttr) && !function->hasAttr(kPrepareAttr))
+      continue;
+    function.setPublic();
+    function->setAttr(LLVM::LLVMDialect::getEmitCWrapperAttrName(),
+                      b.getUnitAttr());
+  }
+  setManifestEntry(module, "sites", b.getArrayAttr(sites));
+}

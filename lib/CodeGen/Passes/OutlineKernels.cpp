@@ -1,0 +1,309 @@
+//===- OutlineKernels.cpp - model ops to launches of kernels --------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelOutliner.h"
+
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+namespace mlir::dsv2 {
+#define GEN_PASS_DEF_OUTLINEKERNELSPASS
+#include "dsv2/CodeGen/Passes.h.inc"
+} // namespace mlir::dsv2
+
+using namespace mlir;
+using namespace mlir::dsv2;
+
+//===----------------------------------------------------------------------===//
+// ModuleOutliner
+//===----------------------------------------------------------------------===//
+
+MemRefType ModuleOutliner::getTableType() {
+  return MemRefType::get({ShapedType::kDynamic},
+                         LLVM::LLVMPointerType::get(module.getContext()));
+}
+
+MemRefType ModuleOutliner::getCacheType(LatentCacheType type) {
+  return MemRefType::get({ShapedType::kDynamic, ShapedType::kDynamic,
+                          type.getPage(), type.getRowSize()},
+                         type.getFormat());
+}
+
+MemRefType ModuleOutliner::getWorkspaceType() {
+  return MemRefType::get({ShapedType::kDynamic},
+                         IntegerType::get(module.getContext(), 8));
+}
+
+MemRefType ModuleOutliner::getStorageType(RankedTensorType packed) {
+  auto encoding = cast<PackedAttr>(packed.getEncoding());
+  return MemRefType::get(encoding.getStorageShape(packed.getShape()),
+                         packed.getElementType());
+}
+
+LogicalResult ModuleOutliner::run() {
+  SmallVector<func::FuncOp> functions(module.getOps<func::FuncOp>());
+  collectSlots();
+  for (func::FuncOp function : functions) {
+    if (function->hasAttr(kPrepareAttr))
+      outlinePrepare(function);
+    else if (failed(FunctionOutliner(*this, function).run()))
+      return failure();
+  }
+  buildConversions();
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// FunctionOutliner: structure
+//===----------------------------------------------------------------------===//
+
+LogicalResult FunctionOutliner::run() {
+  auto entry = oldFunction->getAttrOfType<StringAttr>(kEntryAttr);
+  bool isCopyPages = entry && entry.getValue() == "copy_pages";
+  bool isStep = entry && !isCopyPages;
+
+  SmallVector<Type> inputs;
+  for (Type type : oldFunction.getArgumentTypes()) {
+    if (auto cache = dyn_cast<LatentCacheType>(type))
+      type = outliner.getCacheType(cache);
+    inputs.push_back(type);
+  }
+  size_t numOld = inputs.size();
+  if (!isCopyPages) {
+    inputs.push_back(outliner.getTableType());
+    inputs.push_back(outliner.getWorkspaceType());
+    if (isStep)
+      inputs.push_back(oldFunction.getResultTypes().front());
+    inputs.push_back(LLVM::LLVMPointerType::get(b.getContext()));
+    inputs.push_back(b.getI32Type());
+  }
+  newFunction = func::FuncOp::create(
+      b, b.getLoc(), oldFunction.getName(),
+      b.getFunctionType(inputs, oldFunction.getResultTypes()));
+  // Private until the signature is final: bufferisation changes it.
+  newFunction.setPrivate();
+  for (NamedAttribute attr : oldFunction->getDiscardableAttrs())
+    newFunction->setAttr(attr.getName(), attr.getValue());
+
+  Block *body = newFunction.addEntryBlock();
+  b.setInsertionPointToStart(body);
+  for (auto [oldArg, newArg] :
+       llvm::zip(oldFunction.getArguments(), body->getArguments()))
+    mapping.map(oldArg, newArg);
+  auto setArgAttr = [&](BlockArgument arg, StringRef name, Attribute attr) {
+    newFunction.setArgAttr(arg.getArgNumber(), name, attr);
+  };
+  auto markSize = [&](Value arg, StringRef size) {
+    setArgAttr(cast<BlockArgument>(arg), kSizeAttr, b.getStringAttr(size));
+  };
+  if (!isCopyPages) {
+    auto extra = body->getArguments().drop_front(numOld);
+    weights = extra[0];
+    workspace = extra[1];
+    if (isStep)
+      logits = extra[2];
+    context = extra[extra.size() - 2];
+    tapLevel = extra.back();
+    // See ModelBuilder.h for the order of arguments.
+    Value tokenList = isStep ? body->getArgument(0) : body->getArgument(3);
+    tokens = tensor::DimOp::create(b, tokenList, 0);
+    markSize(tokenList, "tokens");
+    if (isStep) {
+      rows = tensor::DimOp::create(b, body->getArgument(5), 0);
+      markSize(body->getArgument(5), "rows");
+      setArgAttr(cast<BlockArgument>(logits), "bufferization.writable",
+                 b.getBoolAttr(true));
+    } else {
+      hidden = body->getArgument(0);
+      layer = body->getArgument(1);
+    }
+  }
+
+  if (failed(outlineBlock(oldFunction.getBody().front()))) {
+    newFunction.erase();
+    return failure();
+  }
+  // The new function takes the old one's name and place.
+  Block::iterator position = std::next(Block::iterator(oldFunction));
+  outliner.symbols.erase(oldFunction);
+  outliner.symbols.insert(newFunction, position);
+  return success();
+}
+
+LogicalResult FunctionOutliner::outlineBlock(Block &block) {
+  for (Operation &op : block) {
+    b.setLoc(op.getLoc());
+    if (isFusedIntoUser(&op))
+      continue;
+    if (failed(outlineOp(&op)))
+      return failure();
+  }
+  return success();
+}
+
+LogicalResult FunctionOutliner::outlineOp(Operation *op) {
+  return llvm::TypeSwitch<Operation *, LogicalResult>(op)
+      .Case([&](EmbedOp op) { return outlineEmbed(op); })
+      .Case([&](RMSNormOp op) { return outlineNorm(op); })
+      .Case([&](LinearOp op) { return outlineLinear(op, Value(), op); })
+      .Case([&](GatedFFNOp op) { return outlineFFN(op, Value(), op); })
+      .Case([&](LogitsOp op) { return outlineLogits(op); })
+      .Case([&](arith::AddFOp op) { return outlineAdd(op); })
+      .Case([&](RopeOp op) { return outlineRope(op); })
+      .Case([&](LatentAppendOp op) { return outlineAppend(op); })
+      .Case([&](LatentAttentionOp op) { return outlineAttention(op); })
+      .Case([&](RouteOp op) { return outlineRoute(op); })
+      .Case([&](DispatchOp op) { return outlineDispatch(op); })
+      .Case([&](ExpertFFNOp op) { return outlineExperts(op); })
+      .Case([&](CombineOp op) {
+        return outlineCombine(op, Value(), Value(), op);
+      })
+      .Case([&](CopyPagesOp op) { return outlineCopyPages(op); })
+      .Case([&](PackedWeightOp op) { return outlinePackedWeight(op); })
+      .Case([&](scf::ForOp op) { return outlineLoop(op); })
+      .Case([&](func::CallOp op) { return outlineCall(op); })
+      .Case<scf::YieldOp, func::ReturnOp, tensor::DimOp,
+            tensor::ExpandShapeOp, tensor::CollapseShapeOp,
+            tensor::ExtractSliceOp>([&](Operation *op) {
+        b.clone(*op, mapping);
+        return success();
+      })
+      .Default([&](Operation *op) -> LogicalResult {
+        if (op->getNumRegions() == 0 &&
+            llvm::none_of(op->getResultTypes(), llvm::IsaPred<TensorType>)) {
+          b.clone(*op, mapping);
+          return success();
+        }
+        return op->emitOpError("has no kernel for the CPU target");
+      });
+}
+
+LogicalResult FunctionOutliner::outlineLoop(scf::ForOp loop) {
+  SmallVector<Value> inits;
+  for (Value init : loop.getInitArgs())
+    inits.push_back(lookup(init));
+  auto newLoop = scf::ForOp::create(b, lookup(loop.getLowerBound()),
+                                    lookup(loop.getUpperBound()),
+                                    lookup(loop.getStep()), inits);
+  mapping.map(loop.getInductionVar(), newLoop.getInductionVar());
+  for (auto [oldArg, newArg] :
+       llvm::zip_equal(loop.getRegionIterArgs(), newLoop.getRegionIterArgs()))
+    mapping.map(oldArg, newArg);
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(newLoop.getBody());
+    if (failed(outlineBlock(*loop.getBody())))
+      return failure();
+  }
+  for (auto [oldResult, newResult] :
+       llvm::zip_equal(loop.getResults(), newLoop.getResults()))
+    mapping.map(oldResult, newResult);
+  return success();
+}
+
+LogicalResult FunctionOutliner::outlineCall(func::CallOp call) {
+  SmallVector<Value> operands;
+  for (Value operand : call.getOperands())
+    operands.push_back(lookup(operand));
+  llvm::append_values(operands, weights, workspace, context, tapLevel);
+  auto newCall = func::CallOp::create(b, call.getCallee(),
+                                      call.getResultTypes(), operands);
+  for (auto [oldResult, newResult] :
+       llvm::zip_equal(call.getResults(), newCall.getResults()))
+    mapping.map(oldResult, newResult);
+  return success();
+}
+
+SmallVector<Value> FunctionOutliner::launch(func::FuncOp kernel,
+                                            ValueRange inputs,
+                                            ValueRange outputs,
+                                            std::optional<int64_t> serialBelow) {
+  SmallVector<Type> resultTypes;
+  for (Value output : outputs)
+    if (isa<RankedTensorType>(output.getType()))
+      resultTypes.push_back(output.getType());
+  auto op = LaunchOp::create(b, resultTypes, kernel.getName(), inputs, outputs,
+                             serialBelow ? b.getI64IntegerAttr(*serialBelow)
+                                         : IntegerAttr());
+  ++outliner.numLaunches;
+  return SmallVector<Value>(op.getResults());
+}
+
+Value FunctionOutliner::empty(ArrayRef<int64_t> shape, Type element,
+                              Value dynamicSize) {
+  SmallVector<Value> dynamic;
+  for (int64_t size : shape)
+    if (ShapedType::isDynamic(size))
+      dynamic.push_back(dynamicSize);
+  return tensor::EmptyOp::create(b, shape, element, dynamic);
+}
+
+Value FunctionOutliner::destination(Operation *op) {
+  Value result = op->getResult(0);
+  auto type = cast<RankedTensorType>(result.getType());
+  if (hidden && result.hasOneUse() && type == hidden.getType() &&
+      isa<func::ReturnOp>(*result.user_begin()))
+    return hidden;
+  return empty(type.getShape(), type.getElementType(), tokens);
+}
+
+/// "self_attn.q_proj" from a location named
+/// "model.layers.1-59.self_attn.q_proj".
+static StringRef getSiteName(Operation *op) {
+  auto name = dyn_cast<NameLoc>(op->getLoc());
+  if (!name)
+    return op->getName().stripDialect();
+  StringRef text = name.getName().getValue();
+  if (text.consume_front("model.layers."))
+    text = text.split('.').second;
+  return text;
+}
+
+void FunctionOutliner::tap(Operation *op, Value value) {
+  bool isLayerOutput = isa<func::ReturnOp>(*op->getResult(0).user_begin());
+  TapOp::create(b, value, getSiteName(op), layer, isLayerOutput ? 1 : 2);
+}
+
+//===----------------------------------------------------------------------===//
+// Pass
+//===----------------------------------------------------------------------===//
+
+namespace {
+struct OutlineKernels
+    : public mlir::dsv2::impl::OutlineKernelsPassBase<OutlineKernels> {
+  using OutlineKernelsPassBase::OutlineKernelsPassBase;
+
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    auto target = CPUTargetInfo::parse(targetCPU);
+    if (!target) {
+      module.emitError() << llvm::toString(target.takeError());
+      return signalPassFailure();
+    }
+    size_t before = llvm::range_size(module.getOps<func::FuncOp>());
+    ModuleOutliner outliner(module, *target);
+    if (failed(outliner.run()))
+      return signalPassFailure();
+    module->setAttr(kTargetCPUAttr, StringAttr::get(&getContext(), targetCPU));
+    Builder b(&getContext());
+    SmallVector<StringRef> features(target->features.begin(),
+                                    target->features.end());
+    setManifestEntry(module, "target",
+                     b.getDictionaryAttr({
+                         b.getNamedAttr("kind", b.getStringAttr("cpu")),
+                         b.getNamedAttr("cpu", b.getStringAttr(target->cpu)),
+                         b.getNamedAttr("features", b.getStrArrayAttr(features)),
+                     }));
+    numLaunches += outliner.numLaunches;
+    numKernels += llvm::range_size(module.getOps<func::FuncOp>()) - before;
+  }
+};
+} // namespace

@@ -1,0 +1,461 @@
+//===- OutlineModelOps.cpp - each model op as kernels ---------------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelOutliner.h"
+
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+
+using namespace mlir;
+using namespace mlir::dsv2;
+
+static int64_t getWidth(Value value) {
+  return cast<ShapedType>(value.getType()).getShape().back();
+}
+
+cpu::PanelFormat FunctionOutliner::getFormat(Value weight) {
+  return cast<ShapedType>(weight.getType()).getElementType().isF32()
+             ? cpu::PanelFormat::F32
+             : cpu::PanelFormat::BF16;
+}
+
+//===----------------------------------------------------------------------===//
+// Fusion: what a residual addition takes into its own launch
+//===----------------------------------------------------------------------===//
+
+/// The addition that reads `value` as its right-hand side and nothing else
+/// does, or null.
+static arith::AddFOp getOnlyAdd(Value value) {
+  if (!value.hasOneUse())
+    return {};
+  OpOperand &use = *value.use_begin();
+  auto add = dyn_cast<arith::AddFOp>(use.getOwner());
+  if (!add || use.getOperandNumber() != 1 ||
+      add->getBlock() != value.getParentBlock())
+    return {};
+  return add;
+}
+
+/// `add` is `combine + shared` and exists only to be added to a residual.
+static bool isExpertSum(arith::AddFOp add) {
+  return add.getLhs().getDefiningOp<CombineOp>() && add.getLhs().hasOneUse() &&
+         getOnlyAdd(add.getResult());
+}
+
+bool FunctionOutliner::isFusedIntoUser(Operation *op) const {
+  if (isa<LinearOp, GatedFFNOp, CombineOp>(op) &&
+      getOnlyAdd(op->getResult(0))) {
+    // The shared experts' own product is an input of the fused combination.
+    arith::AddFOp add = getOnlyAdd(op->getResult(0));
+    return !isExpertSum(add);
+  }
+  if (auto combine = dyn_cast<CombineOp>(op)) {
+    if (!combine.getResult().hasOneUse())
+      return false;
+    auto add = dyn_cast<arith::AddFOp>(*combine.getResult().user_begin());
+    return add && add.getLhs() == combine.getResult() && isExpertSum(add);
+  }
+  if (auto add = dyn_cast<arith::AddFOp>(op))
+    return isExpertSum(add);
+  return false;
+}
+
+LogicalResult FunctionOutliner::outlineAdd(arith::AddFOp op) {
+  if (!isa<RankedTensorType>(op.getType())) {
+    b.clone(*op, mapping);
+    return success();
+  }
+  Operation *rhs = op.getRhs().getDefiningOp();
+  if (rhs && isFusedIntoUser(rhs)) {
+    Value residual = lookup(op.getLhs());
+    if (auto linear = dyn_cast<LinearOp>(rhs))
+      return outlineLinear(linear, residual, op);
+    if (auto ffn = dyn_cast<GatedFFNOp>(rhs))
+      return outlineFFN(ffn, residual, op);
+    if (auto combine = dyn_cast<CombineOp>(rhs))
+      return outlineCombine(combine, Value(), residual, op);
+    auto sum = cast<arith::AddFOp>(rhs);
+    return outlineCombine(sum.getLhs().getDefiningOp<CombineOp>(),
+                          lookup(sum.getRhs()), residual, op);
+  }
+  if (cast<RankedTensorType>(op.getType()).getRank() != 2)
+    return op.emitOpError("expected a matrix to add, got ") << op.getType();
+  auto kernel = cpu::getOrCreateAddKernel(outliner.module,
+                                          {getWidth(op.getResult())}, target);
+  Value sum = launch(kernel, {lookup(op.getLhs()), lookup(op.getRhs())},
+                     destination(op), kSerialRows)
+                  .front();
+  mapping.map(op.getResult(), sum);
+  tap(op, sum);
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Weights and cache
+//===----------------------------------------------------------------------===//
+
+LogicalResult FunctionOutliner::outlinePackedWeight(PackedWeightOp op) {
+  auto type =
+      ModuleOutliner::getStorageType(cast<RankedTensorType>(op.getType()));
+  Value ordinal = op.getOrdinal() ? lookup(op.getOrdinal()) : Value();
+  mapping.map(op.getResult(),
+              WeightViewOp::create(b, type, weights,
+                                   outliner.getSlot(op.getPrepare(),
+                                                    op.getIndex()),
+                                   ordinal)
+                  .getResult());
+  return success();
+}
+
+cpu::LatentCacheConfig
+FunctionOutliner::getCacheConfig(LatentCacheType type) const {
+  cpu::LatentCacheConfig config;
+  config.latent = type.getLatent();
+  config.rope = type.getRope();
+  config.page = type.getPage();
+  config.elementType = type.getFormat();
+  return config;
+}
+
+Value FunctionOutliner::getCacheLayer(Value cache, Value layer) {
+  auto type = cast<MemRefType>(cache.getType());
+  Value pages = memref::DimOp::create(b, cache, 1);
+  SmallVector<OpFoldResult> offsets = {layer, b.getIndexAttr(0),
+                                       b.getIndexAttr(0), b.getIndexAttr(0)};
+  SmallVector<OpFoldResult> sizes = {b.getIndexAttr(1), pages,
+                                     b.getIndexAttr(type.getDimSize(2)),
+                                     b.getIndexAttr(type.getDimSize(3))};
+  SmallVector<OpFoldResult> strides(4, b.getIndexAttr(1));
+  auto resultType =
+      cast<MemRefType>(memref::SubViewOp::inferRankReducedResultType(
+          {ShapedType::kDynamic, type.getDimSize(2), type.getDimSize(3)}, type,
+          offsets, sizes, strides));
+  return memref::SubViewOp::create(b, resultType, cache, offsets, sizes,
+                                   strides);
+}
+
+LogicalResult FunctionOutliner::outlineAppend(LatentAppendOp op) {
+  auto kernel = cpu::getOrCreateLatentAppendKernel(
+      outliner.module, getCacheConfig(op.getCache().getType()), target);
+  // The cache is an input that is written: memory is not a result.
+  launch(kernel,
+         {lookup(op.getLatent()), lookup(op.getKey()),
+          lookup(op.getPositions()), lookup(op.getSeqIds()),
+          lookup(op.getBlockTables()),
+          getCacheLayer(lookup(op.getCache()), lookup(op.getLayer()))},
+         {}, kSerialRows);
+  return success();
+}
+
+LogicalResult FunctionOutliner::outlineCopyPages(CopyPagesOp op) {
+  auto kernel = cpu::getOrCreateCopyPagesKernel(
+      outliner.module, getCacheConfig(op.getCache().getType()), target);
+  launch(kernel,
+         {lookup(op.getCache()), lookup(op.getFrom()), lookup(op.getTo())},
+         {});
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Embedding, norms, products
+//===----------------------------------------------------------------------===//
+
+LogicalResult FunctionOutliner::outlineEmbed(EmbedOp op) {
+  Value table = lookup(op.getTable());
+  auto kernel = cpu::getOrCreateEmbedKernel(
+      outliner.module,
+      {getWidth(op.getResult()),
+       cast<ShapedType>(table.getType()).getElementType()},
+      target);
+  Value result = launch(kernel, {lookup(op.getTokens()), table},
+                        destination(op), kSerialRows)
+                     .front();
+  mapping.map(op.getResult(), result);
+  tap(op, result);
+  return success();
+}
+
+LogicalResult FunctionOutliner::outlineNorm(RMSNormOp op) {
+  auto kernel = cpu::getOrCreateRMSNormKernel(
+      outliner.module,
+      {getWidth(op.getResult()), op.getEps().convertToDouble()}, target);
+  Value result = launch(kernel, {lookup(op.getInput()), lookup(op.getWeight())},
+                        destination(op), kSerialRows)
+                     .front();
+  mapping.map(op.getResult(), result);
+  tap(op, result);
+  return success();
+}
+
+LogicalResult FunctionOutliner::outlineLinear(LinearOp op, Value residual,
+                                              Operation *result) {
+  Value weight = lookup(op.getWeight());
+  auto kernel = cpu::getOrCreateMatmulKernel(
+      outliner.module, {getFormat(weight), residual != nullptr}, target);
+  SmallVector<Value> inputs = {lookup(op.getInput()), weight};
+  if (residual)
+    inputs.push_back(residual);
+  Value value = launch(kernel, inputs, destination(result)).front();
+  mapping.map(result->getResult(0), value);
+  tap(result, value);
+  return success();
+}
+
+LogicalResult FunctionOutliner::outlineFFN(GatedFFNOp op, Value residual,
+                                           Operation *result) {
+  if (op.getUp())
+    return op.emitOpError("expected gate and up to be packed together");
+  Value gate = lookup(op.getGate()), down = lookup(op.getDown());
+  auto gated = cpu::getOrCreateGatedMatmulKernel(outliner.module,
+                                                 {getFormat(gate)}, target);
+  int64_t width = getWidth(op.getDown());
+  Value hiddenUnits =
+      launch(gated, {lookup(op.getInput()), gate},
+             empty({ShapedType::kDynamic, width}, b.getF32Type(), tokens))
+          .front();
+  auto product = cpu::getOrCreateMatmulKernel(
+      outliner.module, {getFormat(down), residual != nullptr}, target);
+  SmallVector<Value> inputs = {hiddenUnits, down};
+  if (residual)
+    inputs.push_back(residual);
+  Value value = launch(product, inputs, destination(result)).front();
+  mapping.map(result->getResult(0), value);
+  tap(result, value);
+  return success();
+}
+
+LogicalResult FunctionOutliner::outlineLogits(LogitsOp op) {
+  int64_t width = getWidth(op.getInput());
+  auto gather =
+      cpu::getOrCreateGatherRowsKernel(outliner.module, {width}, target);
+  Value chosen =
+      launch(gather, {lookup(op.getInput()), lookup(op.getRows())},
+             empty({ShapedType::kDynamic, width}, b.getF32Type(), rows),
+             kSerialRows)
+          .front();
+  Value weight = lookup(op.getWeight());
+  auto product = cpu::getOrCreateMatmulKernel(
+      outliner.module, {getFormat(weight), /*addResidual=*/false}, target);
+  Value result = launch(product, {chosen, weight}, logits).front();
+  mapping.map(op.getResult(), result);
+  tap(op, result);
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Attention
+//===----------------------------------------------------------------------===//
+
+Value FunctionOutliner::getRopeTable(RopeOp op) {
+  Value &table = ropeTables[op.getRope()];
+  if (table)
+    return table;
+  cpu::RopeTableConfig config;
+  SmallVector<float> frequencies = op.getRope().getInverseFrequencies();
+  config.inverseFrequencies.assign(frequencies.begin(), frequencies.end());
+  config.cosSinMultiplier = op.getRope().getCosSinMultiplier();
+  auto kernel =
+      cpu::getOrCreateRopeTableKernel(outliner.module, config, target);
+  table = launch(kernel, {lookup(op.getPositions())},
+                 empty({ShapedType::kDynamic, op.getRope().getDim()},
+                       b.getF32Type(), tokens),
+                 kSerialRows)
+              .front();
+  return table;
+}
+
+LogicalResult FunctionOutliner::outlineRope(RopeOp op) {
+  int64_t dim = op.getRope().getDim();
+  Value input = lookup(op.getInput());
+  auto type = cast<RankedTensorType>(op.getType());
+  bool shared = type.getRank() == 2;
+  int64_t heads = shared ? 1 : type.getDimSize(1);
+  SmallVector<ReassociationIndices> groups = {{0}, {1, 2}};
+  if (shared)
+    input = tensor::ExpandShapeOp::create(
+        b, RankedTensorType::get({ShapedType::kDynamic, 1, dim},
+                                 type.getElementType()),
+        input, groups,
+        ArrayRef<OpFoldResult>{tokens, b.getIndexAttr(1), b.getIndexAttr(dim)});
+  Value table = getRopeTable(op);
+  auto kernel =
+      cpu::getOrCreateApplyRopeKernel(outliner.module, {dim}, target);
+  Value result = launch(kernel, {input, table},
+                        empty({ShapedType::kDynamic, heads, dim},
+                              b.getF32Type(), tokens),
+                        kSerialRows)
+                     .front();
+  if (shared)
+    result = tensor::CollapseShapeOp::create(b, result, groups);
+  mapping.map(op.getResult(), result);
+  tap(op, result);
+  return success();
+}
+
+LogicalResult FunctionOutliner::outlineAttention(LatentAttentionOp op) {
+  cpu::LatentCacheConfig cache = getCacheConfig(op.getCache().getType());
+  Value pages = getCacheLayer(lookup(op.getCache()), lookup(op.getLayer()));
+  Value wUK = lookup(op.getWUk()), wUV = lookup(op.getWUv());
+  auto type = cast<RankedTensorType>(op.getType());
+  int64_t heads = type.getDimSize(1), value = type.getDimSize(2);
+  Value qNope = lookup(op.getQNope()), qRope = lookup(op.getQRope());
+  auto headEmpty = [&](int64_t width) {
+    return empty({ShapedType::kDynamic, heads, width}, b.getF32Type(), tokens);
+  };
+
+  Value result;
+  if (op.getForm() == AttentionForm::Absorbed) {
+    auto query = cpu::getOrCreateHeadMatmulKernel(outliner.module,
+                                                  {getFormat(wUK)}, target);
+    Value latentQuery =
+        launch(query, {qNope, wUK}, headEmpty(cache.latent)).front();
+    cpu::AbsorbedAttentionConfig config;
+    config.cache = cache;
+    config.heads = heads;
+    config.scale = op.getScale().convertToDouble();
+    auto attention = cpu::getOrCreateAbsorbedAttentionKernel(outliner.module,
+                                                             config, target);
+    Value latents =
+        launch(attention,
+               {latentQuery, qRope, pages, lookup(op.getPositions()),
+                lookup(op.getSeqIds()), lookup(op.getBlockTables())},
+               headEmpty(cache.latent))
+            .front();
+    auto values = cpu::getOrCreateHeadMatmulKernel(outliner.module,
+                                                   {getFormat(wUV)}, target);
+    result = launch(values, {latents, wUV}, headEmpty(value)).front();
+  } else {
+    cpu::ExpandedAttentionConfig config;
+    config.cache = cache;
+    config.heads = heads;
+    config.nope = cast<RankedTensorType>(op.getQNope().getType()).getDimSize(2);
+    config.value = value;
+    config.scale = op.getScale().convertToDouble();
+    config.weightFormat = getFormat(wUK);
+    auto attention = cpu::getOrCreateExpandedAttentionKernel(outliner.module,
+                                                             config, target);
+    result = launch(attention,
+                    {qNope, qRope, wUK, wUV, pages, lookup(op.getPositions()),
+                     lookup(op.getSeqStarts()), lookup(op.getBlockTables())},
+                    headEmpty(value))
+                 .front();
+  }
+  mapping.map(op.getResult(), result);
+  tap(op, result);
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
+// Experts
+//===----------------------------------------------------------------------===//
+
+LogicalResult FunctionOutliner::outlineRoute(RouteOp op) {
+  Value gate = lookup(op.getGate());
+  auto idsType = cast<RankedTensorType>(op.getIds().getType());
+  cpu::RouteTopKConfig config;
+  config.experts = cast<RankedTensorType>(op.getGate().getType()).getDimSize(0);
+  config.topK = op.getTopK();
+  config.groups = op.getNumGroups();
+  config.topKGroups = op.getTopGroups();
+  config.normalize = op.getNormalize();
+  config.routedScale = op.getScale().convertToDouble();
+  auto product = cpu::getOrCreateMatmulKernel(
+      outliner.module, {getFormat(gate), /*addResidual=*/false}, target);
+  Value scores = launch(product, {lookup(op.getInput()), gate},
+                        empty({ShapedType::kDynamic, config.experts},
+                              b.getF32Type(), tokens))
+                     .front();
+  auto choose =
+      cpu::getOrCreateRouteTopKKernel(outliner.module, config, target);
+  SmallVector<Value> chosen = launch(
+      choose, scores,
+      {empty(idsType.getShape(), idsType.getElementType(), tokens),
+       empty(idsType.getShape(), b.getF32Type(), tokens)},
+      kSerialRows);
+  mapping.map(op.getIds(), chosen[0]);
+  mapping.map(op.getWeights(), chosen[1]);
+  TapOp::create(b, scores, "mlp.gate", layer, 2);
+  TapOp::create(b, chosen[1], "mlp.gate.weights", layer, 2);
+  return success();
+}
+
+LogicalResult FunctionOutliner::outlineDispatch(DispatchOp op) {
+  auto idsType = cast<RankedTensorType>(op.getIds().getType());
+  int64_t topK = idsType.getDimSize(1);
+  int64_t offsets =
+      cast<RankedTensorType>(op.getOffsets().getType()).getDimSize(0);
+  auto kernel = cpu::getOrCreateDispatchKernel(outliner.module,
+                                               {offsets - 1, topK}, target);
+  Type i32 = b.getI32Type();
+  Value numRows = arith::MulIOp::create(
+      b, tokens, arith::ConstantIndexOp::create(b, topK));
+  // One thread does all the work, so no team is ever woken for it.
+  SmallVector<Value> results = launch(
+      kernel, lookup(op.getIds()),
+      {empty({offsets}, i32, Value()),
+       empty({ShapedType::kDynamic}, i32, numRows),
+       empty(idsType.getShape(), i32, tokens)},
+      std::numeric_limits<int64_t>::max());
+  mapping.map(op.getOffsets(), results[0]);
+  mapping.map(op.getRows(), results[2]);
+  // The rows themselves are never copied: products gather them.
+  dispatched[op.getResult()] = {lookup(op.getInput()), results[1]};
+  return success();
+}
+
+LogicalResult FunctionOutliner::outlineExperts(ExpertFFNOp op) {
+  if (op.getUp())
+    return op.emitOpError("expected gate and up to be packed together");
+  auto it = dispatched.find(op.getInput());
+  if (it == dispatched.end())
+    return op.emitOpError("expected 'input' to be the result of a dispatch");
+  auto [input, rowTokens] = it->second;
+  auto downType = cast<RankedTensorType>(op.getDown().getType());
+  auto idsType = cast<RankedTensorType>(rowTokens.getType());
+  (void)idsType;
+  Value numRows = tensor::DimOp::create(b, rowTokens, 0);
+  Value gate = lookup(op.getGate()), down = lookup(op.getDown());
+  Value offsets = lookup(op.getOffsets());
+  auto gated = cpu::getOrCreateGroupedGatedMatmulKernel(
+      outliner.module, {getFormat(gate), /*gather=*/true}, target);
+  Value hiddenUnits = launch(gated, {input, gate, offsets, rowTokens},
+                             empty({ShapedType::kDynamic,
+                                    downType.getDimSize(2)},
+                                   b.getF32Type(), numRows))
+                          .front();
+  auto product = cpu::getOrCreateGroupedMatmulKernel(
+      outliner.module, {getFormat(down), /*gather=*/false}, target);
+  Value result = launch(product, {hiddenUnits, down, offsets},
+                        empty({ShapedType::kDynamic, downType.getDimSize(1)},
+                              b.getF32Type(), numRows))
+                     .front();
+  mapping.map(op.getResult(), result);
+  tap(op, result);
+  return success();
+}
+
+LogicalResult FunctionOutliner::outlineCombine(CombineOp op, Value shared,
+                                               Value residual,
+                                               Operation *result) {
+  cpu::CombineConfig config;
+  config.width = getWidth(op.getResult());
+  config.topK = cast<RankedTensorType>(op.getRows().getType()).getDimSize(1);
+  config.hasShared = shared != nullptr;
+  config.hasResidual = residual != nullptr;
+  auto kernel =
+      cpu::getOrCreateCombineKernel(outliner.module, config, target);
+  SmallVector<Value> inputs = {lookup(op.getInput()), lookup(op.getRows()),
+                               lookup(op.getWeights())};
+  if (shared)
+    inputs.push_back(shared);
+  if (residual)
+    inputs.push_back(residual);
+  Value value =
+      launch(kernel, inputs, destination(result), kSerialRows).front();
+  mapping.map(result->getResult(0), value);
+  tap(result, value);
+  return success();
+}

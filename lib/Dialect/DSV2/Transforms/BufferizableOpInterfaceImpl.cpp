@@ -1,0 +1,103 @@
+//===- BufferizableOpInterfaceImpl.cpp - bufferisation of dsv2 ops --------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dsv2/Dialect/DSV2/Transforms/BufferizableOpInterfaceImpl.h"
+
+#include "dsv2/Dialect/DSV2/IR/DSV2.h"
+#include "mlir/Dialect/Bufferization/IR/BufferizableOpInterface.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Bufferization/IR/DstBufferizableOpInterfaceImpl.h"
+#include "mlir/IR/DialectRegistry.h"
+
+using namespace mlir;
+using namespace mlir::bufferization;
+
+namespace {
+
+struct LaunchOpInterface
+    : public DstBufferizableOpInterfaceExternalModel<LaunchOpInterface,
+                                                     dsv2::LaunchOp> {
+  bool bufferizesToMemoryRead(Operation *op, OpOperand &operand,
+                              const AnalysisState &state) const {
+    // A kernel writes every element of its outputs and reads none.
+    return !cast<DestinationStyleOpInterface>(op).isDpsInit(&operand);
+  }
+
+  LogicalResult bufferize(Operation *op, RewriterBase &rewriter,
+                          const BufferizationOptions &options,
+                          BufferizationState &state) const {
+    auto launch = cast<dsv2::LaunchOp>(op);
+    auto toBuffers = [&](ValueRange values,
+                         SmallVectorImpl<Value> &buffers) -> LogicalResult {
+      for (Value value : values) {
+        if (!isa<TensorType>(value.getType())) {
+          buffers.push_back(value);
+          continue;
+        }
+        FailureOr<Value> buffer = getBuffer(rewriter, value, options, state);
+        if (failed(buffer))
+          return failure();
+        buffers.push_back(*buffer);
+      }
+      return success();
+    };
+    SmallVector<Value> inputs, outputs, results;
+    if (failed(toBuffers(launch.getInputs(), inputs)) ||
+        failed(toBuffers(launch.getOutputs(), outputs)))
+      return failure();
+    for (auto [output, buffer] :
+         llvm::zip_equal(launch.getOutputs(), outputs))
+      if (isa<TensorType>(output.getType()))
+        results.push_back(buffer);
+    dsv2::LaunchOp::create(rewriter, op->getLoc(), TypeRange(),
+                           launch.getKernelAttr(), inputs, outputs,
+                           launch.getSerialBelowAttr());
+    replaceOpWithBufferizedValues(rewriter, op, results);
+    return success();
+  }
+};
+
+struct TapOpInterface
+    : public BufferizableOpInterface::ExternalModel<TapOpInterface,
+                                                    dsv2::TapOp> {
+  bool bufferizesToMemoryRead(Operation *, OpOperand &,
+                              const AnalysisState &) const {
+    return true;
+  }
+  bool bufferizesToMemoryWrite(Operation *, OpOperand &,
+                               const AnalysisState &) const {
+    return false;
+  }
+  AliasingValueList getAliasingValues(Operation *, OpOperand &,
+                                      const AnalysisState &) const {
+    return {};
+  }
+  LogicalResult bufferize(Operation *op, RewriterBase &rewriter,
+                          const BufferizationOptions &options,
+                          BufferizationState &state) const {
+    auto tap = cast<dsv2::TapOp>(op);
+    FailureOr<Value> buffer =
+        getBuffer(rewriter, tap.getValue(), options, state);
+    if (failed(buffer))
+      return failure();
+    dsv2::TapOp::create(rewriter, op->getLoc(), *buffer, tap.getSiteAttr(),
+                        tap.getLayer(), tap.getLevelAttr());
+    rewriter.eraseOp(op);
+    return success();
+  }
+};
+
+} // namespace
+
+void mlir::dsv2::registerBufferizableOpInterfaceExternalModels(
+    DialectRegistry &registry) {
+  registry.addExtension(+[](MLIRContext *context, DSV2Dialect *) {
+    LaunchOp::attachInterface<LaunchOpInterface>(*context);
+    TapOp::attachInterface<TapOpInterface>(*context);
+    context->loadDialect<bufferization::BufferizationDialect>();
+  });
+}

@@ -1,0 +1,126 @@
+//===- Driver.cpp - a compilation as a function ---------------------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dsv2/Driver/Driver.h"
+
+#include "dsv2/Dialect/DSV2/IR/DSV2.h"
+#include "dsv2/Import/ModelBuilder.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/Verifier.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Support/FileUtilities.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/SourceMgr.h"
+
+using namespace mlir;
+using namespace mlir::dsv2;
+
+static constexpr int64_t kDefaultMaxBatch = 64;
+
+/// Builds or parses the import stage.
+static llvm::Expected<OwningOpRef<ModuleOp>>
+importModule(MLIRContext &context, const CompileOptions &options) {
+  if (StringRef(options.input).ends_with(".mlir") || options.input == "-") {
+    std::string error;
+    auto file = openInputFile(options.input, &error);
+    if (!file)
+      return llvm::createStringError(error);
+    llvm::SourceMgr sources;
+    sources.AddNewSourceBuffer(std::move(file), SMLoc());
+    OwningOpRef<ModuleOp> module =
+        parseSourceFile<ModuleOp>(sources, ParserConfig(&context));
+    if (!module)
+      return llvm::createStringError("'" + options.input +
+                                     "' is not valid IR");
+    return module;
+  }
+  auto config = loadConfig(options.input, options.warn);
+  if (!config)
+    return config.takeError();
+  OwningOpRef<ModuleOp> module = buildModel(&context, *config);
+  int64_t maxContext = config->maxPositionEmbeddings;
+  if (options.maxContext > maxContext)
+    return llvm::createStringError(
+        "max-context: expected at most max_position_embeddings " +
+        Twine(maxContext) + ", got " + Twine(options.maxContext));
+  if (options.maxContext > 0)
+    maxContext = options.maxContext;
+  Builder b(&context);
+  setManifestEntry(*module, "limits", "max_context",
+                   b.getI64IntegerAttr(maxContext));
+  setManifestEntry(*module, "limits", "max_batch",
+                   b.getI64IntegerAttr(options.maxBatch > 0
+                                           ? options.maxBatch
+                                           : kDefaultMaxBatch));
+  return module;
+}
+
+static std::string printModule(ModuleOp module) {
+  std::string text;
+  llvm::raw_string_ostream os(text);
+  OpPrintingFlags flags;
+  flags.enableDebugInfo(true, /*prettyForm=*/false);
+  module.print(os, flags);
+  os << '\n';
+  return text;
+}
+
+static llvm::Error dump(ModuleOp module, Stage stage,
+                        const CompileOptions &options) {
+  if (options.dumpDir.empty())
+    return llvm::Error::success();
+  if (std::error_code code =
+          llvm::sys::fs::create_directories(options.dumpDir))
+    return llvm::createStringError(code, "cannot create '" + options.dumpDir +
+                                             "'");
+  llvm::SmallString<128> path(options.dumpDir);
+  llvm::sys::path::append(path, Twine(static_cast<int>(stage)) + "-" +
+                                    stringifyStage(stage) + ".mlir");
+  std::string text = printModule(module);
+  return writeFileAtomically(path, ArrayRef<char>(text.data(), text.size()));
+}
+
+llvm::Error mlir::dsv2::compile(MLIRContext &context,
+                                const CompileOptions &options) {
+  auto imported = importModule(context, options);
+  if (!imported)
+    return imported.takeError();
+  OwningOpRef<ModuleOp> module = std::move(*imported);
+
+  for (Stage stage : {Stage::Import, Stage::Plan, Stage::Structure,
+                      Stage::Buffer, Stage::Target}) {
+    PassManager passes(&context, ModuleOp::getOperationName());
+    std::string error;
+    if (!buildCPUStage(passes, stage, options.pipeline, error))
+      return llvm::createStringError("target-cpu: " + error);
+    if (options.configurePasses && failed(options.configurePasses(passes)))
+      return llvm::createStringError("cannot configure the pass manager");
+    if (failed(passes.run(*module)))
+      return llvm::createStringError("the " + stringifyStage(stage) +
+                                     " stage failed");
+    if (llvm::Error failure = dump(*module, stage, options))
+      return failure;
+    if (stage == options.lastStage) {
+      std::string text = printModule(*module);
+      return writeFileAtomically(options.output,
+                                 ArrayRef<char>(text.data(), text.size()));
+    }
+  }
+
+  auto target = CPUTargetInfo::parse(options.pipeline.targetCPU);
+  if (!target)
+    return target.takeError();
+  auto code = emitCode(*module, *target, options.emit);
+  if (!code)
+    return code.takeError();
+  if (options.emit == EmitKind::Artifact ||
+      options.emit == EmitKind::Executable)
+    return linkArtifact(*code, options.emit, options.linker, options.output);
+  return writeFileAtomically(options.output, *code);
+}

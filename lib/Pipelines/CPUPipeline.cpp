@@ -1,0 +1,188 @@
+//===- CPUPipeline.cpp - the stages for a CPU target ----------------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dsv2/Pipelines/Pipelines.h"
+
+#include "dsv2/CodeGen/CPU/LowerToLLVM.h"
+#include "dsv2/CodeGen/Passes.h"
+#include "dsv2/Dialect/DSV2/Transforms/Passes.h"
+#include "dsv2/Support/TargetInfo.h"
+#include "mlir/Dialect/Bufferization/Transforms/Passes.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Transforms/Passes.h"
+
+using namespace mlir;
+using namespace mlir::dsv2;
+
+static constexpr StringLiteral kStageNames[] = {
+    "import", "plan", "structure", "buffer", "target", "artifact"};
+
+StringRef mlir::dsv2::stringifyStage(Stage stage) {
+  return kStageNames[static_cast<int>(stage)];
+}
+
+std::optional<Stage> mlir::dsv2::symbolizeStage(StringRef name) {
+  for (auto [i, stageName] : llvm::enumerate(kStageNames))
+    if (stageName == name)
+      return static_cast<Stage>(i);
+  return std::nullopt;
+}
+
+static void buildPlanStage(OpPassManager &pm, const CPUPipelineOptions &options,
+                           const CPUTargetInfo &target) {
+  SelectCacheFormatPassOptions cache;
+  cache.format = options.kvFormat;
+  cache.page = options.pageSize;
+  pm.addPass(createSelectCacheFormatPass(cache));
+  // Forms come before layouts: the absorbed form reads w_uk transposed.
+  SpecializeEntriesPassOptions entries;
+  entries.attentionForm = options.attentionForm;
+  entries.deterministic = options.deterministic;
+  entries.prefillMinTokens = options.prefillMinTokens;
+  pm.addPass(createSpecializeEntriesPass(entries));
+  SelectWeightLayoutsPassOptions layouts;
+  layouts.format = options.weightFormat;
+  layouts.panelWidth = target.panelWidth();
+  pm.addPass(createSelectWeightLayoutsPass(layouts));
+  pm.addPass(createHoistWeightPreparationPass());
+}
+
+static void buildStructureStage(OpPassManager &pm,
+                                const CPUPipelineOptions &options) {
+  OutlineKernelsPassOptions outline;
+  outline.targetCPU = options.targetCPU;
+  pm.addPass(createOutlineKernelsPass(outline));
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+}
+
+static void buildBufferStage(OpPassManager &pm) {
+  bufferization::OneShotBufferizePassOptions bufferize;
+  bufferize.bufferizeFunctionBoundaries = true;
+  bufferize.functionBoundaryTypeConversion =
+      bufferization::LayoutMapOption::IdentityLayoutMap;
+  pm.addPass(bufferization::createOneShotBufferizePass(bufferize));
+  // Logits and hidden states were computed in the caller's buffer, which the
+  // results merely repeat.
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(bufferization::createDropEquivalentBufferResultsPass());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+  pm.addPass(createPlanWorkspacePass());
+  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCSEPass());
+}
+
+static void buildTargetStage(OpPassManager &pm) {
+  pm.addPass(createLowerLaunchesPass());
+  cpu::buildLowerToLLVMPipeline(pm);
+  pm.addPass(createEmbedManifestPass());
+}
+
+bool mlir::dsv2::buildCPUStage(OpPassManager &pm, Stage stage,
+                               const CPUPipelineOptions &options,
+                               std::string &error) {
+  auto target = CPUTargetInfo::parse(options.targetCPU);
+  if (!target) {
+    error = llvm::toString(target.takeError());
+    return false;
+  }
+  switch (stage) {
+  case Stage::Import:
+    break;
+  case Stage::Plan:
+    buildPlanStage(pm, options, *target);
+    break;
+  case Stage::Structure:
+    buildStructureStage(pm, options);
+    break;
+  case Stage::Buffer:
+    buildBufferStage(pm);
+    break;
+  case Stage::Target:
+    buildTargetStage(pm);
+    break;
+  case Stage::Artifact:
+    return true;
+  }
+  VerifyStagePassOptions verify;
+  verify.stage = stringifyStage(stage).str();
+  pm.addPass(createVerifyStagePass(verify));
+  return true;
+}
+
+namespace {
+/// The pipeline options as `dsv2-opt` spells them.
+struct CPUPipelineFlags : public PassPipelineOptions<CPUPipelineFlags> {
+  Option<std::string> weightFormat{*this, "weight-format",
+                                   llvm::cl::desc("f32 or bf16"),
+                                   llvm::cl::init("bf16")};
+  Option<std::string> kvFormat{*this, "kv-format",
+                               llvm::cl::desc("f32 or bf16"),
+                               llvm::cl::init("bf16")};
+  Option<std::string> attentionForm{
+      *this, "attention-form", llvm::cl::desc("auto, expanded or absorbed"),
+      llvm::cl::init("auto")};
+  Option<int64_t> prefillMinTokens{
+      *this, "prefill-min-tokens",
+      llvm::cl::desc("Crossover to the expanded form; 0 computes it"),
+      llvm::cl::init(0)};
+  Option<int64_t> pageSize{*this, "page",
+                           llvm::cl::desc("Positions in a cache page"),
+                           llvm::cl::init(64)};
+  Option<bool> deterministic{
+      *this, "deterministic",
+      llvm::cl::desc("Results independent of batch, chunks and threads"),
+      llvm::cl::init(false)};
+  Option<std::string> targetCPU{*this, "target-cpu",
+                                llvm::cl::desc("Processor to generate for"),
+                                llvm::cl::init("native")};
+
+  CPUPipelineOptions get() const {
+    CPUPipelineOptions options;
+    options.weightFormat = weightFormat;
+    options.kvFormat = kvFormat;
+    options.attentionForm = attentionForm;
+    options.prefillMinTokens = prefillMinTokens;
+    options.pageSize = pageSize;
+    options.deterministic = deterministic;
+    options.targetCPU = targetCPU;
+    return options;
+  }
+};
+} // namespace
+
+template <Stage last>
+static void buildTo(OpPassManager &pm, const CPUPipelineFlags &flags) {
+  for (Stage stage : {Stage::Import, Stage::Plan, Stage::Structure,
+                      Stage::Buffer, Stage::Target}) {
+    std::string error;
+    if (!buildCPUStage(pm, stage, flags.get(), error)) {
+      // A pipeline builder has no way to fail; the pass that reads the same
+      // option reports it when it runs.
+      OutlineKernelsPassOptions outline;
+      outline.targetCPU = flags.targetCPU;
+      pm.addPass(createOutlineKernelsPass(outline));
+      return;
+    }
+    if (stage == last)
+      return;
+  }
+}
+
+void mlir::dsv2::registerPipelines() {
+  PassPipelineRegistration<CPUPipelineFlags>(
+      "dsv2-to-plan", "Import stage to plan stage", buildTo<Stage::Plan>);
+  PassPipelineRegistration<CPUPipelineFlags>(
+      "dsv2-to-structure", "Import stage to structure stage",
+      buildTo<Stage::Structure>);
+  PassPipelineRegistration<CPUPipelineFlags>(
+      "dsv2-to-buffer", "Import stage to buffer stage", buildTo<Stage::Buffer>);
+  PassPipelineRegistration<CPUPipelineFlags>(
+      "dsv2-to-target", "Import stage to target stage", buildTo<Stage::Target>);
+}

@@ -1,0 +1,111 @@
+//===- LinkArtifact.cpp - objects to artifacts and programs ---------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dsv2/Target/Artifact.h"
+
+#include "llvm/ADT/ScopeExit.h"
+#include "llvm/ADT/Twine.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/FileUtilities.h"
+#include "llvm/Support/MemoryBuffer.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/Program.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace mlir::dsv2;
+
+llvm::Error mlir::dsv2::writeFileAtomically(llvm::StringRef output,
+                                            llvm::ArrayRef<char> data) {
+  if (output == "-") {
+    llvm::outs().write(data.data(), data.size());
+    llvm::outs().flush();
+    return llvm::Error::success();
+  }
+  auto temporary = llvm::sys::fs::TempFile::create(output + ".tmp-%%%%%%");
+  if (!temporary)
+    return llvm::createStringError("cannot write '" + output + "': " +
+                                   llvm::toString(temporary.takeError()));
+  bool failed;
+  {
+    llvm::raw_fd_ostream stream(temporary->FD, /*shouldClose=*/false);
+    stream.write(data.data(), data.size());
+    stream.flush();
+    failed = stream.has_error();
+    stream.clear_error();
+  }
+  if (failed) {
+    llvm::consumeError(temporary->discard());
+    return llvm::createStringError("cannot write '" + output +
+                                   "': no space left or write error");
+  }
+  if (llvm::Error error = temporary->keep(output)) {
+    std::string text = llvm::toString(std::move(error));
+    llvm::consumeError(temporary->discard());
+    return llvm::createStringError("cannot write '" + output + "': " + text);
+  }
+  return llvm::Error::success();
+}
+
+/// Runs `program`, with its output in the error if it fails.
+static llvm::Error runTool(llvm::StringRef program,
+                           llvm::ArrayRef<llvm::StringRef> arguments) {
+  llvm::SmallString<128> log;
+  if (std::error_code code =
+          llvm::sys::fs::createTemporaryFile("dsv2-link", "log", log))
+    return llvm::createStringError(code, "cannot create a temporary file");
+  llvm::FileRemover removeLog(log);
+  llvm::SmallVector<llvm::StringRef> all = {program};
+  all.append(arguments.begin(), arguments.end());
+  std::optional<llvm::StringRef> redirects[] = {llvm::StringRef(""),
+                                                llvm::StringRef(log),
+                                                llvm::StringRef(log)};
+  std::string error;
+  int status = llvm::sys::ExecuteAndWait(program, all, std::nullopt, redirects,
+                                         0, 0, &error);
+  if (status == 0)
+    return llvm::Error::success();
+  std::string text = error;
+  if (auto buffer = llvm::MemoryBuffer::getFile(log))
+    text += (*buffer)->getBuffer().str();
+  return llvm::createStringError("'" + program + "' failed with status " +
+                                 llvm::Twine(status) + ": " + text);
+}
+
+llvm::Error mlir::dsv2::linkArtifact(llvm::ArrayRef<char> object, EmitKind kind,
+                                     const LinkerPaths &paths,
+                                     llvm::StringRef output) {
+  llvm::SmallString<128> objectPath;
+  if (std::error_code code =
+          llvm::sys::fs::createTemporaryFile("dsv2", "o", objectPath))
+    return llvm::createStringError(code, "cannot create a temporary object");
+  llvm::FileRemover removeObject(objectPath);
+  if (llvm::Error error = writeFileAtomically(objectPath, object))
+    return error;
+
+  // Linked beside its final place, then renamed: the file is whole or absent.
+  llvm::SmallString<128> partial;
+  llvm::sys::fs::createUniquePath(output + ".tmp-%%%%%%", partial, false);
+  llvm::FileRemover removePartial(partial);
+  if (kind == EmitKind::Artifact) {
+    // Undefined symbols are abi.def's and the OpenMP runtime's, which the
+    // loading program provides.
+    if (llvm::Error error =
+            runTool(paths.linker, {"-shared", "-o", partial, objectPath,
+                                   "--hash-style=gnu", "-z", "noexecstack"}))
+      return error;
+  } else {
+    std::string search = "-L" + paths.runtimeDirectory;
+    std::string rpath = "-Wl,-rpath," + paths.runtimeDirectory;
+    (void)search;
+    (void)rpath;
+    return llvm::createStringError("executables need the runtime library");
+  }
+  if (std::error_code code = llvm::sys::fs::rename(partial, output))
+    return llvm::createStringError(code, "cannot write '" + output + "'");
+  removePartial.releaseFile();
+  return llvm::Error::success();
+}
