@@ -151,6 +151,7 @@ private:
   void buildStep(ArrayRef<func::FuncOp> layerFunctions,
                  ArrayRef<SmallVector<int64_t>> layersOfKind);
   void buildCopyPages();
+  DictionaryAttr describeModel();
 };
 
 Value ModelBuilder::buildAttention(Value x, const StepValues &step) {
@@ -370,9 +371,41 @@ void ModelBuilder::buildCopyPages() {
   func::ReturnOp::create(b, loc);
 }
 
+/// What the manifest says about the model, for whoever runs it.
+DictionaryAttr ModelBuilder::describeModel() {
+  int64_t parameters = 0, active = 0;
+  config.forEachTensorGroup([&](const ::dsv2::TensorSpec &first, int64_t count,
+                                int64_t numActive) {
+    parameters += first.numElements() * count;
+    // Of the embedding a token reads one row, which nobody counts.
+    if (first.role != ::dsv2::TensorRole::Embedding)
+      active += first.numElements() * numActive;
+  });
+  SmallVector<NamedAttribute> entries = {
+      b.getNamedAttr("name", b.getStringAttr("deepseek_v2")),
+      b.getNamedAttr("vocab_size", b.getI64IntegerAttr(config.vocabSize)),
+      b.getNamedAttr("hidden_size", b.getI64IntegerAttr(config.hiddenSize)),
+      b.getNamedAttr("num_layers",
+                     b.getI64IntegerAttr(config.numHiddenLayers)),
+      b.getNamedAttr("eos_token_id",
+                     b.getDenseI64ArrayAttr(config.eosTokenIds)),
+      b.getNamedAttr("max_position_embeddings",
+                     b.getI64IntegerAttr(config.maxPositionEmbeddings)),
+      b.getNamedAttr("parameters", b.getI64IntegerAttr(parameters)),
+      b.getNamedAttr("active_parameters", b.getI64IntegerAttr(active)),
+      b.getNamedAttr("experts_per_token",
+                     b.getI64IntegerAttr(config.numExpertsPerTok)),
+  };
+  if (config.bosTokenId)
+    entries.push_back(b.getNamedAttr("bos_token_id",
+                                     b.getI64IntegerAttr(*config.bosTokenId)));
+  return b.getDictionaryAttr(entries);
+}
+
 OwningOpRef<ModuleOp> ModelBuilder::build() {
   OwningOpRef<ModuleOp> module = ModuleOp::create(at("model"), "model");
   b.setInsertionPointToStart(module->getBody());
+  setManifestEntry(*module, "model", describeModel());
 
   // Indexed by LayerKind.
   SmallVector<SmallVector<int64_t>> layersOfKind(2);

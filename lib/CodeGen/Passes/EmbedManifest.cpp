@@ -67,6 +67,7 @@ struct EmbedManifest
     llvm::json::Object &manifest = *value.getAsObject();
     manifest["format"] = "dsv2-artifact";
     manifest["version"] = 1;
+    manifest["pipeline"] = "dsv2-to-target";
     manifest["compiler"] = ("dsv2 " + getVersion()).str();
 
     llvm::json::Array entries;

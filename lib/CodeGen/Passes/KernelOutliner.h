@@ -64,6 +64,8 @@ public:
 private:
   /// Gives every prepare function its slots and writes the manifest tables.
   void collectSlots();
+  /// Writes the manifest's `cache`.
+  void describeCache();
   void outlinePrepare(func::FuncOp function);
   void buildConversions();
 

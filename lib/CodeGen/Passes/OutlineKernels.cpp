@@ -48,7 +48,35 @@ MemRefType ModuleOutliner::getStorageType(RankedTensorType packed) {
                          packed.getElementType());
 }
 
+void ModuleOutliner::describeCache() {
+  LatentCacheType type;
+  for (auto function : module.getOps<func::FuncOp>())
+    for (Type argument : function.getArgumentTypes())
+      if (auto cache = dyn_cast<LatentCacheType>(argument))
+        type = cache;
+  if (!type)
+    return;
+  Builder b(module.getContext());
+  int64_t layers = 0;
+  if (auto manifest = module->getAttrOfType<DictionaryAttr>(kManifestAttr))
+    if (auto model = manifest.getAs<DictionaryAttr>("model"))
+      if (auto count = model.getAs<IntegerAttr>("num_layers"))
+        layers = count.getInt();
+  setManifestEntry(
+      module, "cache",
+      b.getDictionaryAttr({
+          b.getNamedAttr("layers", b.getI64IntegerAttr(layers)),
+          b.getNamedAttr("latent", b.getI64IntegerAttr(type.getLatent())),
+          b.getNamedAttr("rope", b.getI64IntegerAttr(type.getRope())),
+          b.getNamedAttr("page", b.getI64IntegerAttr(type.getPage())),
+          b.getNamedAttr("format",
+                         b.getStringAttr(type.getFormat().isF32() ? "f32"
+                                                                  : "bf16")),
+      }));
+}
+
 LogicalResult ModuleOutliner::run() {
+  describeCache();
   SmallVector<func::FuncOp> functions(module.getOps<func::FuncOp>());
   collectSlots();
   for (func::FuncOp function : functions) {

@@ -23,6 +23,12 @@ static StringRef getDTypeName(Type type) {
 void ModuleOutliner::collectSlots() {
   Builder b(module.getContext());
   SmallVector<Attribute> slots, sources, jobs;
+  // Weights that a step reads only some rows of.
+  DenseSet<std::pair<StringRef, size_t>> gathered;
+  module.walk([&](EmbedOp op) {
+    if (auto weight = op.getTable().getDefiningOp<PackedWeightOp>())
+      gathered.insert({weight.getPrepare(), weight.getIndex()});
+  });
   auto index = [&](size_t value) { return b.getI64IntegerAttr(value); };
   for (auto function : module.getOps<func::FuncOp>()) {
     if (!function->hasAttr(kPrepareAttr))
@@ -75,6 +81,8 @@ void ModuleOutliner::collectSlots() {
           b.getNamedAttr("instances", b.getI64IntegerAttr(instances)),
           b.getNamedAttr("bytes", b.getI64IntegerAttr(bytes)),
           b.getNamedAttr("experts", b.getI64IntegerAttr(numExperts)),
+          b.getNamedAttr("gather", b.getBoolAttr(gathered.contains(
+                                       {function.getName(), number}))),
       }));
     }
     jobs.push_back(b.getDictionaryAttr({
