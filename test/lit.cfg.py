@@ -15,7 +15,7 @@ import lit.formats
 config.name = "dsv2"
 config.test_format = lit.formats.ShTest(execute_external=False)
 config.suffixes = [".mlir", ".test"]
-config.excludes = ["Inputs", "Fixtures", "Unit", "Fuzz", "Oracle"]
+config.excludes = ["Inputs", "Fixtures", "Unit", "Fuzz", "Oracle", "Models"]
 config.test_source_root = os.path.join(config.dsv2_source_dir, "test")
 config.test_exec_root = os.path.join(config.dsv2_binary_dir, "test")
 

@@ -1,0 +1,119 @@
+//===- GoldenTest.cpp - logits and greedy tokens against goldens ----------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Every fixture (named after its field case where it is one), compiled in each
+// attention form and weight format, must give the logits and greedy tokens that
+// the float32 oracle gave (test/Oracle/make_goldens.py).
+//
+//===----------------------------------------------------------------------===//
+
+#include "CompiledModel.h"
+#include "gtest/gtest.h"
+
+#include <algorithm>
+#include <cmath>
+
+using namespace dsv2test;
+
+namespace {
+
+/// Largest |logit error| over the range of the expected logits. In f32 only
+/// the order of sums differs from the oracle. In bf16 the checkpoints' weights
+/// are exact and activations stay f32, so the latent cache is all that rounds.
+constexpr double kTolerance = 1e-4;
+constexpr double kToleranceBF16 = 2e-2;
+
+struct Case {
+  std::string fixture;
+  std::string flags;
+  double tolerance;
+};
+
+void PrintTo(const Case &c, std::ostream *os) {
+  *os << c.fixture << " " << c.flags;
+}
+
+std::vector<Case> makeCases() {
+  std::vector<Case> cases;
+  for (const std::string &name : fixtureNames()) {
+    for (const char *form : {"absorbed", "expanded"})
+      cases.push_back({name,
+                       std::string("--weight-format=f32 --attention-form=") +
+                           form,
+                       kTolerance});
+    cases.push_back({name, "--weight-format=f32", kTolerance});
+    cases.push_back({name, "--weight-format=bf16", kToleranceBF16});
+  }
+  return cases;
+}
+
+class ModelGolden : public testing::TestWithParam<Case> {};
+
+double relativeError(const Matrix &actual, const GoldenPrompt &prompt) {
+  auto [low, high] = std::minmax_element(prompt.logits.data.begin(),
+                                         prompt.logits.data.end());
+  double worst = 0;
+  for (size_t i = 0; i < prompt.rows.size(); ++i) {
+    const float *expected = prompt.logits.row(i);
+    const float *found = actual.row(prompt.rows[i]);
+    for (int64_t v = 0; v < actual.columns; ++v) {
+      double error = std::abs(double(found[v]) - expected[v]);
+      // A NaN must not pass for a small error.
+      if (!(error <= worst))
+        worst = error;
+    }
+  }
+  return worst / (*high - *low);
+}
+
+TEST_P(ModelGolden, LogitsAtEveryChunkSize) {
+  Fixture fixture = loadFixture(GetParam().fixture);
+  auto model = CompiledModel::get(fixture, GetParam().flags);
+  auto session = model->createSession();
+  for (const GoldenPrompt &prompt : fixture.prompts)
+    for (int64_t chunk : {0, 1, 7, 64}) {
+      Matrix logits = evaluate(*session, prompt.ids, chunk);
+      ASSERT_EQ(logits.rows, int64_t(prompt.ids.size()));
+      ASSERT_EQ(logits.columns, prompt.logits.columns);
+      EXPECT_LE(relativeError(logits, prompt), GetParam().tolerance)
+          << "prompt of " << prompt.ids.size() << " tokens, chunk " << chunk;
+    }
+}
+
+TEST_P(ModelGolden, GreedyTokens) {
+  // bf16 rounds the cache, so a near-tie may fall the other way; its logits are
+  // compared above.
+  if (GetParam().tolerance > kTolerance)
+    return;
+  Fixture fixture = loadFixture(GetParam().fixture);
+  auto model = CompiledModel::get(fixture, GetParam().flags);
+  auto session = model->createSession();
+  for (const GoldenPrompt &prompt : fixture.prompts) {
+    if (prompt.greedy.empty())
+      continue;
+    for (int64_t chunk : {0, 7})
+      EXPECT_EQ(
+          decodeGreedily(*session, prompt.ids, chunk, prompt.greedy.size()),
+          prompt.greedy)
+          << "prompt of " << prompt.ids.size() << " tokens, chunk " << chunk;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Fixtures, ModelGolden, testing::ValuesIn(makeCases()),
+    [](const testing::TestParamInfo<Case> &info) {
+      std::string name = info.param.fixture + info.param.flags;
+      std::string clean;
+      for (char c : name)
+        if (std::isalnum((unsigned char)c))
+          clean += c;
+        else if (!clean.empty() && clean.back() != '_')
+          clean += '_';
+      return clean;
+    });
+
+} // namespace
