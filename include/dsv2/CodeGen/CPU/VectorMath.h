@@ -16,7 +16,6 @@
 #define DSV2_CODEGEN_CPU_VECTORMATH_H
 
 #include "dsv2/CodeGen/CPU/KernelBuilder.h"
-#include "mlir/IR/Builders.h"
 #include "mlir/IR/Value.h"
 #include "llvm/ADT/SmallVector.h"
 
@@ -38,25 +37,28 @@ namespace dsv2::cpu {
 /// op it runs on, `math.exp` on f32 (scalar or vector of any rank) by
 /// `emitExp`, and `math.rsqrt` on f32 or f64 by `1 / math.sqrt`. What remains
 /// lowers to instructions: no call to libm is left behind by these two ops.
-std::unique_ptr<Pass> createExpandVectorMathPass();
+/// `useFMA` lets the expansion use `math.fma`, which needs a processor that has
+/// it; on the command line, option `fma`.
+std::unique_ptr<Pass> createExpandVectorMathPass(bool useFMA = false);
 
 /// Registers `dsv2-expand-vector-math` with the global pass registry.
 void registerExpandVectorMathPass();
 
 /// Adds the rewrites of `dsv2-expand-vector-math` to `patterns`.
-void populateExpandVectorMathPatterns(RewritePatternSet &patterns);
+void populateExpandVectorMathPatterns(RewritePatternSet &patterns, bool useFMA);
 
 /// Returns e^x for an f32 scalar or vector, branch-free.
 ///
 /// At most 2 ulp from the exact value over the whole range with a normal
 /// result; results below 2^-126 are denormals with one more rounding; exp(-inf)
 /// is +0, exp(+inf) and everything above 88.72284 is +inf, NaN gives NaN.
-Value emitExp(OpBuilder &builder, Location loc, Value x);
+Value emitExp(ImplicitLocOpBuilder &b, Value x, bool useFMA);
+/// The same, fused as the target of `b` allows.
+Value emitExp(KernelBuilder &b, Value x);
 
 /// Returns (sin a, cos a) in f64 for an f64 scalar or vector `angle` with
 /// |angle| <= 2^20. Rounded to f32 both are within 1 ulp.
-std::pair<Value, Value> emitSinCos(OpBuilder &builder, Location loc,
-                                   Value angle);
+std::pair<Value, Value> emitSinCos(KernelBuilder &b, Value angle);
 
 //===----------------------------------------------------------------------===//
 // Runs of a static number of elements
