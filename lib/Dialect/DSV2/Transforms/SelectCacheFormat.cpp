@@ -40,7 +40,7 @@ struct SelectCacheFormat
     if (page < 16 || page % 16 != 0 || page > 4096) {
       module.emitError() << "cache page: expected a multiple of 16 up to 4096, "
                             "got "
-                         << page;
+                         << page.getValue();
       return signalPassFailure();
     }
     setManifestEntry(module, "numerics", "kv_format", b.getStringAttr(format));

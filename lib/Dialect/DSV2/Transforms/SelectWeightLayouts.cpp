@@ -125,7 +125,7 @@ struct SelectWeightLayouts
     }
     if (panelWidth < 1) {
       module.emitError() << "panel width: expected a positive number, got "
-                         << panelWidth;
+                         << panelWidth.getValue();
       return signalPassFailure();
     }
     WalkResult result = module.walk([&](LatentAttentionOp op) {

@@ -81,7 +81,7 @@ struct SpecializeEntries
     }
     if (prefillMinTokens < 0) {
       module.emitError() << "prefill-min-tokens: expected a count, got "
-                         << prefillMinTokens;
+                         << prefillMinTokens.getValue();
       return signalPassFailure();
     }
 
