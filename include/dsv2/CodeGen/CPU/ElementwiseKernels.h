@@ -30,6 +30,14 @@
 
 namespace mlir::dsv2::cpu {
 
+/// Walks a share of a matrix of `rows` rows and static `width` columns: calls
+/// `body` to emit the work on elements [column, column + count) of a row, where
+/// `count` is a vector of f32 or, at the end of a row, what is left. Wide rows
+/// are divided among the parts.
+void emitRowRuns(
+    KernelBuilder &b, Value rows, int64_t width, Value part, Value parts,
+    llvm::function_ref<void(Value row, Value column, int64_t count)> body);
+
 //===----------------------------------------------------------------------===//
 // embed
 //===----------------------------------------------------------------------===//
