@@ -8,6 +8,7 @@
 
 #include "dsv2/CodeGen/CPU/LowerToLLVM.h"
 
+#include "dsv2/CodeGen/CPU/VectorMath.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -23,6 +24,7 @@
 #include "mlir/Dialect/UB/IR/UBOps.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/DialectRegistry.h"
+#include "mlir/Pass/Pass.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
@@ -30,6 +32,37 @@
 #include "mlir/Transforms/Passes.h"
 
 using namespace mlir;
+
+namespace {
+
+/// The lowering of scf.for carries `llvm.loop_annotation` over to the branch that
+/// closes the loop, but as a discardable attribute, which the translation to
+/// LLVM IR drops. Makes it the branch's own attribute.
+struct AttachLoopAnnotationsPass
+    : PassWrapper<AttachLoopAnnotationsPass, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(AttachLoopAnnotationsPass)
+
+  StringRef getArgument() const override {
+    return "dsv2-attach-loop-annotations";
+  }
+  StringRef getDescription() const override {
+    return "Make loop annotations attributes of the branch they sit on";
+  }
+
+  void runOnOperation() override {
+    constexpr StringLiteral kName = "llvm.loop_annotation";
+    getOperation().walk([&](LLVM::BrOp branch) {
+      auto annotation = branch->getDiscardableAttr(kName);
+      if (!annotation)
+        return;
+      branch->removeDiscardableAttr(kName);
+      branch.setLoopAnnotationAttr(
+          cast<LLVM::LoopAnnotationAttr>(annotation));
+    });
+  }
+};
+
+} // namespace
 
 void dsv2::cpu::registerCPUCodeGenDialects(DialectRegistry &registry) {
   registry.insert<affine::AffineDialect, arith::ArithDialect,
@@ -50,6 +83,8 @@ void dsv2::cpu::buildLowerToLLVMPipeline(OpPassManager &pm,
   // after this has an instruction (fma, sqrt, abs, round, ...).
   if (options.expandMath)
     options.expandMath(pm);
+  else
+    pm.addPass(createExpandVectorMathPass());
 
   // Views become arithmetic on the strides, which the clean-up below can share
   // between loads and hoist out of loops.
@@ -80,4 +115,5 @@ void dsv2::cpu::buildLowerToLLVMPipeline(OpPassManager &pm,
   pm.addPass(createReconcileUnrealizedCastsPass());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
+  pm.addPass(std::make_unique<AttachLoopAnnotationsPass>());
 }

@@ -21,6 +21,7 @@
 #include "llvm/IR/Module.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Target/TargetMachine.h"
+#include "llvm/TargetParser/Host.h"
 #include "gtest/gtest.h"
 
 using namespace mlir;
@@ -133,13 +134,14 @@ bool KernelModule::compile() {
 
   llvm::InitializeNativeTarget();
   llvm::InitializeNativeTargetAsmPrinter();
-  llvm::orc::JITTargetMachineBuilder builder(
-      llvm::Triple(llvm::sys::getProcessTriple()));
+  llvm::Triple triple(llvm::sys::getProcessTriple());
+  llvm::orc::JITTargetMachineBuilder builder(triple);
   builder.setCPU(info.cpu);
   std::vector<std::string> flags;
-  for (StringRef flag : llvm::split(info.featureString(), ','))
-    if (!flag.empty())
-      flags.push_back(flag.str());
+  for (const std::string &feature : info.features)
+    flags.push_back("+" + feature);
+  for (const std::string &feature : info.disabledFeatures)
+    flags.push_back("-" + feature);
   builder.addFeatures(flags);
   builder.setCodeGenOptLevel(llvm::CodeGenOptLevel::Aggressive);
   auto machine = builder.createTargetMachine();

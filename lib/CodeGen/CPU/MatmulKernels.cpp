@@ -1,0 +1,431 @@
+//===- MatmulKernels.cpp - Products with packed weights -------------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dsv2/CodeGen/CPU/MatmulKernels.h"
+
+#include "MatmulTile.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+
+using namespace mlir;
+using namespace mlir::dsv2;
+using namespace mlir::dsv2::cpu;
+
+//===----------------------------------------------------------------------===//
+// Types
+//===----------------------------------------------------------------------===//
+
+Type dsv2::cpu::getPanelElementType(MLIRContext *context, PanelFormat format) {
+  if (format == PanelFormat::BF16)
+    return BFloat16Type::get(context);
+  return Float32Type::get(context);
+}
+
+static MemRefType panelType(MLIRContext *context, const CPUTargetInfo &target,
+                            PanelFormat format, ArrayRef<int64_t> shape) {
+  int64_t width = target.panelWidth();
+  SmallVector<int64_t> sizes(shape);
+  sizes.append({ShapedType::kDynamic, width});
+  SmallVector<int64_t> strides(shape.size(), ShapedType::kDynamic);
+  strides.append({width, 1});
+  return MemRefType::get(
+      sizes, getPanelElementType(context, format),
+      StridedLayoutAttr::get(context, ShapedType::kDynamic, strides));
+}
+
+MemRefType dsv2::cpu::getPanelType(MLIRContext *context,
+                                   const CPUTargetInfo &target,
+                                   PanelFormat format, int64_t leadingDims) {
+  SmallVector<int64_t> shape(leadingDims + 1, ShapedType::kDynamic);
+  return panelType(context, target, format, shape);
+}
+
+MemRefType dsv2::cpu::getGatedPanelType(MLIRContext *context,
+                                        const CPUTargetInfo &target,
+                                        PanelFormat format,
+                                        int64_t leadingDims) {
+  SmallVector<int64_t> shape(leadingDims + 1, ShapedType::kDynamic);
+  shape.push_back(2);
+  return panelType(context, target, format, shape);
+}
+
+static std::string kernelName(MLIRContext *context, StringRef stem,
+                              PanelFormat format) {
+  return ("dsv2_" + stem + "_" +
+          elementName(getPanelElementType(context, format)))
+      .str();
+}
+
+//===----------------------------------------------------------------------===//
+// Pieces shared by the kernels
+//===----------------------------------------------------------------------===//
+
+/// Rows row, row + 1, ... of a rank 2 memref.
+static SmallVector<Slice> rowSlices(KernelBuilder &b, Value memref, Value row,
+                                    int64_t count) {
+  SmallVector<Slice> slices;
+  for (int64_t i = 0; i < count; ++i)
+    slices.push_back({memref, {b.add(row, i)}});
+  return slices;
+}
+
+namespace {
+
+/// Where a product gets its rows and panels from, and where it leaves its
+/// results; the walk over them is the same for all kernels.
+struct ProductOperands {
+  /// Rows of x that rows row .. row + count - 1 of the product read.
+  std::function<SmallVector<Slice>(Value row, int64_t count)> x;
+  /// The same rows of the output.
+  std::function<SmallVector<Slice>(Value row, int64_t count)> y;
+  /// Panel `panel`; `which` is 0, or 1 for the up projection of a gated one.
+  std::function<Slice(Value panel, int64_t which)> w;
+  /// Rows of the residual, or null.
+  std::function<SmallVector<Slice>(Value row, int64_t count)> residual;
+  /// Sizes of the reduction and of the output's last dimension.
+  Value depth, width;
+};
+
+} // namespace
+
+/// y = [r +] x W^T over a range of panels and rows.
+static void emitProduct(KernelBuilder &b, const ProductOperands &operands,
+                        Value panelLo, Value panelHi, Value rowLo,
+                        Value rowHi) {
+  auto tile = [&](ArrayRef<Value> panels, Value row, int64_t count) {
+    SmallVector<Slice> weights, residual;
+    for (Value panel : panels)
+      weights.push_back(operands.w(panel, 0));
+    TileSums sums = emitTile(b, operands.x(row, count), weights, operands.depth);
+    SmallVector<Slice> out = operands.y(row, count);
+    if (operands.residual)
+      residual = operands.residual(row, count);
+    for (auto [p, panel] : llvm::enumerate(panels))
+      storePanel(b, panel, operands.width, out,
+                 [&, p = p](int64_t i, int64_t half, Value column,
+                            Value lanes) {
+                   Value sum = sums(i, p, half);
+                   if (residual.empty())
+                     return sum;
+                   Value r = b.load(residual[i].memref,
+                                    residual[i].at({column}), lanes);
+                   return b.fadd(r, sum);
+                 });
+  };
+  TilePlan plan = getTilePlan(b.getTarget(), /*streams=*/1);
+  walkPanels(b, plan, panelLo, panelHi, rowLo, rowHi, tile,
+             [&](Value panel, Value row, int64_t count) {
+               tile({panel}, row, count);
+             });
+}
+
+/// silu(gate) * up = gate / (1 + exp(-gate)) * up.
+static Value emitGate(KernelBuilder &b, Value gate, Value up) {
+  Value exp = math::ExpOp::create(b, b.fneg(gate));
+  Value silu = b.fdiv(gate, b.fadd(b.splat(1.0f), exp));
+  return b.fmul(silu, up);
+}
+
+/// y = silu(x Wg^T) * (x Wu^T) over a range of panels and rows. `scratch` is
+/// memref<2 x maxRows x NR x f32>.
+static void emitGatedProduct(KernelBuilder &b, const ProductOperands &operands,
+                             Value scratch, Value panelLo, Value panelHi,
+                             Value rowLo, Value rowHi) {
+  Value halves[2] = {b.index(0), b.index(b.lanes())};
+  // The sums of gate (0) or up (1) for one panel go through memory, so that the
+  // gate is a loop over rows. Unrolled over a tall tile, its exponentials would
+  // be most of the kernel's code.
+  auto keep = [&](const TileSums &sums, int64_t panel, int64_t count,
+                  int64_t which) {
+    for (int64_t i = 0; i < count; ++i)
+      for (int64_t half : {0, 1})
+        b.store(sums(i, panel, half), scratch,
+                {b.index(which), b.index(i), halves[half]});
+  };
+  auto finish = [&](Value panel, Value row, int64_t count) {
+    b.forEach(b.index(0), b.index(count), [&](Value i) {
+      auto kept = [&](int64_t which, int64_t half) {
+        return b.load(scratch, {b.index(which), i, halves[half]});
+      };
+      storePanel(b, panel, operands.width, operands.y(b.add(row, i), 1),
+                 [&](int64_t, int64_t half, Value, Value) {
+                   return emitGate(b, kept(0, half), kept(1, half));
+                 });
+    });
+  };
+  // Few rows are bound by memory: gate and up are read side by side, in the
+  // order they are stored in.
+  auto fewTile = [&](ArrayRef<Value> panels, Value row, int64_t count) {
+    SmallVector<Slice> weights;
+    for (Value panel : panels)
+      for (int64_t which : {0, 1})
+        weights.push_back(operands.w(panel, which));
+    TileSums sums = emitTile(b, operands.x(row, count), weights, operands.depth);
+    for (auto [p, panel] : llvm::enumerate(panels)) {
+      for (int64_t which : {0, 1})
+        keep(sums, 2 * p + which, count, which);
+      finish(panel, row, count);
+    }
+  };
+  // Many rows are bound by arithmetic: tall tiles, gate first, so that every
+  // weight read from the cache serves as many rows as registers allow.
+  auto tile = [&](Value panel, Value row, int64_t count) {
+    SmallVector<Slice> x = operands.x(row, count);
+    for (int64_t which : {0, 1})
+      keep(emitTile(b, x, operands.w(panel, which), operands.depth), 0, count,
+           which);
+    finish(panel, row, count);
+  };
+  TilePlan plan = getTilePlan(b.getTarget(), /*streams=*/2);
+  walkPanels(b, plan, panelLo, panelHi, rowLo, rowHi, fewTile, tile);
+}
+
+static Value gateScratch(KernelBuilder &b) {
+  TilePlan plan = getTilePlan(b.getTarget(), /*streams=*/2);
+  int64_t rows = std::max(plan.maxRows(), plan.fewRows);
+  return b.scratch({2, rows, b.getTarget().panelWidth()}, b.getF32Type());
+}
+
+//===----------------------------------------------------------------------===//
+// One weight
+//===----------------------------------------------------------------------===//
+
+func::FuncOp dsv2::cpu::getOrCreateMatmulKernel(ModuleOp module,
+                                                const MatmulConfig &config,
+                                                const CPUTargetInfo &target) {
+  MLIRContext *context = module.getContext();
+  MemRefType act = getActivationType(context);
+  SmallVector<Type> types{act, getPanelType(context, target, config.format)};
+  if (config.addResidual)
+    types.push_back(act);
+  types.push_back(act);
+
+  return getOrCreateKernel(
+      module,
+      kernelName(context, config.addResidual ? "matmul_add" : "matmul",
+                 config.format),
+      target, types,
+      [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
+        Value x = args[0], w = args[1], y = args.back();
+        ProductOperands operands;
+        operands.x = [&](Value row, int64_t count) {
+          return rowSlices(b, x, row, count);
+        };
+        operands.y = [&](Value row, int64_t count) {
+          return rowSlices(b, y, row, count);
+        };
+        if (config.addResidual)
+          operands.residual = [&](Value row, int64_t count) {
+            return rowSlices(b, args[2], row, count);
+          };
+        operands.w = [&](Value panel, int64_t) { return Slice{w, {panel}}; };
+        operands.depth = b.dim(x, 1);
+        operands.width = b.dim(y, 1);
+        shareProduct(b, getTilePlan(target, 1), b.dim(y, 0), b.dim(w, 0), part,
+                     parts,
+                     [&](Value rowLo, Value rowHi, Value lo, Value hi) {
+                       emitProduct(b, operands, lo, hi, rowLo, rowHi);
+                     });
+      });
+}
+
+func::FuncOp
+dsv2::cpu::getOrCreateGatedMatmulKernel(ModuleOp module,
+                                        const GatedMatmulConfig &config,
+                                        const CPUTargetInfo &target) {
+  MLIRContext *context = module.getContext();
+  MemRefType act = getActivationType(context);
+  return getOrCreateKernel(
+      module, kernelName(context, "gated_matmul", config.format), target,
+      {act, getGatedPanelType(context, target, config.format), act},
+      [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
+        Value x = args[0], w = args[1], h = args[2];
+        Value scratch = gateScratch(b);
+        ProductOperands operands;
+        operands.x = [&](Value row, int64_t count) {
+          return rowSlices(b, x, row, count);
+        };
+        operands.y = [&](Value row, int64_t count) {
+          return rowSlices(b, h, row, count);
+        };
+        operands.w = [&](Value panel, int64_t which) {
+          return Slice{w, {panel, b.index(which)}};
+        };
+        operands.depth = b.dim(x, 1);
+        operands.width = b.dim(h, 1);
+        shareProduct(b, getTilePlan(target, 2), b.dim(h, 0), b.dim(w, 0), part,
+                     parts,
+                     [&](Value rowLo, Value rowHi, Value lo, Value hi) {
+                       emitGatedProduct(b, operands, scratch, lo, hi, rowLo,
+                                        rowHi);
+                     });
+      });
+}
+
+//===----------------------------------------------------------------------===//
+// One weight per head
+//===----------------------------------------------------------------------===//
+
+func::FuncOp
+dsv2::cpu::getOrCreateHeadMatmulKernel(ModuleOp module,
+                                       const HeadMatmulConfig &config,
+                                       const CPUTargetInfo &target) {
+  MLIRContext *context = module.getContext();
+  MemRefType act = getActivationType(context, /*rank=*/3);
+  return getOrCreateKernel(
+      module, kernelName(context, "head_matmul", config.format), target,
+      {act, getPanelType(context, target, config.format, /*leadingDims=*/1),
+       act},
+      [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
+        Value x = args[0], w = args[1], y = args[2];
+        Value rows = b.dim(y, 0);
+        shareGrid(
+            b, b.dim(w, 0), b.dim(w, 1), part, parts,
+            [&](Value head, Value lo, Value hi) {
+              auto slices = [&](Value memref, Value row, int64_t count) {
+                SmallVector<Slice> all = rowSlices(b, memref, row, count);
+                for (Slice &slice : all)
+                  slice.prefix.push_back(head);
+                return all;
+              };
+              ProductOperands operands;
+              operands.x = [&](Value row, int64_t count) {
+                return slices(x, row, count);
+              };
+              operands.y = [&](Value row, int64_t count) {
+                return slices(y, row, count);
+              };
+              operands.w = [&](Value panel, int64_t) {
+                return Slice{w, {head, panel}};
+              };
+              operands.depth = b.dim(x, 2);
+              operands.width = b.dim(y, 2);
+              emitProduct(b, operands, lo, hi, b.index(0), rows);
+            });
+      });
+}
+
+//===----------------------------------------------------------------------===//
+// One weight per expert
+//===----------------------------------------------------------------------===//
+
+/// Divides pairs of a non-empty expert and a panel by cost, and calls
+/// body(expert, rowLo, rowHi, panelLo, panelHi) for the experts of this part.
+///
+/// A panel costs max(rows, c): below c rows its bytes decide, which are the same
+/// for all, above it the arithmetic does. Neighbouring parts compute their
+/// common boundary from the same numbers, so the division is exact.
+static void shareExperts(
+    KernelBuilder &b, Value offsets, Value experts, Value panels,
+    PanelFormat format, Value part, Value parts,
+    llvm::function_ref<void(Value, Value, Value, Value, Value)> body) {
+  // Rows for which reading a panel from memory and multiplying with it take
+  // about the same time, per thread.
+  Value balance = b.index(format == PanelFormat::F32 ? 16 : 8);
+  auto bounds = [&](Value e) {
+    Value lo = b.toIndex(b.loadScalar(offsets, {e}));
+    Value hi = b.toIndex(b.loadScalar(offsets, {b.add(e, 1)}));
+    return std::make_pair(lo, hi);
+  };
+  auto cost = [&](Value rows) {
+    Value some = b.gt(rows, b.index(0));
+    return b.select(some, b.max(rows, balance), b.index(0));
+  };
+
+  Value total = b.forCarry(b.index(0), experts, b.index(1), b.index(0),
+                           [&](Value e, ValueRange sum) {
+                             auto [lo, hi] = bounds(e);
+                             return SmallVector<Value>{
+                                 b.add(sum[0], cost(b.sub(hi, lo)))};
+                           })[0];
+  auto [from, to] = b.share(b.mul(total, panels), part, parts);
+
+  b.forCarry(
+      b.index(0), experts, b.index(1), b.index(0),
+      [&, from = from, to = to](Value e, ValueRange base) {
+        auto [rowLo, rowHi] = bounds(e);
+        Value each = cost(b.sub(rowHi, rowLo));
+        // First panel whose cost starts at or after `limit`.
+        auto panelAt = [&](Value limit) {
+          Value inside = b.min(b.max(b.sub(limit, base[0]), 0),
+                               b.mul(each, panels));
+          return b.ceilDiv(inside, b.max(each, 1));
+        };
+        Value lo = panelAt(from), hi = panelAt(to);
+        b.ifThen(b.lt(lo, hi),
+                 [&, rowLo = rowLo, rowHi = rowHi] {
+                   body(e, rowLo, rowHi, lo, hi);
+                 });
+        return SmallVector<Value>{b.add(base[0], b.mul(each, panels))};
+      });
+}
+
+static func::FuncOp createGrouped(ModuleOp module,
+                                  const GroupedMatmulConfig &config,
+                                  const CPUTargetInfo &target, bool gated) {
+  MLIRContext *context = module.getContext();
+  MemRefType act = getActivationType(context);
+  MemRefType list = getIndexListType(context);
+  SmallVector<Type> types{
+      act,
+      gated ? getGatedPanelType(context, target, config.format, 1)
+            : getPanelType(context, target, config.format, 1),
+      list};
+  if (config.gather)
+    types.push_back(list);
+  types.push_back(act);
+
+  std::string stem = gated ? "grouped_gated_matmul" : "grouped_matmul";
+  if (config.gather)
+    stem += "_gather";
+  return getOrCreateKernel(
+      module, kernelName(context, stem, config.format), target, types,
+      [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
+        Value x = args[0], w = args[1], offsets = args[2], y = args.back();
+        Value scratch = gated ? gateScratch(b) : Value();
+        shareExperts(
+            b, offsets, b.dim(w, 0), b.dim(w, 1), config.format, part, parts,
+            [&](Value expert, Value rowLo, Value rowHi, Value lo, Value hi) {
+              ProductOperands operands;
+              operands.x = [&](Value row, int64_t count) {
+                SmallVector<Slice> slices = rowSlices(b, x, row, count);
+                if (config.gather)
+                  for (Slice &slice : slices)
+                    slice.prefix[0] = b.toIndex(
+                        b.loadScalar(args[3], {slice.prefix[0]}));
+                return slices;
+              };
+              operands.y = [&](Value row, int64_t count) {
+                return rowSlices(b, y, row, count);
+              };
+              operands.w = [&](Value panel, int64_t which) {
+                Slice slice{w, {expert, panel}};
+                if (gated)
+                  slice.prefix.push_back(b.index(which));
+                return slice;
+              };
+              operands.depth = b.dim(x, 1);
+              operands.width = b.dim(y, 1);
+              if (gated)
+                emitGatedProduct(b, operands, scratch, lo, hi, rowLo, rowHi);
+              else
+                emitProduct(b, operands, lo, hi, rowLo, rowHi);
+            });
+      });
+}
+
+func::FuncOp dsv2::cpu::getOrCreateGroupedMatmulKernel(
+    ModuleOp module, const GroupedMatmulConfig &config,
+    const CPUTargetInfo &target) {
+  return createGrouped(module, config, target, /*gated=*/false);
+}
+
+func::FuncOp dsv2::cpu::getOrCreateGroupedGatedMatmulKernel(
+    ModuleOp module, const GroupedMatmulConfig &config,
+    const CPUTargetInfo &target) {
+  return createGrouped(module, config, target, /*gated=*/true);
+}

@@ -1,0 +1,227 @@
+//===- PackKernels.cpp - Weights into panels ------------------------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dsv2/CodeGen/CPU/PackKernels.h"
+
+#include "MatmulTile.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+using namespace mlir::dsv2;
+using namespace mlir::dsv2::cpu;
+
+static Type sourceElementType(MLIRContext *context, SourceType source) {
+  switch (source) {
+  case SourceType::F32:
+    return Float32Type::get(context);
+  case SourceType::BF16:
+    return BFloat16Type::get(context);
+  case SourceType::F16:
+    return Float16Type::get(context);
+  }
+  llvm_unreachable("unknown source type");
+}
+
+static std::string kernelName(MLIRContext *context, StringRef stem,
+                              SourceType source, PanelFormat format) {
+  StringRef from = elementName(sourceElementType(context, source));
+  StringRef to = elementName(getPanelElementType(context, format));
+  return ("dsv2_" + stem + "_" + from + "_" + to).str();
+}
+
+/// Transposes a square of vectors: result[i][j] = rows[j][i]. Log-many rounds
+/// of pairwise exchanges, each of which is two shuffles per pair of vectors.
+static SmallVector<Value> transposeSquare(KernelBuilder &b,
+                                          SmallVector<Value> rows) {
+  int64_t n = rows.size();
+  for (int64_t block = n / 2; block >= 1; block /= 2) {
+    // Exchange the upper right with the lower left `block` square of every
+    // 2 * block square on the diagonal.
+    SmallVector<int64_t> upper, lower;
+    for (int64_t i = 0; i < n; ++i) {
+      bool right = (i / block) % 2;
+      upper.push_back(right ? n + i - block : i);
+      lower.push_back(right ? n + i : i + block);
+    }
+    SmallVector<Value> next(n);
+    for (int64_t i = 0; i < n; ++i) {
+      if ((i / block) % 2)
+        continue;
+      Value a = rows[i], c = rows[i + block];
+      next[i] = vector::ShuffleOp::create(b, a, c, upper);
+      next[i + block] = vector::ShuffleOp::create(b, a, c, lower);
+    }
+    rows = std::move(next);
+  }
+  return rows;
+}
+
+/// Packs one panel whose columns are contiguous rows of the source: column n of
+/// the panel is src[prefix..., first + n, 0 .. depth-1].
+static void packRows(KernelBuilder &b, const Slice &src, const Slice &dst,
+                     Value first, Value width, Value depth) {
+  int64_t lanes = b.lanes();
+  // Squares of lanes x lanes are read along k and written along n.
+  b.forVectors(depth, [&](Value k, Value count) {
+    for (int64_t half = 0; half < 2; ++half) {
+      SmallVector<Value> rows;
+      for (int64_t i = 0; i < lanes; ++i) {
+        // Columns past the end are padding; the row that is read instead
+        // exists (a panel has at least one column), its values are dropped.
+        Value n = b.add(first, half * lanes + i);
+        Value valid = b.lt(n, width);
+        Value row = b.select(valid, n, first);
+        Value values = b.load(src.memref, src.at({row, k}), count);
+        rows.push_back(b.select(valid, values, b.splat(0.0f)));
+      }
+      SmallVector<Value> columns = transposeSquare(b, rows);
+      // Of a tail only `count` vectors exist.
+      for (int64_t i = 0; i < lanes; ++i) {
+        auto store = [&] {
+          b.store(columns[i], dst.memref,
+                  dst.at({b.add(k, i), b.index(half * lanes)}));
+        };
+        if (count)
+          b.ifThen(b.lt(b.index(i), count), store);
+        else
+          store();
+      }
+    }
+  });
+}
+
+/// Packs one panel whose rows lie in the source as they are: row k of the panel
+/// is src[prefix..., k, first .. first + NR - 1].
+static void packTransposed(KernelBuilder &b, const Slice &src, const Slice &dst,
+                           Value first, Value width, Value depth) {
+  int64_t lanes = b.lanes();
+  b.forEach(b.index(0), depth, [&](Value k) {
+    for (int64_t half = 0; half < 2; ++half) {
+      Value column = b.add(first, half * lanes);
+      Value rest = b.max(b.sub(width, column), 0);
+      b.store(b.load(src.memref, src.at({k, column}), rest), dst.memref,
+              dst.at({k, b.index(half * lanes)}));
+    }
+  });
+}
+
+func::FuncOp
+dsv2::cpu::getOrCreatePackPanelsKernel(ModuleOp module,
+                                       const PackConfig &config,
+                                       const CPUTargetInfo &target) {
+  MLIRContext *context = module.getContext();
+  int64_t leading = config.batched ? 1 : 0;
+  std::string stem = "pack";
+  if (config.batched)
+    stem += "_batched";
+  if (config.transposed)
+    stem += "_transposed";
+  Type element = sourceElementType(context, config.source);
+  return getOrCreateKernel(
+      module, kernelName(context, stem, config.source, config.format), target,
+      {getStridedType(element, 2 + leading),
+       getPanelType(context, target, config.format, leading)},
+      [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
+        Value src = args[0], dst = args[1];
+        int64_t n = leading + (config.transposed ? 1 : 0);
+        int64_t k = leading + (config.transposed ? 0 : 1);
+        Value width = b.dim(src, n), depth = b.dim(src, k);
+        Value batches = config.batched ? b.dim(dst, 0) : b.index(1);
+        shareGrid(b, batches, b.dim(dst, leading), part, parts,
+                  [&](Value batch, Value lo, Value hi) {
+                    b.forEach(lo, hi, [&](Value panel) {
+                      Slice from{src, {}}, to{dst, {}};
+                      if (config.batched) {
+                        from.prefix.push_back(batch);
+                        to.prefix.push_back(batch);
+                      }
+                      to.prefix.push_back(panel);
+                      Value first = b.mul(panel, target.panelWidth());
+                      (config.transposed ? packTransposed : packRows)(
+                          b, from, to, first, width, depth);
+                    });
+                  });
+      });
+}
+
+func::FuncOp
+dsv2::cpu::getOrCreatePackGatedPanelsKernel(ModuleOp module,
+                                            const PackConfig &config,
+                                            const CPUTargetInfo &target) {
+  MLIRContext *context = module.getContext();
+  int64_t leading = config.batched ? 1 : 0;
+  std::string stem = "pack_gated";
+  if (config.batched)
+    stem += "_batched";
+  if (config.transposed)
+    stem += "_transposed";
+  MemRefType source = getStridedType(sourceElementType(context, config.source),
+                                     2 + leading);
+  return getOrCreateKernel(
+      module, kernelName(context, stem, config.source, config.format), target,
+      {source, source,
+       getGatedPanelType(context, target, config.format, leading)},
+      [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
+        Value dst = args[2];
+        int64_t n = leading + (config.transposed ? 1 : 0);
+        int64_t k = leading + (config.transposed ? 0 : 1);
+        Value width = b.dim(args[0], n), depth = b.dim(args[0], k);
+        Value batches = config.batched ? b.dim(dst, 0) : b.index(1);
+        shareGrid(b, batches, b.dim(dst, leading), part, parts,
+                  [&](Value batch, Value lo, Value hi) {
+                    b.forEach(lo, hi, [&](Value panel) {
+                      Value first = b.mul(panel, target.panelWidth());
+                      for (int64_t which : {0, 1}) {
+                        Slice from{args[which], {}}, to{dst, {}};
+                        if (config.batched) {
+                          from.prefix.push_back(batch);
+                          to.prefix.push_back(batch);
+                        }
+                        to.prefix.append({panel, b.index(which)});
+                        (config.transposed ? packTransposed : packRows)(
+                            b, from, to, first, width, depth);
+                      }
+                    });
+                  });
+      });
+}
+
+func::FuncOp dsv2::cpu::getOrCreateConvertKernel(ModuleOp module,
+                                                 const ConvertConfig &config,
+                                                 const CPUTargetInfo &target) {
+  assert((config.rank == 1 || config.rank == 2) && "expected rank 1 or 2");
+  MLIRContext *context = module.getContext();
+  Type from = sourceElementType(context, config.source);
+  Type to = getPanelElementType(context, config.format);
+  std::string stem = "convert" + std::to_string(config.rank) + "d";
+  return getOrCreateKernel(
+      module, kernelName(context, stem, config.source, config.format), target,
+      {getStridedType(from, config.rank), getStridedType(to, config.rank)},
+      [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
+        Value src = args[0], dst = args[1];
+        Value width = b.dim(dst, config.rank - 1);
+        Value rows = config.rank == 2 ? b.dim(dst, 0) : b.index(1);
+        // Units of whole vectors, so that parts share no vector.
+        constexpr int64_t kUnit = 4096;
+        shareGrid(b, rows, b.ceilDiv(width, kUnit), part, parts,
+                  [&](Value row, Value lo, Value hi) {
+                    Slice in{src, {}}, out{dst, {}};
+                    if (config.rank == 2) {
+                      in.prefix.push_back(row);
+                      out.prefix.push_back(row);
+                    }
+                    Value first = b.mul(lo, kUnit);
+                    Value last = b.min(b.mul(hi, kUnit), width);
+                    b.forVectors(b.sub(last, first), [&](Value i, Value count) {
+                      Value at = b.add(first, i);
+                      b.store(b.load(in.memref, in.at({at}), count), out.memref,
+                              out.at({at}), count);
+                    });
+                  });
+      });
+}
