@@ -1,0 +1,102 @@
+//===- Artifact.h - a compiled model ----------------------------*- C++ -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2RT_ARTIFACT_H
+#define DSV2RT_ARTIFACT_H
+
+#include "dsv2rt/Manifest.h"
+#include "dsv2rt/Status.h"
+#include "dsv2rt/abi.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace dsv2rt {
+
+/// A loaded artifact: its manifest and the functions the manifest names. Never
+/// changes after loading and may be shared between threads and sessions.
+class Artifact {
+public:
+  ~Artifact();
+  Artifact(const Artifact &) = delete;
+  Artifact &operator=(const Artifact &) = delete;
+
+  /// Opens the shared object at `path`. In this order it checks that the file
+  /// is an x86-64 ELF shared object, its ABI version, the manifest, and that
+  /// the host has every CPU feature the code needs; no compiled code runs
+  /// before that. Errors: NotFound, IoError, CorruptData, Unsupported.
+  static Expected<std::shared_ptr<const Artifact>>
+  load(const std::string &path);
+
+  /// The artifact that is linked into this program. Errors: NotFound when
+  /// there is none, and as load().
+  static Expected<std::shared_ptr<const Artifact>> fromProcess();
+
+  /// True when an artifact is linked into this program.
+  static bool inProcess();
+
+  /// An artifact whose symbols `find` returns; it gives null for names it does
+  /// not know. `name` is how messages call the artifact.
+  static Expected<std::shared_ptr<const Artifact>>
+  fromSymbols(const std::string &name,
+              const std::function<void *(const char *)> &find);
+
+  const Manifest &manifest() const { return contents; }
+
+  /// The file it was loaded from, or the name it was given.
+  const std::string &path() const { return name; }
+
+  /// A step function with its workspace function.
+  struct Entry {
+    std::string name;
+    std::string form;
+    dsv2rt_step_fn step = nullptr;
+    dsv2rt_workspace_fn workspace = nullptr;
+  };
+
+  /// The entry for a step in which one sequence gives at most `longest`
+  /// tokens.
+  const Entry &entryFor(int64_t longest) const;
+  const std::vector<Entry> &entries() const { return steps; }
+
+  dsv2rt_copy_pages_fn copyPages() const { return copy; }
+
+  /// The conversion to f32, or null when the artifact has none.
+  dsv2rt_convert_fn convert(DType dtype) const {
+    return conversions[int(dtype)];
+  }
+
+  /// The functions of manifest().prepare, in order.
+  const std::vector<dsv2rt_prepare_fn> &prepare() const { return preparations; }
+
+private:
+  Artifact() = default;
+  Status bind(const std::function<void *(const char *)> &find);
+
+  std::string name;
+  void *handle = nullptr;
+  Manifest contents;
+  std::vector<Entry> steps;
+  size_t prefillIndex = 0, decodeIndex = 0;
+  dsv2rt_copy_pages_fn copy = nullptr;
+  dsv2rt_convert_fn conversions[3] = {};
+  std::vector<dsv2rt_prepare_fn> preparations;
+};
+
+/// Sets the number of threads that compiled code runs on. Applies to the
+/// calling thread's parallel regions; at least 1.
+void setThreadCount(int threads);
+
+/// The number of threads that compiled code runs on when nothing was set:
+/// OMP_NUM_THREADS, or the processors this process may use.
+int defaultThreadCount();
+
+} // namespace dsv2rt
+
+#endif // DSV2RT_ARTIFACT_H

@@ -1,0 +1,158 @@
+//===- Manifest.h - what an artifact says about itself ----------*- C++ -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2RT_MANIFEST_H
+#define DSV2RT_MANIFEST_H
+
+#include "dsv2rt/Checkpoint.h"
+#include "dsv2rt/Status.h"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace dsv2rt {
+
+/// The manifest of docs/RuntimeABI.md, validated: every index is in range,
+/// every size is positive and no product of sizes overflows.
+struct Manifest {
+  std::string compiler;
+  std::string pipeline;
+  /// Digest of configuration, options and compiler, hexadecimal.
+  std::string identity;
+
+  struct Model {
+    std::string name;
+    int64_t vocabSize = 0;
+    int64_t hiddenSize = 0;
+    int64_t numLayers = 0;
+    /// -1: none.
+    int64_t bosTokenId = -1;
+    std::vector<int64_t> eosTokenIds;
+    int64_t maxPositionEmbeddings = 0;
+    int64_t parameters = 0;
+    int64_t activeParameters = 0;
+    /// Routed experts that one token uses; 0: no routed experts, or unknown.
+    int64_t expertsPerToken = 0;
+  } model;
+
+  struct Target {
+    std::string kind;
+    std::string cpu;
+    std::vector<std::string> features;
+  } target;
+
+  struct Numerics {
+    std::string weightFormat;
+    std::string kvFormat;
+    bool deterministic = false;
+  } numerics;
+
+  struct Limits {
+    int64_t maxContext = 0;
+    int64_t maxBatch = 0;
+  } limits;
+
+  struct Cache {
+    int64_t layers = 0;
+    int64_t latent = 0;
+    int64_t rope = 0;
+    int64_t page = 0;
+    DType format = DType::F32;
+
+    /// Bytes of one position in all layers.
+    int64_t bytesPerToken() const {
+      return layers * (latent + rope) * dtypeBytes(format);
+    }
+    /// Bytes of one page in all layers.
+    int64_t bytesPerPage() const { return bytesPerToken() * page; }
+  } cache;
+
+  struct Entry {
+    std::string name;
+    std::string symbol;
+    std::string workspace;
+    std::string form;
+  };
+  std::vector<Entry> entries;
+  int64_t prefillMinTokens = 1;
+  std::string copyPages;
+
+  /// Symbols of the conversions to f32; empty when the artifact has none.
+  std::string convertF32, convertBF16, convertF16;
+  const std::string &convert(DType dtype) const {
+    return dtype == DType::F32    ? convertF32
+           : dtype == DType::BF16 ? convertBF16
+                                  : convertF16;
+  }
+
+  struct Source {
+    std::string name;
+    std::vector<int64_t> shape;
+    std::vector<int64_t> layers;
+    int64_t experts = 0;
+
+    /// How many checkpoint tensors this is.
+    int64_t tensors() const {
+      return std::max<int64_t>(layers.size(), 1) * std::max<int64_t>(experts, 1);
+    }
+    /// The tensor of the layer with index `layerIndex` into `layers`, and of
+    /// `expert`; both are ignored where the name does not hold them.
+    TensorSpec tensor(int64_t layerIndex, int64_t expert) const;
+  };
+  std::vector<Source> sources;
+
+  struct Slot {
+    std::string name;
+    std::string layout;
+    std::string dtype;
+    std::vector<int64_t> shape;
+    int64_t instances = 1;
+    int64_t bytes = 0;
+    int64_t experts = 0;
+    /// True when a step reads only the rows of its tokens (an embedding).
+    bool gather = false;
+
+    int64_t totalBytes() const { return instances * bytes; }
+  };
+  std::vector<Slot> slots;
+
+  struct Prepare {
+    std::string symbol;
+    std::vector<int64_t> sources;
+    std::vector<int64_t> outputs;
+  };
+  std::vector<Prepare> prepare;
+
+  struct Site {
+    std::string name;
+    std::string op;
+    int64_t level = 1;
+  };
+  std::vector<Site> sites;
+
+  /// Offset of each slot in the packed weights, and their end.
+  std::vector<int64_t> slotOffsets() const;
+  int64_t packedBytes() const;
+
+  /// Every checkpoint tensor the program needs.
+  std::vector<TensorSpec> tensors() const;
+
+  /// Bytes of weights that a step with `tokens` tokens reads: all of a slot,
+  /// except that of experts at most tokens * expertsPerToken are counted and
+  /// of gathered slots as many rows as there are tokens.
+  int64_t activeWeightBytes(int64_t tokens) const;
+};
+
+/// Parses and validates a manifest. Errors: CorruptData naming the key, the
+/// expected and the found value; Unsupported for a newer version.
+Expected<Manifest> parseManifest(std::string_view text);
+
+} // namespace dsv2rt
+
+#endif // DSV2RT_MANIFEST_H

@@ -1,0 +1,152 @@
+//===- Session.h - sequences, their cache, and steps ------------*- C++ -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2RT_SESSION_H
+#define DSV2RT_SESSION_H
+
+#include "dsv2rt/Artifact.h"
+#include "dsv2rt/PackedWeights.h"
+#include "dsv2rt/Status.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace dsv2rt {
+
+class Trace;
+
+/// Names a sequence of one session; never used again after its removal.
+using SequenceId = int64_t;
+
+/// What a session is for.
+struct SessionOptions {
+  /// Positions one sequence may have. 0: the artifact's limit, or as many as
+  /// fit in the budget.
+  int64_t maxContext = 0;
+  /// Sequences of one step. 0: the artifact's limit.
+  int64_t maxSequences = 0;
+  /// Positions that all sequences together may have, rounded up to pages. 0:
+  /// maxContext for each of maxSequences, or as many as fit in the budget.
+  int64_t cachePositions = 0;
+  /// Tokens of the largest step planned for; larger steps make the workspace
+  /// grow.
+  int64_t stepTokens = 512;
+  /// Bytes for weights, cache, workspace and logits. 0: what the system has
+  /// available for the last three.
+  int64_t memoryBudget = 0;
+  /// Threads that compiled code runs on; 0: the default.
+  int threads = 0;
+  /// 0: only logits are checked for finiteness; 1: the output of every layer
+  /// too; 2: the output of every kernel.
+  int checkLevel = 1;
+  /// Receives a timeline of all steps; must outlive the session.
+  Trace *trace = nullptr;
+};
+
+/// Where a session's memory goes, in bytes.
+struct MemoryPlan {
+  int64_t weights = 0;
+  int64_t cache = 0;
+  int64_t workspace = 0;
+  int64_t logits = 0;
+  /// Positions of one sequence and of the whole cache.
+  int64_t maxContext = 0;
+  int64_t cachePositions = 0;
+
+  int64_t total() const { return weights + cache + workspace + logits; }
+};
+
+/// Which tokens of a StepInput get logits.
+enum class LogitRows { None, Last, All };
+
+/// Tokens to append to one sequence.
+struct StepInput {
+  SequenceId sequence = 0;
+  const int32_t *tokens = nullptr;
+  int64_t count = 0;
+  LogitRows logits = LogitRows::Last;
+};
+
+/// What a step did to one sequence.
+struct StepOutput {
+  /// NonFinite when this sequence's values were not finite: it names step,
+  /// layer and op, the sequence's cache is gone, and the sequence can only be
+  /// removed. Other sequences of the step are not affected.
+  Status status;
+  /// f32 [rows, vocabulary], row-major; valid until the next step.
+  const float *logits = nullptr;
+  int64_t rows = 0;
+};
+
+/// Sequences that share one artifact, one set of weights and one cache. To be
+/// used by one thread at a time.
+class Session {
+public:
+  ~Session();
+  Session(const Session &) = delete;
+  Session &operator=(const Session &) = delete;
+
+  /// Plans and reserves memory. Errors: InvalidArgument for options outside
+  /// the artifact's limits; OutOfMemory with the bytes required and available
+  /// and the largest context that fits.
+  static Expected<std::unique_ptr<Session>>
+  create(std::shared_ptr<const Artifact> artifact,
+         std::shared_ptr<const PackedWeights> weights,
+         const SessionOptions &options = {});
+
+  const Artifact &artifact() const;
+  const MemoryPlan &plan() const;
+
+  /// A new, empty sequence.
+  Expected<SequenceId> addSequence();
+
+  /// A new sequence whose first `length` positions are those of `parent`. It
+  /// shares the parent's pages; whoever writes to a shared page first gets a
+  /// copy of it.
+  Expected<SequenceId> fork(SequenceId parent, int64_t length);
+
+  /// Takes positions from `length` on away.
+  Status truncate(SequenceId sequence, int64_t length);
+
+  /// Gives the sequence's pages back.
+  Status removeSequence(SequenceId sequence);
+
+  /// Positions the sequence has, or -1 when there is no such sequence.
+  int64_t length(SequenceId sequence) const;
+
+  /// Pages nobody uses, and all pages.
+  int64_t availablePages() const;
+  int64_t pages() const;
+
+  /// Appends tokens to `count` different sequences in one pass through the
+  /// model. Any mix of chunks and single tokens will do. `outputs` is as long
+  /// as `inputs`. A returned error (InvalidArgument for an unknown sequence or
+  /// token id, ContextLengthExceeded, OutOfMemory for pages or workspace)
+  /// means that nothing was computed and nothing has changed.
+  Status step(const StepInput *inputs, size_t count, StepOutput *outputs);
+
+  /// How the last step went.
+  struct StepStats {
+    int64_t step = 0;
+    int64_t tokens = 0;
+    std::string entry;
+    double seconds = 0;
+    int64_t copiedPages = 0;
+  };
+  const StepStats &lastStep() const;
+
+private:
+  struct Impl;
+  explicit Session(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl;
+};
+
+} // namespace dsv2rt
+
+#endif // DSV2RT_SESSION_H

@@ -1,0 +1,179 @@
+//===- Artifact.cpp - loading a compiled model ----------------------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dsv2rt/Artifact.h"
+#include "Support.h"
+#include "dsv2rt/Buffer.h"
+#include "dsv2rt/CpuFeatures.h"
+
+#include <cstring>
+#include <filesystem>
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <omp.h>
+
+using namespace dsv2rt;
+
+Artifact::~Artifact() {
+  if (handle)
+    dlclose(handle);
+}
+
+/// Checks that the file at `path` is a shared object of this architecture,
+/// which gives clearer messages than the dynamic linker does.
+static Status checkElf(const std::string &path) {
+  Expected<MappedFile> opened = MappedFile::open(path);
+  if (!opened.ok())
+    return makeError(opened.status().code(), "artifact: ",
+                     opened.status().message());
+  const MappedFile &file = opened.value();
+  auto refuse = [&](const std::string &found) {
+    return makeError(StatusCode::CorruptData, "artifact ", quote(path),
+                     ": expected an x86-64 ELF shared object, found ", found);
+  };
+  if (file.size() == 0)
+    return refuse("an empty file");
+  Elf64_Ehdr header;
+  if (file.size() < sizeof(header))
+    return refuse(strCat("a file of ", file.size(), " bytes"));
+  std::memcpy(&header, file.data(), sizeof(header));
+  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
+    return refuse("another kind of file");
+  if (header.e_ident[EI_CLASS] != ELFCLASS64 ||
+      header.e_ident[EI_DATA] != ELFDATA2LSB ||
+      header.e_machine != EM_X86_64)
+    return refuse(strCat("an ELF file for machine ", header.e_machine));
+  if (header.e_type != ET_DYN)
+    return refuse(strCat("an ELF file of type ", header.e_type));
+  uint64_t tableEnd = header.e_shoff + uint64_t(header.e_shnum) * 64;
+  if (header.e_shoff && (tableEnd < header.e_shoff || tableEnd > file.size()))
+    return refuse(strCat("a truncated file: ", file.size(), " of at least ",
+                         tableEnd, " bytes"));
+  return Status();
+}
+
+Expected<std::shared_ptr<const Artifact>>
+Artifact::load(const std::string &path) {
+  using Result = Expected<std::shared_ptr<const Artifact>>;
+  return guarded([&]() -> Result {
+    Status status = checkElf(path);
+    if (!status.ok())
+      return status;
+    // A name without a slash would be searched for in the library path.
+    std::string absolute = std::filesystem::absolute(path).string();
+    std::shared_ptr<Artifact> artifact(new Artifact());
+    artifact->name = path;
+    artifact->handle = dlopen(absolute.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (!artifact->handle) {
+      const char *reason = dlerror();
+      return makeError(StatusCode::CorruptData, "artifact ", quote(path),
+                       " cannot be loaded: ", reason ? reason : "unknown");
+    }
+    status = artifact->bind([&](const char *symbol) {
+      return dlsym(artifact->handle, symbol);
+    });
+    if (!status.ok())
+      return status;
+    return std::shared_ptr<const Artifact>(std::move(artifact));
+  });
+}
+
+bool Artifact::inProcess() {
+  return dlsym(RTLD_DEFAULT, DSV2RT_SYMBOL_ABI_VERSION) != nullptr;
+}
+
+Expected<std::shared_ptr<const Artifact>> Artifact::fromProcess() {
+  if (!inProcess())
+    return makeError(StatusCode::NotFound,
+                     "no artifact is linked into this program");
+  return fromSymbols("(built in)", [](const char *symbol) {
+    return dlsym(RTLD_DEFAULT, symbol);
+  });
+}
+
+Expected<std::shared_ptr<const Artifact>>
+Artifact::fromSymbols(const std::string &name,
+                      const std::function<void *(const char *)> &find) {
+  return guarded([&]() -> Expected<std::shared_ptr<const Artifact>> {
+    std::shared_ptr<Artifact> artifact(new Artifact());
+    artifact->name = name;
+    Status status = artifact->bind(find);
+    if (!status.ok())
+      return status;
+    return std::shared_ptr<const Artifact>(std::move(artifact));
+  });
+}
+
+Status Artifact::bind(const std::function<void *(const char *)> &find) {
+  Status status;
+  std::string what = "artifact " + quote(name);
+  auto symbol = [&](const std::string &wanted) {
+    void *address = find(wanted.c_str());
+    if (!address && status.ok())
+      status = makeError(StatusCode::CorruptData, what,
+                         " does not export the symbol ", quote(wanted));
+    return address;
+  };
+
+  auto *version = static_cast<const uint32_t *>(
+      symbol(DSV2RT_SYMBOL_ABI_VERSION));
+  if (!status.ok())
+    return makeError(StatusCode::CorruptData, what,
+                     " is not a dsv2 artifact: it does not export '",
+                     DSV2RT_SYMBOL_ABI_VERSION, "'");
+  if (*version != DSV2RT_ABI_VERSION)
+    return makeError(StatusCode::Unsupported, what, " has ABI version ",
+                     *version, ", this runtime has ", DSV2RT_ABI_VERSION,
+                     "; compile it again");
+  auto *size = static_cast<const uint64_t *>(
+      symbol(DSV2RT_SYMBOL_MANIFEST_SIZE));
+  auto *text = static_cast<const char *>(symbol(DSV2RT_SYMBOL_MANIFEST));
+  if (!status.ok())
+    return status;
+  Expected<Manifest> manifest = parseManifest({text, size_t(*size)});
+  if (!manifest.ok())
+    return makeError(manifest.status().code(), what, ": ",
+                     manifest.status().message());
+  contents = std::move(manifest.value());
+
+  status = checkCpuFeatures(contents.target.features, what);
+  if (!status.ok())
+    return status;
+
+  for (const Manifest::Entry &entry : contents.entries) {
+    Entry step{entry.name, entry.form, nullptr, nullptr};
+    step.step = reinterpret_cast<dsv2rt_step_fn>(symbol(entry.symbol));
+    step.workspace =
+        reinterpret_cast<dsv2rt_workspace_fn>(symbol(entry.workspace));
+    (entry.name == "prefill" ? prefillIndex : decodeIndex) = steps.size();
+    steps.push_back(std::move(step));
+  }
+  // With one entry it does the work of both.
+  if (steps.size() == 1)
+    prefillIndex = decodeIndex = 0;
+  copy = reinterpret_cast<dsv2rt_copy_pages_fn>(symbol(contents.copyPages));
+  for (DType dtype : {DType::F32, DType::BF16, DType::F16})
+    if (!contents.convert(dtype).empty())
+      conversions[int(dtype)] = reinterpret_cast<dsv2rt_convert_fn>(
+          symbol(contents.convert(dtype)));
+  for (const Manifest::Prepare &prepare : contents.prepare)
+    preparations.push_back(
+        reinterpret_cast<dsv2rt_prepare_fn>(symbol(prepare.symbol)));
+  return status;
+}
+
+const Artifact::Entry &Artifact::entryFor(int64_t longest) const {
+  return steps[longest >= contents.prefillMinTokens ? prefillIndex
+                                                    : decodeIndex];
+}
+
+void dsv2rt::setThreadCount(int threads) {
+  omp_set_num_threads(std::max(threads, 1));
+}
+
+int dsv2rt::defaultThreadCount() { return omp_get_max_threads(); }

@@ -1,0 +1,42 @@
+//===- Tap.cpp - the entry points that compiled code calls ----------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "TapSink.h"
+
+using namespace dsv2rt;
+
+/// A float is NaN or infinite exactly when its exponent bits are all ones, so
+/// this needs no arithmetic on the values.
+template <class Word>
+static bool noneHasAllOnes(const void *data, int64_t count, Word exponent) {
+  auto *words = static_cast<const Word *>(data);
+  Word found = 0;
+  for (int64_t i = 0; i < count; ++i)
+    found |= Word((words[i] & exponent) == exponent);
+  return !found;
+}
+
+bool dsv2rt::allFinite(const void *data, int64_t count, int32_t dtype) {
+  switch (dtype) {
+  case DSV2RT_F32:
+    return noneHasAllOnes<uint32_t>(data, count, 0x7f800000);
+  case DSV2RT_BF16:
+    return noneHasAllOnes<uint16_t>(data, count, 0x7f80);
+  case DSV2RT_F16:
+    return noneHasAllOnes<uint16_t>(data, count, 0x7c00);
+  default:
+    return true;
+  }
+}
+
+extern "C" __attribute__((visibility("default"))) void
+dsv2rt_tap(void *context, int32_t site, int64_t layer, void *data, int64_t rows,
+           int64_t columns, int64_t row_stride, int32_t dtype) {
+  if (context)
+    static_cast<TapSink *>(context)->tap(site, layer, data, rows, columns,
+                                         row_stride, dtype);
+}
