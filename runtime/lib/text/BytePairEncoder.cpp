@@ -83,9 +83,9 @@ void BytePairEncoder::readVocabulary(const nlohmann::json &model) {
   tokens.reserve(vocab->size());
   for (auto it = vocab->begin(); it != vocab->end(); ++it) {
     if (!it->is_number_unsigned() || it->get<uint64_t>() > INT32_MAX)
-      fail(StatusCode::CorruptData,
-           "model: expected the id of token '" + it.key() +
-               "' to be a number from 0 to 2147483647");
+      fail(StatusCode::CorruptData, "model: expected the id of token " +
+                                        inQuotes(it.key()) +
+                                        " to be a number from 0 to 2147483647");
     tokens.emplace(it.key(), it->get<int32_t>());
   }
 }
@@ -117,8 +117,9 @@ void BytePairEncoder::readMerges(
     auto lookUp = [&](const std::string &token) {
       auto it = tokens.find(token);
       if (it == tokens.end())
-        fail(StatusCode::CorruptData,
-             "'" + name + "': token '" + token + "' is not in the vocabulary");
+        fail(StatusCode::CorruptData, "'" + name + "': token " +
+                                          inQuotes(token) +
+                                          " is not in the vocabulary");
       return it->second;
     };
     int32_t leftId = lookUp(left);
@@ -154,9 +155,9 @@ BytePairEncoder::fromJson(const nlohmann::json &model,
   // Files of the first versions do not name the type.
   if (const nlohmann::json *type = findNonNull(model, "type"))
     if (asString(*type, "type") != "BPE")
-      fail(StatusCode::Unsupported, "model: type '" +
-                                        type->get_ref<const std::string &>() +
-                                        "' is not supported, expected 'BPE'");
+      fail(StatusCode::Unsupported, "model: type " +
+                                        inQuotes(asString(*type, "type")) +
+                                        " is not supported, expected 'BPE'");
   refuseAffix(model, "continuing_subword_prefix");
   refuseAffix(model, "end_of_word_suffix");
   if (const nlohmann::json *dropout = findNonNull(model, "dropout"))
@@ -178,8 +179,8 @@ BytePairEncoder::fromJson(const nlohmann::json &model,
     const std::string &token = asString(*unknown, "unk_token");
     auto it = result.tokens.find(token);
     if (it == result.tokens.end())
-      fail(StatusCode::CorruptData,
-           "model: 'unk_token' '" + token + "' is not in the vocabulary");
+      fail(StatusCode::CorruptData, "model: 'unk_token' " + inQuotes(token) +
+                                        " is not in the vocabulary");
     result.unknownId = it->second;
   }
   return result;

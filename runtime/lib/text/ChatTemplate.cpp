@@ -44,8 +44,8 @@ static ChatMessage parseMessage(const nlohmann::json &message, size_t index) {
                            message.type_name());
   for (auto it = message.begin(); it != message.end(); ++it)
     if (it.key() != "role" && it.key() != "content" && !it->is_null())
-      failMessage(index, "the member '" + it.key() +
-                             "' is not supported, expected 'role' and "
+      failMessage(index, "the member " + inQuotes(it.key()) +
+                             " is not supported, expected 'role' and "
                              "'content'");
   ChatMessage result;
   const std::string &role = getText(message, index, "role");
@@ -56,8 +56,8 @@ static ChatMessage parseMessage(const nlohmann::json &message, size_t index) {
   else if (role == "assistant")
     result.role = ChatRole::Assistant;
   else
-    failMessage(index, "the role '" + role +
-                           "' is not supported, expected system, user or "
+    failMessage(index, "the role " + inQuotes(role) +
+                           " is not supported, expected system, user or "
                            "assistant");
   result.content = getText(message, index, "content");
   return result;
@@ -101,8 +101,8 @@ Expected<ChatFormat> dsv2rt::parseChatFormat(std::string_view name) {
     if (name == chatFormatName(format))
       return format;
   return Status::error(StatusCode::InvalidArgument,
-                       "unknown chat format '" + std::string(name) +
-                           "', expected v2 or v2.5");
+                       "unknown chat format " + inQuotes(name) +
+                           ", expected v2 or v2.5");
 }
 
 ChatFormat dsv2rt::detectChatFormat(const Tokenizer &tokenizer) {

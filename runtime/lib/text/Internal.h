@@ -20,6 +20,7 @@
 #include <exception>
 #include <new>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace dsv2rt::text {
@@ -32,6 +33,32 @@ struct StatusError {
 /// Leaves the library function with `code` and `message`.
 [[noreturn]] inline void fail(StatusCode code, std::string message) {
   throw StatusError{Status::error(code, std::move(message))};
+}
+
+/// Returns `text` in quotes, fit for a one-line message: control characters as
+/// `\xHH`, and cut short if it is long. `text` must be valid UTF-8.
+inline std::string inQuotes(std::string_view text) {
+  constexpr size_t longest = 80;
+  bool cut = text.size() > longest;
+  if (cut) {
+    size_t end = longest;
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80)
+      --end;
+    text = text.substr(0, end);
+  }
+  std::string result = "'";
+  for (char c : text) {
+    unsigned char byte = static_cast<unsigned char>(c);
+    if (byte >= 0x20 && byte != 0x7F) {
+      result += c;
+      continue;
+    }
+    constexpr const char *digits = "0123456789ABCDEF";
+    result += "\\x";
+    result += digits[byte >> 4];
+    result += digits[byte & 15];
+  }
+  return result + (cut ? "...'" : "'");
 }
 
 /// Runs `body`, whose result type is a Status or an Expected, and turns every

@@ -225,8 +225,8 @@ static Behavior parseBehavior(const std::string &name) {
     return Behavior::Contiguous;
   fail(StatusCode::CorruptData,
        "pre_tokenizer: expected a behavior out of Removed, Isolated, "
-       "MergedWithPrevious, MergedWithNext and Contiguous, found '" +
-           name + "'");
+       "MergedWithPrevious, MergedWithNext and Contiguous, found " +
+           inQuotes(name));
 }
 
 static Regex parsePattern(const nlohmann::json &step) {
@@ -287,7 +287,7 @@ void PreTokenizer::add(const nlohmann::json &member, unsigned depth) {
     ++byteLevelSteps;
   } else {
     fail(StatusCode::Unsupported,
-         "pre_tokenizer: type '" + type + "' is not supported");
+         "pre_tokenizer: type " + inQuotes(type) + " is not supported");
   }
 }
 

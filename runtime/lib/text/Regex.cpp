@@ -118,9 +118,10 @@ bool Regex::find(std::string_view subject, size_t from, RegexScratch &scratch,
   if (result == PCRE2_ERROR_NOMEMORY)
     throw std::bad_alloc();
   if (result < 0)
-    fail(StatusCode::Unsupported,
-         "the regular expression '" + source + "' cannot split a text of " +
-             std::to_string(subject.size()) + " bytes: " + errorText(result));
+    fail(StatusCode::Unsupported, "the regular expression " + inQuotes(source) +
+                                      " cannot split a text of " +
+                                      std::to_string(subject.size()) +
+                                      " bytes: " + errorText(result));
   const PCRE2_SIZE *offsets = pcre2_get_ovector_pointer(scratch.data->match);
   match = {offsets[0], offsets[1]};
   return true;

@@ -255,7 +255,8 @@ private:
         opening = candidate;
     if (opening.empty()) {
       if (source.substr(position, 2) == "(?")
-        refuse("the group '" + std::string(source.substr(position, 3)) + "'");
+        refuse("a group that starts with '(?' and is neither (?:, (?>, (?i: "
+               "nor a look-around");
       // Nothing can refer to a capture, so do not make one.
       ++position;
       opening = "(?:";
@@ -327,7 +328,7 @@ private:
       for (char c : name)
         plain &= (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
       if (!plain)
-        refuse("the property '" + name + "'");
+        refuse("the property " + inQuotes(name));
       set = "\\p{" + name + "}";
       negated = (kind == 'P') != caret;
       position = close - 1;

@@ -87,17 +87,17 @@ static void checkNormalizer(const nlohmann::json &normalizer) {
   const std::string &type = getString(normalizer, "type");
   const nlohmann::json *list = findMember(normalizer, "normalizers");
   if (type != "Sequence")
-    fail(StatusCode::Unsupported,
-         "normalizer: type '" + type + "' is not supported, expected none");
+    fail(StatusCode::Unsupported, "normalizer: type " + inQuotes(type) +
+                                      " is not supported, expected none");
   if (!list || !list->is_array())
     fail(StatusCode::CorruptData,
          "normalizer: expected a Sequence with a list 'normalizers'");
   if (list->empty())
     return;
   expectObject(list->front(), "normalizers[0]");
-  fail(StatusCode::Unsupported, "normalizer: type '" +
-                                    getString(list->front(), "type") +
-                                    "' is not supported, expected none");
+  fail(StatusCode::Unsupported, "normalizer: type " +
+                                    inQuotes(getString(list->front(), "type")) +
+                                    " is not supported, expected none");
 }
 
 static void checkDecoder(const nlohmann::json &file) {
@@ -116,8 +116,8 @@ static void checkDecoder(const nlohmann::json &file) {
   }
   const std::string &type = getString(*decoder, "type");
   if (type != "ByteLevel")
-    fail(StatusCode::Unsupported, "decoder: type '" + type +
-                                      "' is not supported, expected "
+    fail(StatusCode::Unsupported, "decoder: type " + inQuotes(type) +
+                                      " is not supported, expected "
                                       "'ByteLevel'");
 }
 
@@ -151,14 +151,15 @@ void Tokenizer::Impl::buildEntries() {
   auto claim = [&](int32_t id, const std::string &spelling) -> Entry & {
     Entry &entry = entries[static_cast<size_t>(id)];
     if (entry.present && entry.spelling != spelling)
-      fail(StatusCode::CorruptData, "token id " + std::to_string(id) +
-                                        " belongs to both '" + entry.spelling +
-                                        "' and '" + spelling + "'");
+      fail(StatusCode::CorruptData,
+           "token id " + std::to_string(id) + " belongs to both " +
+               inQuotes(std::min(entry.spelling, spelling)) + " and " +
+               inQuotes(std::max(entry.spelling, spelling)));
     auto [it, inserted] = ids.emplace(spelling, id);
     if (!inserted && it->second != id)
-      fail(StatusCode::CorruptData, "token '" + spelling + "' has both id " +
-                                        std::to_string(it->second) +
-                                        " and id " + std::to_string(id));
+      fail(StatusCode::CorruptData,
+           "token " + inQuotes(spelling) + " has both id " +
+               std::to_string(it->second) + " and id " + std::to_string(id));
     return entry;
   };
   for (const auto &[token, id] : model.vocabulary()) {
@@ -259,7 +260,7 @@ static void readPostProcessor(const nlohmann::json &processor, unsigned depth,
     return readTemplate(processor, result);
   if (type != "Sequence")
     fail(StatusCode::Unsupported,
-         "post_processor: type '" + type + "' is not supported");
+         "post_processor: type " + inQuotes(type) + " is not supported");
   const nlohmann::json *list = findMember(processor, "processors");
   if (!list || !list->is_array() || depth >= 8)
     fail(StatusCode::CorruptData,
@@ -327,8 +328,9 @@ void Tokenizer::Impl::resolveBosEos(const nlohmann::json &file,
       return std::nullopt;
     auto it = ids.find(*name);
     if (it == ids.end())
-      fail(StatusCode::CorruptData, std::string(where) + ": token '" + *name +
-                                        "' is not in tokenizer.json");
+      fail(StatusCode::CorruptData, std::string(where) + ": token " +
+                                        inQuotes(*name) +
+                                        " is not in tokenizer.json");
     return it->second;
   };
   auto family = [&](const char *name) -> std::optional<int32_t> {
