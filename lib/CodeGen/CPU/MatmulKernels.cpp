@@ -96,11 +96,13 @@ struct ProductOperands {
 static void emitProduct(KernelBuilder &b, const ProductOperands &operands,
                         Value panelLo, Value panelHi, Value rowLo,
                         Value rowHi) {
-  auto tile = [&](ArrayRef<Value> panels, Value row, int64_t count) {
+  auto tile = [&](ArrayRef<Value> panels, Value row, int64_t count,
+                  bool prefetch) {
     SmallVector<Slice> weights, residual;
     for (Value panel : panels)
       weights.push_back(operands.w(panel, 0));
-    TileSums sums = emitTile(b, operands.x(row, count), weights, operands.depth);
+    TileSums sums = emitTile(b, operands.x(row, count), weights, operands.depth,
+                             prefetch);
     SmallVector<Slice> out = operands.y(row, count);
     if (operands.residual)
       residual = operands.residual(row, count);
@@ -117,10 +119,14 @@ static void emitProduct(KernelBuilder &b, const ProductOperands &operands,
                  });
   };
   TilePlan plan = getTilePlan(b.getTarget(), /*streams=*/1);
-  walkPanels(b, plan, panelLo, panelHi, rowLo, rowHi, tile,
-             [&](Value panel, Value row, int64_t count) {
-               tile({panel}, row, count);
-             });
+  walkPanels(
+      b, plan, panelLo, panelHi, rowLo, rowHi,
+      [&](ArrayRef<Value> panels, Value row, int64_t count) {
+        tile(panels, row, count, /*prefetch=*/false);
+      },
+      [&](Value panel, Value row, int64_t count) {
+        tile({panel}, row, count, /*prefetch=*/count >= 4);
+      });
 }
 
 /// silu(gate) * up = gate / (1 + exp(-gate)) * up.
@@ -164,7 +170,8 @@ static void emitGatedProduct(KernelBuilder &b, const ProductOperands &operands,
     for (Value panel : panels)
       for (int64_t which : {0, 1})
         weights.push_back(operands.w(panel, which));
-    TileSums sums = emitTile(b, operands.x(row, count), weights, operands.depth);
+    TileSums sums = emitTile(b, operands.x(row, count), weights, operands.depth,
+                             /*prefetch=*/false);
     for (auto [p, panel] : llvm::enumerate(panels)) {
       for (int64_t which : {0, 1})
         keep(sums, 2 * p + which, count, which);
@@ -176,8 +183,9 @@ static void emitGatedProduct(KernelBuilder &b, const ProductOperands &operands,
   auto tile = [&](Value panel, Value row, int64_t count) {
     SmallVector<Slice> x = operands.x(row, count);
     for (int64_t which : {0, 1})
-      keep(emitTile(b, x, operands.w(panel, which), operands.depth), 0, count,
-           which);
+      keep(emitTile(b, x, operands.w(panel, which), operands.depth,
+                    /*prefetch=*/count >= 4),
+           0, count, which);
     finish(panel, row, count);
   };
   TilePlan plan = getTilePlan(b.getTarget(), /*streams=*/2);

@@ -9,6 +9,7 @@
 #include "MatmulTile.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "llvm/ADT/STLExtras.h"
 
 #include <algorithm>
@@ -39,14 +40,27 @@ static void keepRolled(Value result) {
 }
 
 TileSums dsv2::cpu::emitTile(KernelBuilder &b, ArrayRef<Slice> rows,
-                             ArrayRef<Slice> panels, Value depth) {
+                             ArrayRef<Slice> panels, Value depth,
+                             bool prefetch) {
+  constexpr int64_t kCacheLine = 64, kPrefetchBytes = 8192;
   int64_t numRows = rows.size(), numPanels = panels.size();
   Value lanes[2] = {b.index(0), b.index(b.lanes())};
+  auto type = cast<MemRefType>(panels.front().memref.getType());
+  int64_t rowBytes =
+      b.getTarget().panelWidth() * type.getElementTypeBitWidth() / 8;
 
   // One k for the whole tile. What there is less of, elements of x or vectors
   // of weights, is kept in registers while the other is streamed past it.
   auto step = [&](Value k, ValueRange sums) {
     SmallVector<Value> next(sums.begin(), sums.end());
+    if (prefetch)
+      for (const Slice &panel : panels)
+        for (int64_t lane = 0; lane < rowBytes; lane += kCacheLine)
+          memref::PrefetchOp::create(
+              b, panel.memref,
+              panel.at({b.add(k, kPrefetchBytes / rowBytes),
+                        b.index(lane * b.getTarget().panelWidth() / rowBytes)}),
+              /*isWrite=*/false, /*localityHint=*/3, /*isDataCache=*/true);
     auto element = [&](const Slice &row) {
       return b.broadcast(b.loadScalar(row.memref, row.at({k})));
     };
@@ -117,7 +131,7 @@ TilePlan dsv2::cpu::getTilePlan(const CPUTargetInfo &target, int64_t streams) {
   plan.streams = streams;
   if (target.vectorRegisters >= 32) {
     plan.rowTiles = {12, 8, 4, 2, 1};
-    plan.fewRows = 4;
+    plan.fewRows = 6;
     plan.accumulators = 24;
   } else if (target.hasFMA) {
     // 12 accumulators, 2 weights and 1 element of x fill 15 of 16 registers.

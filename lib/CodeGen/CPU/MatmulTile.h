@@ -51,15 +51,21 @@ private:
 /// Emits sums[row][panel] = sum over k = 0 .. depth-1 of rows[row][k] *
 /// panels[panel][k], k ascending, one chain of multiply-adds per lane that
 /// starts from zero. All row and panel counts give the same chains.
+///
+/// `prefetch`: read the panels ahead of their use. A tile of many rows on one
+/// panel does so much per k that the processor's window holds only a few rows of
+/// the panel, and its own prefetcher does not run far enough ahead of memory.
+/// Tiles of few rows on several panels keep enough loads in flight and are
+/// slower with it. It runs past the end of a panel, mostly into the next one.
 TileSums emitTile(KernelBuilder &b, ArrayRef<Slice> rows,
-                  ArrayRef<Slice> panels, Value depth);
+                  ArrayRef<Slice> panels, Value depth, bool prefetch);
 
 /// How many rows and panels tiles have.
 struct TilePlan {
   /// Heights of tiles on one panel, descending, the last one 1.
   SmallVector<int64_t> rowTiles;
   /// Up to this many rows at all, one tile takes them and `panelsAtOnce(rows)`
-  /// panels: several weights streams at once, each read exactly once.
+  /// panels: several streams of weights at once, each read exactly once.
   int64_t fewRows;
   /// Accumulators a tile may hold; a panel of one row takes two for each of
   /// `streams` weights that are read side by side.
