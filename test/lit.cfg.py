@@ -9,6 +9,7 @@
 # ===------------------------------------------------------------------------===#
 
 import os
+import sys
 
 import lit.formats
 
@@ -29,6 +30,7 @@ config.substitutions += [
     ("%models", os.path.join(config.dsv2_source_dir, "models")),
     ("%fixtures", os.path.join(config.test_source_root, "Fixtures")),
     ("%omp", config.omp_library),
+    ("%python", sys.executable),
     (r"\bdsv2-opt\b", opt),
 ]
 for name in ("dsv2-compile", "dsv2-run", "dsv2-bench", "dsv2-lsp-server"):

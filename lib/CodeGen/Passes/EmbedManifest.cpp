@@ -91,10 +91,8 @@ struct EmbedManifest
           {"form", form}});
     }
     manifest["entries"] = std::move(entries);
-    int64_t prefill = std::numeric_limits<int64_t>::max();
     if (auto attr = module->getAttrOfType<IntegerAttr>(kPrefillMinTokensAttr))
-      prefill = attr.getInt();
-    manifest["prefill_min_tokens"] = prefill;
+      manifest["prefill_min_tokens"] = attr.getInt();
 
     std::string text;
     llvm::raw_string_ostream(text) << value;

@@ -48,7 +48,7 @@ public:
   int64_t getSlot(StringRef name, int64_t index) const {
     return firstSlot.lookup(name) + index;
   }
-  /// memref<?x!llvm.ptr>: the weight table, or a prepare function's operands.
+  /// memref<?xi64>: addresses of weights, or of a prepare function's operands.
   MemRefType getTableType();
   /// memref<?x?xPAGExROWxformat>: every layer's pages.
   MemRefType getCacheType(LatentCacheType type);

@@ -156,7 +156,9 @@ void LowerLaunches::lower(WeightViewOp op) {
   auto type = cast<MemRefType>(op.getType());
   Value slot =
       arith::ConstantIndexOp::create(b, static_cast<int64_t>(op.getSlot()));
-  Value address = memref::LoadOp::create(b, op.getTable(), slot);
+  Value number = memref::LoadOp::create(b, op.getTable(), slot);
+  Value address = LLVM::IntToPtrOp::create(
+      b, LLVM::LLVMPointerType::get(b.getContext()), number);
   if (Value ordinal = op.getOrdinal()) {
     int64_t stride =
         type.getNumElements() * (type.getElementTypeBitWidth() / 8);

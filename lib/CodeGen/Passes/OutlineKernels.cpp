@@ -28,7 +28,7 @@ using namespace mlir::dsv2;
 
 MemRefType ModuleOutliner::getTableType() {
   return MemRefType::get({ShapedType::kDynamic},
-                         LLVM::LLVMPointerType::get(module.getContext()));
+                         IntegerType::get(module.getContext(), 64));
 }
 
 MemRefType ModuleOutliner::getCacheType(LatentCacheType type) {

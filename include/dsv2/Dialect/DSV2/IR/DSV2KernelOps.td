@@ -65,7 +65,7 @@ def DSV2_WeightViewOp : DSV2_Op<"weight_view", [Pure]> {
     same op views a source or an output inside a prepare function.
 
     Constraints:
-    - weight_view_c1: `table` is a rank 1 memory reference of pointers
+    - weight_view_c1: `table` is a rank 1 memory reference of i64 addresses
     - weight_view_c2: the result has a static shape and identity layout
     - weight_view_c3: `slot` is not negative
 
@@ -73,10 +73,10 @@ def DSV2_WeightViewOp : DSV2_Op<"weight_view", [Pure]> {
 
     ```mlir
     %w = dsv2.weight_view %table[3] at %i
-           : memref<?x!llvm.ptr> -> memref<2x64x32xbf16>
+           : memref<?xi64> -> memref<2x64x32xbf16>
     ```
   }];
-  let arguments = (ins MemRefRankOf<[AnyType], [1]>:$table, I64Attr:$slot,
+  let arguments = (ins MemRefRankOf<[I64], [1]>:$table, I64Attr:$slot,
                        Optional<Index>:$ordinal);
   let results = (outs AnyStaticShapeMemRef:$result);
   let assemblyFormat = [{

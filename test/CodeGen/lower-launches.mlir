@@ -1,0 +1,38 @@
+// RUN: dsv2-opt %s --dsv2-lower-launches | FileCheck %s
+
+// CHECK: module attributes {dsv2.manifest = {sites = [{level = 1 : i64, name = "h", op = "h"}]}}
+// CHECK-LABEL: func.func @step(
+// CHECK-SAME: llvm.emit_c_interface
+func.func private @step(%x: memref<?x64xf32>, %table: memref<?xi64>, %i: index,
+    %context: !llvm.ptr, %level: i32) attributes {dsv2.entry = "decode"} {
+  // The address is read from the table; instances are adjacent.
+  // CHECK: memref.load %{{.*}} : memref<?xi64>
+  // CHECK: llvm.inttoptr
+  // CHECK: arith.constant 256 : index
+  // CHECK: llvm.getelementptr
+  %w = dsv2.weight_view %table[3] at %i : memref<?xi64> -> memref<64xf32>
+  // CHECK: omp.parallel
+  // CHECK: call @omp_get_thread_num
+  // CHECK: call @omp_get_num_threads
+  // CHECK: func.call @kernel
+  // CHECK: omp.terminator
+  dsv2.launch @kernel ins(%w : memref<64xf32>) outs(%x : memref<?x64xf32>)
+  // Few rows run here, more on the team.
+  // CHECK: scf.if
+  // CHECK-NEXT: %[[ZERO:.*]] = arith.constant 0
+  // CHECK-NEXT: %[[ONE:.*]] = arith.constant 1
+  // CHECK-NEXT: call @kernel(%{{.*}}, %{{.*}}, %[[ZERO]], %[[ONE]])
+  // CHECK: else
+  // CHECK: omp.parallel
+  dsv2.launch @kernel serial_below 16 ins(%w : memref<64xf32>) outs(%x : memref<?x64xf32>)
+  // A tap is a call behind a comparison with the step's level.
+  // CHECK: arith.cmpi sge
+  // CHECK: scf.if
+  // CHECK: call @dsv2rt_tap
+  dsv2.tap %x site "h" level 1 : memref<?x64xf32>
+  return
+}
+
+func.func private @kernel(%w: memref<64xf32>, %x: memref<?x64xf32>, %part: index, %parts: index) {
+  return
+}

@@ -1,0 +1,44 @@
+// RUN: dsv2-opt %s --dsv2-plan-workspace | FileCheck %s
+
+// Buffers a and c do not live together and share a slot of the larger size;
+// b lives with both. The callee's space lies behind.
+// CHECK-LABEL: func.func @step(
+// CHECK-SAME: %[[T:.*]]: memref<?xi32> {dsv2.size = "tokens"}, %[[W:.*]]: memref<?xi8>
+// CHECK-NOT: memref.alloc
+// CHECK-DAG: memref.view %[[W]][%{{.*}}][%{{.*}}] : memref<?xi8> to memref<?x64xf32>
+// CHECK-DAG: memref.view %[[W]][%{{.*}}][%{{.*}}] : memref<?xi8> to memref<?x32xf32>
+// CHECK-DAG: memref.view %[[W]][%{{.*}}][%{{.*}}] : memref<?xi8> to memref<?x16xi32>
+// CHECK: call @callee(%{{.*}}, %[[REST:.*]])
+func.func @step(%tokens: memref<?xi32> {dsv2.size = "tokens"}, %workspace: memref<?xi8>)
+    attributes {dsv2.entry = "decode"} {
+  %c0 = arith.constant 0 : index
+  %t = memref.dim %tokens, %c0 : memref<?xi32>
+  %a = memref.alloc(%t) : memref<?x32xf32>
+  dsv2.tap %a site "a" level 1 : memref<?x32xf32>
+  %b = memref.alloc(%t) : memref<?x16xi32>
+  dsv2.tap %a site "a" level 1 : memref<?x32xf32>
+  %c = memref.alloc(%t) : memref<?x64xf32>
+  dsv2.tap %b site "b" level 1 : memref<?x16xi32>
+  dsv2.tap %c site "c" level 1 : memref<?x64xf32>
+  call @callee(%tokens, %workspace) : (memref<?xi32>, memref<?xi8>) -> ()
+  return
+}
+
+func.func private @callee(%tokens: memref<?xi32> {dsv2.size = "tokens"}, %workspace: memref<?xi8>) {
+  %c0 = arith.constant 0 : index
+  %c4 = arith.constant 4 : index
+  %t = memref.dim %tokens, %c0 : memref<?xi32>
+  %n = arith.muli %t, %c4 : index
+  %a = memref.alloc(%n) : memref<?x16xf32>
+  %s = memref.alloc() : memref<3xi32>
+  dsv2.tap %a site "a" level 1 : memref<?x16xf32>
+  return
+}
+
+// 256 T (a and c) + 64 T (b) + 256 T (four rows of 64 bytes in the callee),
+// and 12 bytes rounded up to a cache line.
+// CHECK-LABEL: func.func @step_workspace(
+// CHECK-SAME: %[[TOKENS:[^:]*]]: index
+// CHECK-DAG: arith.constant 64 : index
+// CHECK-DAG: arith.constant 576 : index
+// CHECK: arith.muli %[[TOKENS]], %{{.*}}
