@@ -314,6 +314,277 @@ TEST_P(Attention, AbsorbedWithManyHeads) {
                       {Chunk{40, 1}, Chunk{2, 2}});
 }
 
+//===----------------------------------------------------------------------===//
+// Expanded form
+//===----------------------------------------------------------------------===//
+
+/// Plain weights [heads, rows, latent] with values that the format can hold.
+template <typename W>
+Array<float> makeWeights(int64_t heads, int64_t rows, int64_t latent,
+                         unsigned seed) {
+  Array<float> plain({heads, rows, latent});
+  plain.random(seed, 1.7f / std::sqrt(static_cast<float>(latent)));
+  for (int64_t i = 0; i < plain.size(); ++i)
+    plain.data()[i] = toFloat(fromFloat<W>(plain.data()[i]));
+  return plain;
+}
+
+/// The same, as panels.
+template <typename W>
+Array<W> packHeadPanels(const Array<float> &plain, int64_t panelWidth) {
+  int64_t heads = plain.dim(0), rows = plain.dim(1), latent = plain.dim(2);
+  Array<W> panels(
+      {heads, (rows + panelWidth - 1) / panelWidth, latent, panelWidth});
+  panels.fill(W());
+  for (int64_t h = 0; h < heads; ++h)
+    for (int64_t n = 0; n < rows; ++n)
+      for (int64_t l = 0; l < latent; ++l)
+        panels(h, n / panelWidth, l, n % panelWidth) =
+            fromFloat<W>(plain(h, n, l));
+  return panels;
+}
+
+/// A compiled kernel with its weights.
+template <typename T, typename W> struct Expanded {
+  Expanded(StringRef cpu, Shape shape, int64_t block = 0, int64_t queryTile = 0)
+      : m(cpu), shape(shape),
+        uk(makeWeights<W>(shape.heads, shape.nope, shape.latent, 21)),
+        uv(makeWeights<W>(shape.heads, shape.value, shape.latent, 22)),
+        ukPanels(packHeadPanels<W>(uk, m.target().panelWidth())),
+        uvPanels(packHeadPanels<W>(uv, m.target().panelWidth())) {
+    ExpandedAttentionConfig config;
+    config.cache = {shape.latent, shape.rope, shape.page, elementType<T>(m)};
+    config.heads = shape.heads;
+    config.nope = shape.nope;
+    config.value = shape.value;
+    config.scale = kScale;
+    config.weightFormat = sizeof(W) == 2 ? PanelFormat::BF16 : PanelFormat::F32;
+    config.block = block;
+    config.queryTile = queryTile;
+    name = getOrCreateExpandedAttentionKernel(m.module(), config, m.target())
+               .getName()
+               .str();
+    compiled = m.compile();
+  }
+
+  /// Queries depend on the position only, so that steps can be compared.
+  Array<float> queries(const Step &step, ArrayRef<int64_t> names, int64_t width,
+                       int64_t salt) const {
+    Array<float> q({step.tokens, shape.heads, width}, /*rowPadding=*/3);
+    q.fill(std::numeric_limits<float>::quiet_NaN());
+    for (int64_t t = 0; t < step.tokens; ++t)
+      for (int64_t h = 0; h < shape.heads; ++h)
+        for (int64_t i = 0; i < width; ++i)
+          q(t, h, i) = cacheValue(salt + names[(*step.seqIds)(t)],
+                                  (*step.positions)(t), h * width + i);
+    return q;
+  }
+
+  /// o of a step. Sequence s of the step has the contents of names[s].
+  Array<float> run(ArrayRef<Chunk> chunks, ArrayRef<int64_t> names,
+                   int64_t parts) {
+    Step step(chunks, shape.page);
+    Array<T> cache =
+        makeCache<T>(step, chunks, shape.latent + shape.rope, names);
+    Array<float> qn = queries(step, names, shape.nope, 100);
+    Array<float> qr = queries(step, names, shape.rope, 200);
+    Array<float> o({step.tokens, shape.heads, shape.value}, 5);
+    m.run(name, parts, qn, qr, ukPanels, uvPanels, cache, *step.positions,
+          *step.seqStarts, *step.blockTables, o);
+    EXPECT_TRUE(o.guardIntact());
+    return o;
+  }
+
+  KernelModule m;
+  Shape shape;
+  static constexpr float kScale = 0.1147f;
+  Array<float> uk, uv;
+  Array<W> ukPanels, uvPanels;
+  std::string name;
+  bool compiled = false;
+};
+
+/// Whether `count` tokens from `a` on equal those of `other` from `b` on.
+bool sameTokens(const Array<float> &x, int64_t a, const Array<float> &y,
+                int64_t b, int64_t count) {
+  for (int64_t t = 0; t < count; ++t)
+    for (int64_t h = 0; h < x.dim(1); ++h)
+      if (std::memcmp(&x(a + t, h, 0), &y(b + t, h, 0),
+                      x.dim(2) * sizeof(float)))
+        return false;
+  return true;
+}
+
+template <typename T, typename W>
+void testExpanded(StringRef cpu, Shape shape, ArrayRef<Chunk> chunks) {
+  SCOPED_TRACE(testing::Message()
+               << "heads " << shape.heads << " latent " << shape.latent
+               << " rope " << shape.rope << " nope " << shape.nope << " value "
+               << shape.value << " page " << shape.page);
+  Expanded<T, W> kernel(cpu, shape);
+  ASSERT_TRUE(kernel.compiled);
+  EXPECT_EQ(kernel.m.llvmIR().find("llvm.exp"), std::string::npos);
+  SmallVector<int64_t> names;
+  for (size_t s = 0; s < chunks.size(); ++s)
+    names.push_back(s);
+  Array<float> o = kernel.run(chunks, names, 1);
+
+  Step step(chunks, shape.page);
+  Array<T> cache = makeCache<T>(step, chunks, shape.latent + shape.rope);
+  Array<float> qn = kernel.queries(step, names, shape.nope, 100);
+  Array<float> qr = kernel.queries(step, names, shape.rope, 200);
+  // The absorbed form on the same data, its two products done in double.
+  AbsorbedAttentionConfig config;
+  KernelModule absorbed(cpu);
+  config.cache = {shape.latent, shape.rope, shape.page,
+                  elementType<T>(absorbed)};
+  config.heads = shape.heads;
+  config.scale = kernel.kScale;
+  std::string name = getOrCreateAbsorbedAttentionKernel(
+                         absorbed.module(), config, absorbed.target())
+                         .getName()
+                         .str();
+  ASSERT_TRUE(absorbed.compile());
+  Array<float> ql({step.tokens, shape.heads, shape.latent});
+  Array<float> z({step.tokens, shape.heads, shape.latent});
+  for (int64_t t = 0; t < step.tokens; ++t)
+    for (int64_t h = 0; h < shape.heads; ++h)
+      for (int64_t l = 0; l < shape.latent; ++l) {
+        double sum = 0;
+        for (int64_t n = 0; n < shape.nope; ++n)
+          sum += static_cast<double>(kernel.uk(h, n, l)) * qn(t, h, n);
+        ql(t, h, l) = static_cast<float>(sum);
+      }
+  absorbed.run(name, 1, ql, qr, cache, *step.positions, *step.seqIds,
+               *step.blockTables, z);
+
+  for (int64_t t = 0; t < step.tokens; ++t) {
+    int64_t s = (*step.seqIds)(t), position = (*step.positions)(t);
+    auto row = [&](int64_t j, int64_t i) -> double {
+      return toFloat(cache(step.pageAt(s, j), j % step.page, i));
+    };
+    for (int64_t h = 0; h < shape.heads; ++h) {
+      // The expanded formula, with the products in the cheaper order.
+      std::vector<double> query(shape.latent, 0.0);
+      for (int64_t n = 0; n < shape.nope; ++n)
+        for (int64_t l = 0; l < shape.latent; ++l)
+          query[l] += static_cast<double>(kernel.uk(h, n, l)) * qn(t, h, n);
+      auto score = [&](int64_t j) {
+        double sum = 0;
+        for (int64_t i = 0; i < shape.latent; ++i)
+          sum += query[i] * row(j, i);
+        for (int64_t i = 0; i < shape.rope; ++i)
+          sum += qr(t, h, i) * row(j, shape.latent + i);
+        return sum;
+      };
+      std::vector<double> mean =
+          attend(position + 1, kernel.kScale, shape.latent, score, row);
+      for (int64_t v = 0; v < shape.value; ++v) {
+        double expected = 0, viaLatent = 0;
+        for (int64_t l = 0; l < shape.latent; ++l) {
+          expected += kernel.uv(h, v, l) * mean[l];
+          viaLatent += static_cast<double>(kernel.uv(h, v, l)) * z(t, h, l);
+        }
+        ASSERT_NEAR(o(t, h, v), expected, 4e-6)
+            << "token " << t << " head " << h << " element " << v;
+        ASSERT_NEAR(o(t, h, v), viaLatent, 4e-6)
+            << "token " << t << " head " << h << " element " << v;
+      }
+    }
+  }
+  for (int64_t parts : {2, 3, 7, 40})
+    EXPECT_TRUE(
+        sameTokens(o, 0, kernel.run(chunks, names, parts), 0, step.tokens))
+        << parts << " parts";
+}
+
+// Chunks that start and end at and around every block and page edge; one of a
+// single token, one empty.
+const Chunk kChunks[] = {{0, 1},  {0, 63}, {0, 65},  {62, 3},  {63, 66},
+                         {64, 5}, {9, 0},  {127, 2}, {280, 20}};
+
+TEST_P(Attention, ExpandedMatchesPlainLoopsAndAbsorbed) {
+  for (Shape shape : {Shape{1, 32, 8, 16, 16, 64}, Shape{3, 32, 8, 16, 16, 16},
+                      Shape{5, 40, 6, 20, 37, 32}}) {
+    testExpanded<float, float>(GetParam(), shape, kChunks);
+    testExpanded<uint16_t, uint16_t>(GetParam(), shape, kChunks);
+  }
+}
+
+TEST_P(Attention, ExpandedWithPublishedWidths) {
+  const Chunk chunks[] = {{0, 5}, {61, 6}, {128, 1}};
+  testExpanded<float, uint16_t>(GetParam(), {16, 512, 64, 128, 128, 64},
+                                chunks);
+  testExpanded<uint16_t, float>(GetParam(), {3, 512, 64, 128, 128, 64}, chunks);
+}
+
+TEST_P(Attention, F048_ChunkingDoesNotShow) {
+  Expanded<uint16_t, float> kernel(GetParam(), {3, 32, 8, 16, 20, 64});
+  ASSERT_TRUE(kernel.compiled);
+  constexpr int64_t kLength = 150;
+  Array<float> whole = kernel.run({Chunk{0, kLength}}, {0}, 1);
+  for (int64_t size : {1, 7, 16, 64, 100})
+    for (int64_t start = 0; start < kLength; start += size) {
+      int64_t count = std::min(size, kLength - start);
+      Array<float> o = kernel.run({Chunk{start, count}}, {0}, 2);
+      ASSERT_TRUE(sameTokens(o, 0, whole, start, count))
+          << "chunks of " << size << ", the one from " << start;
+    }
+}
+
+TEST_P(Attention, BatchDoesNotShow) {
+  Expanded<float, float> kernel(GetParam(), {2, 32, 8, 16, 16, 16});
+  ASSERT_TRUE(kernel.compiled);
+  const Chunk chunks[] = {{3, 70}, {0, 1}, {100, 31}, {17, 4}};
+  Array<float> together = kernel.run(chunks, {5, 6, 7, 8}, 3);
+  int64_t start = 0;
+  for (int64_t s = 0; s < 4; ++s) {
+    Array<float> alone = kernel.run({chunks[s]}, {5 + s}, 1);
+    EXPECT_TRUE(sameTokens(alone, 0, together, start, chunks[s].count))
+        << "sequence " << s;
+    start += chunks[s].count;
+  }
+}
+
+TEST_P(Attention, LengthOfRunsDoesNotShow) {
+  Shape shape{2, 32, 8, 16, 16, 64};
+  Expanded<float, float> usual(GetParam(), shape);
+  Expanded<float, float> shortRuns(GetParam(), shape, 0, /*queryTile=*/10);
+  ASSERT_TRUE(usual.compiled && shortRuns.compiled);
+  const Chunk chunks[] = {{50, 43}, {0, 12}};
+  EXPECT_TRUE(sameTokens(usual.run(chunks, {0, 1}, 1), 0,
+                         shortRuns.run(chunks, {0, 1}, 2), 0, 55));
+}
+
+TEST_P(Attention, F043_NothingInNothingOut) {
+  Shape shape{2, 32, 8, 16, 16, 64};
+  Expanded<float, float> kernel(GetParam(), shape);
+  ASSERT_TRUE(kernel.compiled);
+  EXPECT_EQ(kernel.run({}, {}, 3).dim(0), 0);
+  EXPECT_EQ(kernel.run({Chunk{5, 0}, Chunk{0, 0}}, {0, 1}, 2).dim(0), 0);
+}
+
+TEST_P(Attention, F043_NaNOfALaterTokenStaysThere) {
+  // Position 70 holds NaN; tokens before it share tiles and blocks with it.
+  Shape shape{2, 32, 8, 16, 16, 64};
+  Expanded<float, float> kernel(GetParam(), shape);
+  ASSERT_TRUE(kernel.compiled);
+  const Chunk chunk[] = {{60, 20}};
+  Array<float> clean = kernel.run(chunk, {0}, 1);
+  Step step(chunk, shape.page);
+  Array<float> cache = makeCache<float>(step, chunk, 40);
+  for (int64_t i = 0; i < 40; ++i)
+    cache(step.pageAt(0, 70), 70 % shape.page, i) = NAN;
+  Array<float> qn = kernel.queries(step, {0}, shape.nope, 100);
+  Array<float> qr = kernel.queries(step, {0}, shape.rope, 200);
+  Array<float> o({step.tokens, shape.heads, shape.value});
+  kernel.m.run(kernel.name, 1, qn, qr, kernel.ukPanels, kernel.uvPanels, cache,
+               *step.positions, *step.seqStarts, *step.blockTables, o);
+  EXPECT_TRUE(sameTokens(o, 0, clean, 0, 10));
+  EXPECT_TRUE(std::isnan(o(10, 0, 0)));
+  EXPECT_TRUE(std::isnan(o(19, 1, 3)));
+}
+
 INSTANTIATE_TEST_SUITE_P(CPUs, Attention, ::testing::ValuesIn(testedCPUs()),
                          [](const auto &info) {
                            std::string name = info.param;

@@ -41,7 +41,7 @@ struct LatentCacheConfig {
   int64_t latent = 0;
   /// Width of the rope key, `qk_rope_head_dim` (R).
   int64_t rope = 0;
-  /// Positions per page.
+  /// Positions per page, a multiple of 16.
   int64_t page = 64;
   /// Element type of the cache: f32 or bf16.
   Type elementType;
@@ -135,8 +135,9 @@ struct ExpandedAttentionConfig {
   /// it divides the page. 0 picks one.
   int64_t block = 0;
   /// Tokens of one sequence that share an expansion of the context. Longer
-  /// chunks expand it again every so many tokens; the stack holds two floats
-  /// for each. 0 picks one.
+  /// chunks expand it again every so many tokens; the stack holds one vector
+  /// and one float for each. 0 picks one. It is an upper bound: with more
+  /// threads than heads, runs are shorter. It never changes a result.
   int64_t queryTile = 0;
 };
 
@@ -154,8 +155,8 @@ struct ExpandedAttentionConfig {
 /// getOrCreatePackPanelsKernel of each slice, not transposed).
 ///
 /// For prefill chunks that start at any position. Work is cut into (sequence,
-/// run of queryTile tokens, head). The rows of `o` serve as the accumulator, so
-/// `o` must not overlap an input.
+/// run of at most queryTile tokens, head). The rows of `o` serve as the
+/// accumulator, so `o` must not overlap an input.
 func::FuncOp
 getOrCreateExpandedAttentionKernel(ModuleOp module,
                                    const ExpandedAttentionConfig &config,
