@@ -99,7 +99,8 @@ struct Manifest {
 
     /// How many checkpoint tensors this is.
     int64_t tensors() const {
-      return std::max<int64_t>(layers.size(), 1) * std::max<int64_t>(experts, 1);
+      return std::max<int64_t>(layers.size(), 1) *
+             std::max<int64_t>(experts, 1);
     }
     /// The tensor of the layer with index `layerIndex` into `layers`, and of
     /// `expert`; both are ignored where the name does not hold them.

@@ -42,10 +42,10 @@ struct SafetensorsEntry {
 };
 
 /// The tensors of the file of `size` bytes at `file`, sorted by name. `what`
-/// names the file in errors, which have the code CorruptData. Refused: a header that does
-/// not fit in the file or is longer than `maxHeaderBytes`, anything but an
-/// object of {dtype, shape, data_offsets} entries (and "__metadata__", an
-/// object of strings), duplicate keys, unknown dtypes, offsets that do not
+/// names the file in errors, which have the code CorruptData. Refused: a header
+/// that does not fit in the file or is longer than `maxHeaderBytes`, anything
+/// but an object of {dtype, shape, data_offsets} entries (and "__metadata__",
+/// an object of strings), duplicate keys, unknown dtypes, offsets that do not
 /// agree with shape and dtype, data that overlaps, has holes, or ends before
 /// or after the end of the file.
 Expected<std::vector<SafetensorsEntry>>

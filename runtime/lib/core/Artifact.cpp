@@ -29,8 +29,8 @@ Artifact::~Artifact() {
 static Status checkElf(const std::string &path) {
   Expected<MappedFile> opened = MappedFile::open(path);
   if (!opened.ok())
-    return makeError(opened.status().code(), "artifact: ",
-                     opened.status().message());
+    return makeError(opened.status().code(),
+                     "artifact: ", opened.status().message());
   const MappedFile &file = opened.value();
   auto refuse = [&](const std::string &found) {
     return makeError(StatusCode::CorruptData, "artifact ", quote(path),
@@ -45,8 +45,7 @@ static Status checkElf(const std::string &path) {
   if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
     return refuse("another kind of file");
   if (header.e_ident[EI_CLASS] != ELFCLASS64 ||
-      header.e_ident[EI_DATA] != ELFDATA2LSB ||
-      header.e_machine != EM_X86_64)
+      header.e_ident[EI_DATA] != ELFDATA2LSB || header.e_machine != EM_X86_64)
     return refuse(strCat("an ELF file for machine ", header.e_machine));
   if (header.e_type != ET_DYN)
     return refuse(strCat("an ELF file of type ", header.e_type));
@@ -74,9 +73,8 @@ Artifact::load(const std::string &path) {
       return makeError(StatusCode::CorruptData, "artifact ", quote(path),
                        " cannot be loaded: ", reason ? reason : "unknown");
     }
-    status = artifact->bind([&](const char *symbol) {
-      return dlsym(artifact->handle, symbol);
-    });
+    status = artifact->bind(
+        [&](const char *symbol) { return dlsym(artifact->handle, symbol); });
     if (!status.ok())
       return status;
     return std::shared_ptr<const Artifact>(std::move(artifact));
@@ -120,8 +118,8 @@ Status Artifact::bind(const std::function<void *(const char *)> &find) {
     return address;
   };
 
-  auto *version = static_cast<const uint32_t *>(
-      symbol(DSV2RT_SYMBOL_ABI_VERSION));
+  auto *version =
+      static_cast<const uint32_t *>(symbol(DSV2RT_SYMBOL_ABI_VERSION));
   if (!status.ok())
     return makeError(StatusCode::CorruptData, what,
                      " is not a dsv2 artifact: it does not export '",
@@ -130,8 +128,8 @@ Status Artifact::bind(const std::function<void *(const char *)> &find) {
     return makeError(StatusCode::Unsupported, what, " has ABI version ",
                      *version, ", this runtime has ", DSV2RT_ABI_VERSION,
                      "; compile it again");
-  auto *size = static_cast<const uint64_t *>(
-      symbol(DSV2RT_SYMBOL_MANIFEST_SIZE));
+  auto *size =
+      static_cast<const uint64_t *>(symbol(DSV2RT_SYMBOL_MANIFEST_SIZE));
   auto *text = static_cast<const char *>(symbol(DSV2RT_SYMBOL_MANIFEST));
   if (!status.ok())
     return status;
@@ -159,8 +157,8 @@ Status Artifact::bind(const std::function<void *(const char *)> &find) {
   copy = reinterpret_cast<dsv2rt_copy_pages_fn>(symbol(contents.copyPages));
   for (DType dtype : {DType::F32, DType::BF16, DType::F16})
     if (!contents.convert(dtype).empty())
-      conversions[int(dtype)] = reinterpret_cast<dsv2rt_convert_fn>(
-          symbol(contents.convert(dtype)));
+      conversions[int(dtype)] =
+          reinterpret_cast<dsv2rt_convert_fn>(symbol(contents.convert(dtype)));
   for (const Manifest::Prepare &prepare : contents.prepare)
     preparations.push_back(
         reinterpret_cast<dsv2rt_prepare_fn>(symbol(prepare.symbol)));

@@ -61,9 +61,8 @@ Status AtomicFile::allocate(uint64_t bytes) {
   bool known = fstatvfs(fd, &info) == 0;
   if (known)
     available = uint64_t(info.f_bavail) * info.f_frsize;
-  int error = known && available < bytes
-                  ? ENOSPC
-                  : posix_fallocate(fd, 0, off_t(bytes));
+  int error = known && available < bytes ? ENOSPC
+                                         : posix_fallocate(fd, 0, off_t(bytes));
   if (error == ENOSPC || error == EFBIG || error == EDQUOT)
     return makeError(StatusCode::IoError, "no space for ", quote(target),
                      ": required ", bytesText(bytes), ", available ",

@@ -62,8 +62,7 @@ public:
   Status require(const std::vector<TensorSpec> &specs) override;
   Expected<TensorView> read(const TensorSpec &spec, Buffer &scratch) override;
   void release(const TensorSpec &spec) override;
-  Expected<std::string>
-  identity(const std::vector<TensorSpec> &specs) override;
+  Expected<std::string> identity(const std::vector<TensorSpec> &specs) override;
   std::string describe() const override { return quote(folder); }
   std::vector<std::string> notes() const override;
 
@@ -96,8 +95,8 @@ static std::string inFolder(const std::string &folder,
 Expected<std::string> Checkpoint::resolve(const std::string &fileName) const {
   std::error_code code;
   fs::path root = fs::canonical(folder, code);
-  fs::path target = code ? fs::path()
-                         : fs::canonical(fs::path(folder) / fileName, code);
+  fs::path target =
+      code ? fs::path() : fs::canonical(fs::path(folder) / fileName, code);
   if (code)
     return makeError(StatusCode::IoError, "cannot resolve ",
                      quote(inFolder(folder, fileName)), ": ", code.message());
@@ -123,9 +122,8 @@ Status Checkpoint::addShard(const std::string &fileName,
   auto shard = std::make_unique<Shard>();
   shard->fileName = fileName;
   shard->file = std::move(file.value());
-  Expected<std::vector<SafetensorsEntry>> entries =
-      parseSafetensors(shard->file.data(), shard->file.size(), quote(path),
-                       maxHeaderBytes);
+  Expected<std::vector<SafetensorsEntry>> entries = parseSafetensors(
+      shard->file.data(), shard->file.size(), quote(path), maxHeaderBytes);
   if (!entries.ok())
     return entries.status();
   shard->entries = std::move(entries.value());
@@ -134,8 +132,8 @@ Status Checkpoint::addShard(const std::string &fileName,
 }
 
 Status Checkpoint::openFile(const std::string &path, uint64_t maxHeaderBytes) {
-  Status status = addShard(fs::path(path).filename().string(), path,
-                           maxHeaderBytes);
+  Status status =
+      addShard(fs::path(path).filename().string(), path, maxHeaderBytes);
   if (!status.ok())
     return status;
   for (const SafetensorsEntry &entry : shards.back()->entries)
@@ -152,8 +150,8 @@ Status Checkpoint::openFolder(uint64_t maxHeaderBytes) {
       if (it->path().extension() == ".safetensors")
         candidates.push_back(it->path().filename().string());
     if (code)
-      return makeError(StatusCode::IoError, "cannot list ", quote(folder),
-                       ": ", code.message());
+      return makeError(StatusCode::IoError, "cannot list ", quote(folder), ": ",
+                       code.message());
     std::sort(candidates.begin(), candidates.end());
     if (candidates.empty())
       return makeError(StatusCode::NotFound, quote(folder),
@@ -219,11 +217,11 @@ Status Checkpoint::openFolder(uint64_t maxHeaderBytes) {
   }
   for (const auto &[name, file] : map.value()) {
     const Shard *shard = byName[file];
-    auto entry = std::lower_bound(
-        shard->entries.begin(), shard->entries.end(), name,
-        [](const SafetensorsEntry &e, const std::string &n) {
-          return e.name < n;
-        });
+    auto entry =
+        std::lower_bound(shard->entries.begin(), shard->entries.end(), name,
+                         [](const SafetensorsEntry &e, const std::string &n) {
+                           return e.name < n;
+                         });
     if (entry == shard->entries.end() || entry->name != name)
       return makeError(StatusCode::CorruptData, indexName, " places tensor ",
                        quote(name), " in ", quote(file),
@@ -246,8 +244,7 @@ Expected<Checkpoint::Place> Checkpoint::find(const TensorSpec &spec) const {
                      shapeText(spec.shape), ", found ", shapeText(entry.shape));
   if (entry.dtype != "F32" && entry.dtype != "BF16" && entry.dtype != "F16")
     return makeError(StatusCode::Unsupported, where, " has dtype ",
-                     quote(entry.dtype),
-                     ", supported are F32, BF16 and F16");
+                     quote(entry.dtype), ", supported are F32, BF16 and F16");
   return it->second;
 }
 

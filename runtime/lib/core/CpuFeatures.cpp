@@ -120,7 +120,7 @@ static const Feature featureTable[] = {
 };
 
 /// The extensions a host is called by, weakest first.
-static const char *const landmarks[] = {"sse2", "sse4.2", "avx",
+static const char *const landmarks[] = {"sse2", "sse4.2",  "avx",
                                         "avx2", "avx512f", "avx512bw"};
 
 /// The register states that the system saves (XCR0).

@@ -94,12 +94,11 @@ Status Loop::check() {
     int64_t needed =
         int64_t(request.prompt.size()) + (request.maxTokens > 0 ? 1 : 0);
     if (needed > limit)
-      return makeError(StatusCode::ContextLengthExceeded, what,
-                       ": context_length_exceeded: n_prompt_tokens ",
-                       request.prompt.size(), ", n_ctx ", limit,
-                       "; expected at most ",
-                       limit - (request.maxTokens > 0 ? 1 : 0),
-                       " prompt tokens");
+      return makeError(
+          StatusCode::ContextLengthExceeded, what,
+          ": context_length_exceeded: n_prompt_tokens ", request.prompt.size(),
+          ", n_ctx ", limit, "; expected at most ",
+          limit - (request.maxTokens > 0 ? 1 : 0), " prompt tokens");
     for (int32_t id : request.prompt)
       if (id < 0 || id >= manifest.model.vocabSize)
         return makeError(StatusCode::InvalidArgument, what,
@@ -224,8 +223,8 @@ void Loop::take(Running &r, const StepInput &input, const StepOutput &output) {
       return finish(r, FinishReason::Error, status);
   }
   if (r.promptDone == promptSize)
-    chooseToken(r, output.logits + (output.rows - 1) *
-                                       manifest.model.vocabSize);
+    chooseToken(r,
+                output.logits + (output.rows - 1) * manifest.model.vocabSize);
 }
 
 Status Loop::stepAll() {

@@ -107,8 +107,8 @@ Expected<json> dsv2rt::parseStrictJson(std::string_view text,
     json root;
     StrictBuilder builder(root);
     if (!json::sax_parse(text.begin(), text.end(), &builder))
-      return makeError(StatusCode::CorruptData, what, " is not valid JSON: ",
-                       builder.error);
+      return makeError(StatusCode::CorruptData, what,
+                       " is not valid JSON: ", builder.error);
     return root;
   });
 }

@@ -105,8 +105,8 @@ private:
   void fail(const std::string &path, const std::string &expected,
             const std::string &found) {
     if (status.ok())
-      status = makeError(StatusCode::CorruptData, path, ": expected ",
-                         expected, ", found ", found);
+      status = makeError(StatusCode::CorruptData, path, ": expected ", expected,
+                         ", found ", found);
   }
   /// The required name of a function.
   std::string symbol(ObjectReader &reader, const char *key) {
@@ -132,12 +132,10 @@ void ManifestReader::readModel(ObjectReader reader) {
   model.expertsPerToken = reader.integerOr("experts_per_token", 0, maxSmall, 0);
   const json *bos = reader.find("bos_token_id");
   if (bos && !bos->is_null())
-    model.bosTokenId =
-        reader.integer("bos_token_id", 0, model.vocabSize - 1);
+    model.bosTokenId = reader.integer("bos_token_id", 0, model.vocabSize - 1);
   const json *eos = reader.find("eos_token_id");
   if (eos && eos->is_array())
-    model.eosTokenIds =
-        reader.integers("eos_token_id", 0, model.vocabSize - 1);
+    model.eosTokenIds = reader.integers("eos_token_id", 0, model.vocabSize - 1);
   else if (eos && !eos->is_null())
     model.eosTokenIds = {
         reader.integer("eos_token_id", 0, model.vocabSize - 1)};
@@ -211,8 +209,7 @@ void ManifestReader::readSources(const json &list) {
         source.layers.size())
       reader.fail("layers", "different layers", shapeText(source.layers));
     if (holds(source.name, "{layer}") != !source.layers.empty())
-      reader.fail("layers",
-                  "layer numbers exactly when the name holds {layer}",
+      reader.fail("layers", "layer numbers exactly when the name holds {layer}",
                   strCat(source.layers.size(), " for ", quote(source.name)));
     if (holds(source.name, "{expert}") != (source.experts > 0))
       reader.fail("experts",
@@ -267,8 +264,7 @@ void ManifestReader::checkPrepare(const Manifest::Prepare &prepare,
   for (int64_t index : prepare.sources) {
     const Manifest::Source &source = m.sources[index];
     if (source.layers != first.layers || source.experts != first.experts)
-      return fail(path + ".sources",
-                  "sources with the same layers and experts",
+      return fail(path + ".sources", "sources with the same layers and experts",
                   quote(first.name) + " and " + quote(source.name));
   }
   int64_t instances = std::max<int64_t>(first.layers.size(), 1);
@@ -342,8 +338,8 @@ void ManifestReader::read(const json &root) {
   m.compiler = reader.stringOr("compiler", "");
   m.pipeline = reader.stringOr("pipeline", "");
   m.identity = reader.string("identity");
-  if (m.identity.empty() || m.identity.find_first_not_of(
-                                "0123456789abcdef") != std::string::npos)
+  if (m.identity.empty() ||
+      m.identity.find_first_not_of("0123456789abcdef") != std::string::npos)
     reader.fail("identity", "hexadecimal digits", quote(m.identity));
 
   readModel({reader.object("model"), "manifest.model", status});

@@ -149,8 +149,8 @@ Expected<bool> Packer::reuse(const std::string &path) {
       close(fd);
     return false;
   }
-  void *base = mmap(nullptr, headerBytes + payload, PROT_READ, MAP_SHARED, fd,
-                    0);
+  void *base =
+      mmap(nullptr, headerBytes + payload, PROT_READ, MAP_SHARED, fd, 0);
   close(fd);
   if (base == MAP_FAILED)
     return makeError(StatusCode::OutOfMemory, "cannot map ", quote(path),

@@ -19,11 +19,11 @@ static int dtypeBits(const std::string &dtype) {
   static const struct {
     const char *name;
     int bits;
-  } table[] = {{"F4", 4},       {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"BOOL", 8},
-               {"U8", 8},       {"I8", 8},      {"F8_E4M3", 8}, {"F8_E5M2", 8},
-               {"F8_E8M0", 8},  {"I16", 16},    {"U16", 16},    {"F16", 16},
-               {"BF16", 16},    {"I32", 32},    {"U32", 32},    {"F32", 32},
-               {"F64", 64},     {"I64", 64},    {"U64", 64},    {"C64", 64}};
+  } table[] = {{"F4", 4},      {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"BOOL", 8},
+               {"U8", 8},      {"I8", 8},      {"F8_E4M3", 8}, {"F8_E5M2", 8},
+               {"F8_E8M0", 8}, {"I16", 16},    {"U16", 16},    {"F16", 16},
+               {"BF16", 16},   {"I32", 32},    {"U32", 32},    {"F32", 32},
+               {"F64", 64},    {"I64", 64},    {"U64", 64},    {"C64", 64}};
   for (const auto &row : table)
     if (dtype == row.name)
       return row.bits;
@@ -212,8 +212,8 @@ static std::string checkEntry(const SafetensorsEntry &entry) {
   if (elements < 0 || !mulFits(elements, bits, totalBits))
     return strCat("tensor ", quote(entry.name), " of shape ",
                   shapeText(entry.shape), " is too large to address");
-  std::string declared = strCat("tensor ", quote(entry.name), " (",
-                                entry.dtype, " ", shapeText(entry.shape), ")");
+  std::string declared = strCat("tensor ", quote(entry.name), " (", entry.dtype,
+                                " ", shapeText(entry.shape), ")");
   if (totalBits % 8)
     return declared + " does not fill whole bytes";
   if (entry.begin > entry.end)
@@ -274,8 +274,8 @@ parseFile(const uint8_t *file, uint64_t size, const std::string &what,
     if (entry.begin < covered)
       return corrupt(strCat("tensors ", quote(previous->name), " (bytes ",
                             previous->begin, " to ", previous->end, ") and ",
-                            quote(entry.name), " (bytes ", entry.begin,
-                            " to ", entry.end, ") overlap"));
+                            quote(entry.name), " (bytes ", entry.begin, " to ",
+                            entry.end, ") overlap"));
     if (entry.begin > covered)
       return corrupt(strCat("bytes ", covered, " to ", entry.begin,
                             " of the data belong to no tensor, the next one "
@@ -285,9 +285,9 @@ parseFile(const uint8_t *file, uint64_t size, const std::string &what,
     previous = &entry;
   }
   if (covered > dataBytes)
-    return corrupt(strCat("the file is truncated (incomplete download?): ",
-                          covered - dataBytes, " of ", 8 + headerBytes + covered,
-                          " bytes are missing"));
+    return corrupt(strCat(
+        "the file is truncated (incomplete download?): ", covered - dataBytes,
+        " of ", 8 + headerBytes + covered, " bytes are missing"));
   if (covered < dataBytes)
     return corrupt(strCat(dataBytes - covered,
                           " bytes after the last tensor belong to no tensor"));

@@ -90,7 +90,8 @@ struct Session::Impl : public TapSink {
 Expected<int64_t> Session::Impl::workspaceBytes(int64_t tokens,
                                                 int64_t sequences, int64_t rows,
                                                 int64_t longest) const {
-  int64_t bytes = artifact->entryFor(longest).workspace(tokens, sequences, rows);
+  int64_t bytes =
+      artifact->entryFor(longest).workspace(tokens, sequences, rows);
   if (bytes < 0)
     return makeError(StatusCode::Internal, "entry '",
                      artifact->entryFor(longest).name, "' asks for ", bytes,
@@ -108,13 +109,13 @@ Status Session::Impl::makePlan() {
     return makeError(StatusCode::InvalidArgument, name, ": expected ", low,
                      " to ", high, ", found ", value);
   };
-  Status status = inRange("context", options.maxContext, 0,
-                          m.limits.maxContext);
+  Status status =
+      inRange("context", options.maxContext, 0, m.limits.maxContext);
   if (status.ok())
     status = inRange("sequences", options.maxSequences, 0, m.limits.maxBatch);
   if (status.ok())
-    status = inRange("cache positions", options.cachePositions, 0,
-                     int64_t(1) << 40);
+    status =
+        inRange("cache positions", options.cachePositions, 0, int64_t(1) << 40);
   if (status.ok())
     status = inRange("tokens of a step", options.stepTokens, 1, 1 << 24);
   if (status.ok())
@@ -147,11 +148,10 @@ Status Session::Impl::makePlan() {
 
   // Weights that are mapped are there already or can be paged in; they count
   // only against a budget that the caller gave for everything.
-  int64_t fixed = plan.workspace + plan.logits +
-                  (options.memoryBudget ? plan.weights : 0);
-  int64_t budget = options.memoryBudget
-                       ? options.memoryBudget
-                       : int64_t(availableMemory() / 8 * 7);
+  int64_t fixed =
+      plan.workspace + plan.logits + (options.memoryBudget ? plan.weights : 0);
+  int64_t budget = options.memoryBudget ? options.memoryBudget
+                                        : int64_t(availableMemory() / 8 * 7);
   int64_t pageBytes = m.cache.bytesPerPage();
   int64_t fitting = budget > fixed ? (budget - fixed) / pageBytes : 0;
   int64_t wanted = 0;
@@ -169,16 +169,15 @@ Status Session::Impl::makePlan() {
     if (options.memoryBudget && budget < plan.weights)
       advice = strCat("; the weights alone need ", bytesText(plan.weights));
     else if (fitting)
-      advice = strCat("; the largest context that fits is ",
-                      std::min(fitting * page(), m.limits.maxContext),
-                      " positions");
-    return makeError(StatusCode::OutOfMemory, "a cache of ", least * page(),
-                     " positions (", m.cache.bytesPerToken(),
-                     " bytes each) does not fit: required ",
-                     bytesText(required), ", available ", bytesText(budget),
-                     " (weights ", bytesText(plan.weights), ", workspace ",
-                     bytesText(plan.workspace), ", logits ",
-                     bytesText(plan.logits), ")", advice);
+      advice =
+          strCat("; the largest context that fits is ",
+                 std::min(fitting * page(), m.limits.maxContext), " positions");
+    return makeError(
+        StatusCode::OutOfMemory, "a cache of ", least * page(), " positions (",
+        m.cache.bytesPerToken(), " bytes each) does not fit: required ",
+        bytesText(required), ", available ", bytesText(budget), " (weights ",
+        bytesText(plan.weights), ", workspace ", bytesText(plan.workspace),
+        ", logits ", bytesText(plan.logits), ")", advice);
   }
   int64_t pages = std::min(wanted, fitting);
   plan.cachePositions = pages * page();
@@ -339,17 +338,16 @@ Status Session::Impl::checkInputs(const StepInput *inputs, size_t count) {
       return makeError(StatusCode::InvalidArgument, "sequence ", input.sequence,
                        ": expected at least one token, found ", input.count);
     if (input.count > plan.maxContext - sequence.length)
-      return makeError(StatusCode::ContextLengthExceeded, "sequence ",
-                       input.sequence, ": context_length_exceeded: ",
-                       sequence.length, " positions and ", input.count,
-                       " more tokens, n_ctx is ", plan.maxContext);
+      return makeError(
+          StatusCode::ContextLengthExceeded, "sequence ", input.sequence,
+          ": context_length_exceeded: ", sequence.length, " positions and ",
+          input.count, " more tokens, n_ctx is ", plan.maxContext);
     for (int64_t j = 0; j < input.count; ++j)
       if (input.tokens[j] < 0 || input.tokens[j] >= manifest().model.vocabSize)
-        return makeError(StatusCode::InvalidArgument, "token ", j,
-                         " for sequence ", input.sequence,
-                         ": expected an id from 0 to ",
-                         manifest().model.vocabSize - 1, ", found ",
-                         input.tokens[j]);
+        return makeError(
+            StatusCode::InvalidArgument, "token ", j, " for sequence ",
+            input.sequence, ": expected an id from 0 to ",
+            manifest().model.vocabSize - 1, ", found ", input.tokens[j]);
     total += input.count;
     stepSequences.push_back(&sequence);
   }
@@ -375,12 +373,11 @@ Status Session::Impl::checkPages(const StepInput *inputs, size_t count) {
   if (needed <= allocator.available())
     return Status();
   int64_t pageBytes = manifest().cache.bytesPerPage();
-  return makeError(StatusCode::OutOfMemory,
-                   "the latent cache is full: required ", needed,
-                   " pages of ", page(), " positions (",
-                   bytesText(needed * pageBytes), "), available ",
-                   allocator.available(), " of ", allocator.pages(), " (",
-                   bytesText(allocator.available() * pageBytes), ")");
+  return makeError(
+      StatusCode::OutOfMemory, "the latent cache is full: required ", needed,
+      " pages of ", page(), " positions (", bytesText(needed * pageBytes),
+      "), available ", allocator.available(), " of ", allocator.pages(), " (",
+      bytesText(allocator.available() * pageBytes), ")");
 }
 
 /// Lays tokens, positions, sequence numbers and wanted rows out as the step
@@ -405,8 +402,8 @@ void Session::Impl::layOut(const StepInput *inputs, size_t count) {
 }
 
 Status Session::Impl::reserveStep(int64_t longest) {
-  Expected<int64_t> bytes = workspaceBytes(
-      tokens.size(), stepSequences.size(), rows.size(), longest);
+  Expected<int64_t> bytes =
+      workspaceBytes(tokens.size(), stepSequences.size(), rows.size(), longest);
   if (!bytes.ok())
     return bytes.status();
   Status status = workspace.reserve(bytes.value(), "the workspace of a step");
@@ -483,11 +480,8 @@ void Session::Impl::run(const Artifact::Entry &entry) {
   auto *slots = const_cast<void **>(weights->slots().data());
   dsv2rt_memref1d weightRef = {
       slots, slots, 0, {int64_t(weights->slots().size())}, {1}};
-  dsv2rt_memref1d workRef = {workspace.data(),
-                             workspace.data(),
-                             0,
-                             {int64_t(workspace.size())},
-                             {1}};
+  dsv2rt_memref1d workRef = {
+      workspace.data(), workspace.data(), 0, {int64_t(workspace.size())}, {1}};
   dsv2rt_memref2d logitRef = {logits.data(),
                               logits.data(),
                               0,
@@ -576,11 +570,11 @@ void Session::Impl::report(const StepInput *inputs, size_t count,
     if (unattributed.site >= 0)
       origin = "; the first such value of the step came from " +
                siteText(unattributed);
-    output.status = makeError(
-        StatusCode::NonFinite, "step ", stats.step, ", sequence ",
-        inputs[i].sequence, ": a value that is not finite in ", where,
-        ", positions ", sequence.length - inputs[i].count, " to ",
-        sequence.length - 1, origin);
+    output.status =
+        makeError(StatusCode::NonFinite, "step ", stats.step, ", sequence ",
+                  inputs[i].sequence, ": a value that is not finite in ", where,
+                  ", positions ", sequence.length - inputs[i].count, " to ",
+                  sequence.length - 1, origin);
     output.logits = nullptr;
     output.rows = 0;
     releasePages(sequence, 0, /*clear=*/true);

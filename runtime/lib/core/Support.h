@@ -77,8 +77,8 @@ template <class F> auto guarded(F &&body) -> std::invoke_result_t<F> {
     return Status::error(StatusCode::OutOfMemory,
                          "a container grew past its maximum in the runtime");
   } catch (const std::exception &error) {
-    return makeError(StatusCode::Internal, "unexpected exception: ",
-                     error.what());
+    return makeError(StatusCode::Internal,
+                     "unexpected exception: ", error.what());
   }
 }
 
@@ -87,8 +87,8 @@ template <class F> auto guarded(F &&body) -> std::invoke_result_t<F> {
 /// a thread cannot be started.
 template <class F>
 void parallelFor(int64_t n, int64_t grain, int threads, F &&body) {
-  int64_t parts = std::min<int64_t>(std::max(threads, 1),
-                                    (n + grain - 1) / std::max<int64_t>(grain, 1));
+  int64_t parts = std::min<int64_t>(
+      std::max(threads, 1), (n + grain - 1) / std::max<int64_t>(grain, 1));
   if (parts <= 1) {
     body(int64_t(0), n);
     return;

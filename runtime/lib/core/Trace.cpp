@@ -44,9 +44,12 @@ Status Trace::write(const std::string &path) const {
     std::string text = "{\"traceEvents\":[";
     for (size_t i = 0; i < events.size(); ++i) {
       const Event &event = events[i];
-      json line = {{"name", event.name}, {"cat", event.category},
-                   {"ph", "X"},          {"pid", 1},
-                   {"tid", 1},           {"ts", event.begin / 1000.0},
+      json line = {{"name", event.name},
+                   {"cat", event.category},
+                   {"ph", "X"},
+                   {"pid", 1},
+                   {"tid", 1},
+                   {"ts", event.begin / 1000.0},
                    {"dur", (event.end - event.begin) / 1000.0}};
       for (const auto &[key, value] : event.arguments)
         line["args"][key] = value;

@@ -1,0 +1,89 @@
+//===- ToolSupport.cpp - what the runtime's programs share ----------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "ToolSupport.h"
+
+#include "dsv2rt/Checkpoint.h"
+
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+
+#include <unistd.h>
+
+using namespace dsv2rt;
+
+void dsv2rt::printError(const char *tool, const std::string &message) {
+  std::fprintf(stderr, "%s: error: %s\n", tool, message.c_str());
+}
+
+void dsv2rt::printNote(const char *tool, const std::string &message) {
+  std::fprintf(stderr, "%s: %s\n", tool, message.c_str());
+}
+
+int dsv2rt::reportFailure(const char *tool, const Status &status) {
+  printError(tool, status.message());
+  return status.code() == StatusCode::InvalidArgument ||
+                 status.code() == StatusCode::ContextLengthExceeded
+             ? ExitUsage
+             : ExitFailure;
+}
+
+static std::atomic<bool> interrupted{false};
+
+const std::atomic<bool> &dsv2rt::handleInterrupts() {
+  struct sigaction action = {};
+  action.sa_handler = [](int) { interrupted = true; };
+  action.sa_flags = SA_RESETHAND;
+  for (int signal : {SIGINT, SIGTERM, SIGHUP})
+    sigaction(signal, &action, nullptr);
+  // A reader that went away shows as a failed write.
+  std::signal(SIGPIPE, SIG_IGN);
+  return interrupted;
+}
+
+Expected<std::shared_ptr<const Artifact>>
+dsv2rt::loadArtifact(const ModelFlags &flags) {
+  return flags.artifact.empty() ? Artifact::fromProcess()
+                                : Artifact::load(flags.artifact);
+}
+
+Expected<std::shared_ptr<const PackedWeights>>
+dsv2rt::loadWeights(const char *tool, const ModelFlags &flags,
+                    const std::shared_ptr<const Artifact> &artifact) {
+  Expected<std::unique_ptr<WeightSource>> source =
+      openWeightSource(flags.weights, flags.threads);
+  if (!source.ok())
+    return source.status();
+  PackOptions options;
+  options.threads = flags.threads;
+  options.cancel = &handleInterrupts();
+  options.inMemory = flags.packed == "memory";
+  if (!options.inMemory)
+    options.path = flags.packed;
+  bool shown = false;
+  if (isatty(STDERR_FILENO)) {
+    auto last = std::chrono::steady_clock::now();
+    options.progress = [&shown, last](int64_t done, int64_t total) mutable {
+      auto now = std::chrono::steady_clock::now();
+      if (done < total && now - last < std::chrono::milliseconds(200))
+        return;
+      last = now;
+      shown = true;
+      std::fprintf(stderr, "\rpreparing weights: %3d%% of %.2f GiB",
+                   int(double(done) / double(total) * 100),
+                   double(total) / (1 << 30));
+    };
+  }
+  auto packed = PackedWeights::open(artifact, *source.value(), options);
+  if (shown)
+    std::fprintf(stderr, "\n");
+  if (packed.ok())
+    for (const std::string &note : source.value()->notes())
+      printNote(tool, "note: " + note);
+  return packed;
+}
