@@ -37,15 +37,18 @@ void PrintTo(const Case &c, std::ostream *os) {
   *os << c.fixture << " " << c.flags;
 }
 
+/// The base fixtures are compiled in every way. For the variations `auto` is
+/// enough: it holds both forms, long chunks using one and short ones the other.
 std::vector<Case> makeCases() {
   std::vector<Case> cases;
   for (const std::string &name : fixtureNames()) {
-    for (const char *form : {"absorbed", "expanded"})
-      cases.push_back({name,
-                       std::string("--weight-format=f32 --attention-form=") +
-                           form,
-                       kTolerance});
     cases.push_back({name, "--weight-format=f32", kTolerance});
+    if (name != "T0" && name != "T1" && name != "tiny")
+      continue;
+    for (const char *form : {"absorbed", "expanded"})
+      cases.push_back(
+          {name, std::string("--weight-format=f32 --attention-form=") + form,
+           kTolerance});
     cases.push_back({name, "--weight-format=bf16", kToleranceBF16});
   }
   return cases;
