@@ -15,6 +15,7 @@
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <sys/mman.h>
 
 using namespace mlir;
 using namespace mlir::dsv2;
@@ -583,6 +584,84 @@ TEST_P(Attention, F043_NaNOfALaterTokenStaysThere) {
   EXPECT_TRUE(sameTokens(o, 0, clean, 0, 10));
   EXPECT_TRUE(std::isnan(o(10, 0, 0)));
   EXPECT_TRUE(std::isnan(o(19, 1, 3)));
+}
+
+TEST_P(Attention, F047_PageOffsetsBeyond31Bits) {
+  // The last page of a large pool starts beyond element 2^31. The memory is
+  // reserved, and only that page is touched.
+  LatentCacheConfig cacheConfig;
+  KernelModule m(GetParam());
+  cacheConfig = {512, 64, 64, Float32Type::get(m.context())};
+  constexpr int64_t kPages = 60000, kRow = 576, kPage = 64 * kRow;
+  static_assert(kPage * (kPages - 1) > int64_t(1) << 31);
+  size_t bytes = kPage * kPages * sizeof(float);
+  void *memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED)
+    GTEST_SKIP() << "cannot reserve " << bytes << " bytes of address space";
+
+  AbsorbedAttentionConfig config;
+  config.cache = cacheConfig;
+  config.heads = 2;
+  std::string append =
+      getOrCreateLatentAppendKernel(m.module(), cacheConfig, m.target())
+          .getName()
+          .str();
+  std::string attend =
+      getOrCreateAbsorbedAttentionKernel(m.module(), config, m.target())
+          .getName()
+          .str();
+  ASSERT_TRUE(m.compile());
+  Descriptor cache(memory, 0, {kPages, 64, kRow}, {kPage, kRow, 1});
+  Array<float> c({1, 512}), kpe({1, 64}), ql({1, 2, 512}), qr({1, 2, 64});
+  Array<float> z({1, 2, 512});
+  c.random(1);
+  kpe.random(2);
+  ql.random(3);
+  qr.random(4);
+  Array<int32_t> zero({1}), table({1, 1});
+  zero.fill(0);
+  table.fill(kPages - 1);
+  m.run(append, 1, c, kpe, zero, zero, table, cache);
+  const float *row = static_cast<const float *>(memory) + kPage * (kPages - 1);
+  EXPECT_EQ(0, std::memcmp(row, c.data(), 512 * sizeof(float)));
+  EXPECT_EQ(0, std::memcmp(row + 512, kpe.data(), 64 * sizeof(float)));
+  // One position only: its weight is 1.
+  m.run(attend, 1, ql, qr, cache, zero, zero, table, z);
+  for (int64_t h = 0; h < 2; ++h)
+    EXPECT_EQ(0, std::memcmp(&z(0, h, 0), c.data(), 512 * sizeof(float)));
+  munmap(memory, bytes);
+}
+
+TEST_P(Attention, F112_VectorsOfTheTargetAndNoLibraryCalls) {
+  KernelModule m(GetParam());
+  LatentCacheConfig cache{64, 8, 64, BFloat16Type::get(m.context())};
+  AbsorbedAttentionConfig absorbed;
+  absorbed.cache = cache;
+  absorbed.heads = 4;
+  ExpandedAttentionConfig expanded;
+  expanded.cache = cache;
+  expanded.heads = 4;
+  expanded.nope = expanded.value = 16;
+  getOrCreateAbsorbedAttentionKernel(m.module(), absorbed, m.target());
+  getOrCreateExpandedAttentionKernel(m.module(), expanded, m.target());
+  ASSERT_TRUE(m.compile());
+  EXPECT_NE(
+      m.llvmIR().find("<" + std::to_string(m.target().lanes()) + " x float>"),
+      std::string::npos);
+  // Every declaration is an intrinsic that has an instruction.
+  StringRef text(m.llvmIR());
+  SmallVector<StringRef> lines;
+  text.split(lines, '\n');
+  for (StringRef line : lines)
+    if (line.starts_with("declare ")) {
+      EXPECT_TRUE(line.contains("@llvm.")) << line.str();
+      for (StringRef function : {"exp", "sin", "cos", "pow", "log"})
+        EXPECT_FALSE(line.contains(("@llvm." + function + ".").str()))
+            << line.str();
+      if (!m.target().hasFMA)
+        EXPECT_FALSE(line.contains("@llvm.fma.")) << line.str();
+    }
 }
 
 INSTANTIATE_TEST_SUITE_P(CPUs, Attention, ::testing::ValuesIn(testedCPUs()),
