@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace dsv2rt::text {
@@ -68,9 +69,9 @@ public:
   void encode(std::string_view piece, Scratch &scratch,
               std::vector<int32_t> &ids) const;
 
-  /// The vocabulary, by token text.
-  const std::unordered_map<std::string, int32_t> &vocabulary() const {
-    return tokens;
+  /// Hands over the vocabulary, by token text; encode() does not need it.
+  std::unordered_map<std::string, int32_t> takeVocabulary() {
+    return std::move(tokens);
   }
 
 private:

@@ -6,10 +6,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "dsv2rt/text/ChatTemplate.h"
-#include "Internal.h"
+#include "Json.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 using namespace dsv2rt;
 using namespace dsv2rt::text;
@@ -66,15 +65,8 @@ static ChatMessage parseMessage(const nlohmann::json &message, size_t index) {
 Expected<std::vector<ChatMessage>>
 dsv2rt::parseChatMessages(std::string_view json) {
   return guarded([&]() -> Expected<std::vector<ChatMessage>> {
-    nlohmann::json list;
-    try {
-      list = nlohmann::json::parse(json.begin(), json.end());
-    } catch (const nlohmann::json::parse_error &error) {
-      // The library's own text quotes the input, which need not be UTF-8.
-      fail(StatusCode::InvalidArgument,
-           "the messages are not valid JSON in UTF-8: error at byte " +
-               std::to_string(error.byte));
-    }
+    nlohmann::json list =
+        parseJson(json, "the messages are", StatusCode::InvalidArgument);
     if (!list.is_array())
       fail(StatusCode::InvalidArgument,
            std::string("expected a list of messages, found ") +

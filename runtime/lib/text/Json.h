@@ -20,15 +20,18 @@
 
 namespace dsv2rt::text {
 
-/// Parses `text`; `what` names it in messages.
-inline nlohmann::json parseJson(std::string_view text, const char *what) {
+/// Parses `text`; `what` names it in the message of the failure, which has
+/// the code `code`.
+inline nlohmann::json parseJson(std::string_view text, const std::string &what,
+                                StatusCode code = StatusCode::CorruptData) {
+  // The library's own messages quote the input, which need not be printable.
   try {
     return nlohmann::json::parse(text.begin(), text.end());
   } catch (const nlohmann::json::parse_error &error) {
-    // The library's own text quotes the input, which need not be printable.
-    fail(StatusCode::CorruptData, std::string(what) +
-                                      " is not valid JSON: error at byte " +
-                                      std::to_string(error.byte));
+    fail(code,
+         what + " not valid JSON: error at byte " + std::to_string(error.byte));
+  } catch (const nlohmann::json::out_of_range &) {
+    fail(code, what + " not valid JSON: a number is out of range");
   }
 }
 

@@ -132,9 +132,10 @@ void Tokenizer::Impl::readAddedTokens(const nlohmann::json &file) {
 }
 
 void Tokenizer::Impl::buildEntries() {
-  size_t count = model.vocabulary().size() + addedTokens.size();
+  ids = model.takeVocabulary();
+  size_t count = ids.size() + addedTokens.size();
   int64_t largest = -1;
-  for (const auto &[token, id] : model.vocabulary())
+  for (const auto &[token, id] : ids)
     largest = std::max<int64_t>(largest, id);
   for (const AddedToken &token : addedTokens)
     largest = std::max<int64_t>(largest, token.id);
@@ -155,23 +156,24 @@ void Tokenizer::Impl::buildEntries() {
            "token id " + std::to_string(id) + " belongs to both " +
                inQuotes(std::min(entry.spelling, spelling)) + " and " +
                inQuotes(std::max(entry.spelling, spelling)));
-    auto [it, inserted] = ids.emplace(spelling, id);
-    if (!inserted && it->second != id)
-      fail(StatusCode::CorruptData,
-           "token " + inQuotes(spelling) + " has both id " +
-               std::to_string(it->second) + " and id " + std::to_string(id));
     return entry;
   };
-  for (const auto &[token, id] : model.vocabulary()) {
+  for (const auto &[token, id] : ids) {
     Entry &entry = claim(id, token);
     entry.present = true;
     entry.spelling = token;
     entry.bytes = byteLevelDecode(token);
   }
   for (const AddedToken &token : addedTokens) {
+    auto [it, inserted] = ids.emplace(token.content, token.id);
+    if (it->second != token.id)
+      fail(StatusCode::CorruptData, "token " + inQuotes(token.content) +
+                                        " has both id " +
+                                        std::to_string(it->second) +
+                                        " and id " + std::to_string(token.id));
     Entry &entry = claim(token.id, token.content);
     // In the vocabulary it is a token like others, to be decoded like them.
-    if (!entry.present)
+    if (inserted)
       entry.bytes = token.content;
     entry.present = true;
     entry.spelling = token.content;
@@ -319,8 +321,8 @@ void Tokenizer::Impl::resolveBosEos(const nlohmann::json &file,
   std::optional<std::string> bosName, eosName;
   std::optional<bool> addBosFlag;
   if (!configJson.empty())
-    readConfig(parseJson(configJson, "tokenizer_config.json"), bosName, eosName,
-               addBosFlag);
+    readConfig(parseJson(configJson, "tokenizer_config.json is"), bosName,
+               eosName, addBosFlag);
 
   auto resolve = [&](const std::optional<std::string> &name,
                      const char *where) -> std::optional<int32_t> {
@@ -368,7 +370,7 @@ Tokenizer Tokenizer::parse(std::string_view tokenizerJson,
                            std::string_view configJson,
                            std::string_view templateText) {
   auto created = std::make_shared<Impl>();
-  nlohmann::json file = parseJson(tokenizerJson, "tokenizer.json");
+  nlohmann::json file = parseJson(tokenizerJson, "tokenizer.json is");
   created->read(file);
   created->resolveBosEos(file, configJson);
   if (!templateText.empty())

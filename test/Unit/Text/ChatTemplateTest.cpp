@@ -188,6 +188,9 @@ TEST(ChatTemplate, F066_BadMessagesAreErrors) {
   EXPECT_EQ(message("[]"), "the list of messages is empty");
   EXPECT_EQ(message("{}"), "expected a list of messages, found object");
   EXPECT_EQ(message("null"), "expected a list of messages, found null");
+  EXPECT_EQ(message("[3"), "the messages are not valid JSON: error at byte 3");
+  EXPECT_EQ(message("[1e999]"),
+            "the messages are not valid JSON: a number is out of range");
   EXPECT_EQ(message("[3]"), "messages[0]: expected an object, found number");
   EXPECT_EQ(message(R"([{"role":"user","content":null}])"),
             "messages[0]: expected a string 'content', found null");

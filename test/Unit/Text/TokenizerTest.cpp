@@ -228,6 +228,8 @@ TEST(Tokenizer, RejectsWhatIsNotJson) {
               0u)
         << status.message();
   }
+  EXPECT_EQ(Tokenizer::fromJson("{\"a\":-1e999}").status().message(),
+            "tokenizer.json is not valid JSON: a number is out of range");
   EXPECT_EQ(Tokenizer::fromJson("[]").status().message(),
             "'tokenizer.json': expected an object, found array");
   EXPECT_EQ(Tokenizer::fromJson(byteTokenizer().dump(), "{").status().message(),
