@@ -29,17 +29,27 @@ static SmallVector<StringRef> validCPUNames() {
   return names;
 }
 
+/// The features of a processor, with those they imply: LLVM lists only what
+/// implies the rest.
+static StringMap<bool> featuresOf(StringRef cpu) {
+  SmallVector<StringRef> listed;
+  X86::getFeaturesForCPU(cpu, listed);
+  StringMap<bool> features;
+  for (StringRef feature : listed) {
+    features[feature] = true;
+    X86::updateImpliedFeatures(feature, /*Enabled=*/true, features);
+  }
+  return features;
+}
+
 /// Names of instruction set features, sorted. LLVM keeps no public list, but
 /// every feature that matters belongs to some processor or is one the host is
 /// probed for. Tuning hints are neither, and are no business of an artifact.
 static std::vector<std::string> validFeatureNames() {
   StringSet<> names;
-  for (StringRef cpu : validCPUNames()) {
-    SmallVector<StringRef> features;
-    X86::getFeaturesForCPU(cpu, features);
-    for (StringRef feature : features)
-      names.insert(feature);
-  }
+  for (StringRef cpu : validCPUNames())
+    for (const auto &entry : featuresOf(cpu))
+      names.insert(entry.getKey());
   for (const auto &entry : sys::getHostCPUFeatures())
     names.insert(entry.getKey());
   std::vector<std::string> sorted;
@@ -64,8 +74,9 @@ static void deriveFacts(CPUTargetInfo &info) {
   info.hasFMA = has("fma");
   info.hasF16C = has("f16c");
   info.hasAVX512BF16 = info.vectorBits == 512 && has("avx512bf16");
-  info.hasVNNI = info.vectorBits == 512 ? has("avx512vnni")
-                                        : info.vectorBits == 256 && has("avxvnni");
+  info.hasVNNI = info.vectorBits == 512
+                     ? has("avx512vnni")
+                     : info.vectorBits == 256 && has("avxvnni");
   info.hasAMXBF16 = has("amx-tile") && has("amx-bf16");
   info.hasAMXInt8 = has("amx-tile") && has("amx-int8");
 }
@@ -92,10 +103,7 @@ Expected<CPUTargetInfo> CPUTargetInfo::parse(StringRef spec) {
                                "'; expected native or one of " +
                                join(validCPUNames(), ", "));
     info.cpu = name.str();
-    SmallVector<StringRef> features;
-    X86::getFeaturesForCPU(name, features);
-    for (StringRef feature : features)
-      enabled[feature] = true;
+    enabled = featuresOf(name);
   }
 
   for (StringRef part : ArrayRef(parts).drop_front()) {
@@ -107,9 +115,9 @@ Expected<CPUTargetInfo> CPUTargetInfo::parse(StringRef spec) {
                                feature + "'");
     std::vector<std::string> valid = validFeatureNames();
     if (!is_contained(valid, feature))
-      return createStringError("target CPU '" + spec +
-                               "': unknown feature '" + feature +
-                               "'; expected one of " + join(valid, ", "));
+      return createStringError("target CPU '" + spec + "': unknown feature '" +
+                               feature + "'; expected one of " +
+                               join(valid, ", "));
     enabled[feature] = on;
     X86::updateImpliedFeatures(feature, on, enabled);
   }
@@ -143,10 +151,12 @@ std::string CPUTargetInfo::featureString() const {
 }
 
 std::vector<std::string> CPUTargetInfo::missingOnHost() const {
+  // What every 64-bit processor has is partly not probed for.
+  StringMap<bool> baseline = featuresOf("x86-64");
   StringMap<bool> host = sys::getHostCPUFeatures();
   std::vector<std::string> missing;
   for (const std::string &feature : features)
-    if (!host.lookup(feature))
+    if (!host.lookup(feature) && !baseline.lookup(feature))
       missing.push_back(feature);
   return missing;
 }

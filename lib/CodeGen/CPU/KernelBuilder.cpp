@@ -58,8 +58,8 @@ Value KernelBuilder::boolean(bool value) {
 }
 
 Value KernelBuilder::splat(float value) {
-  return arith::ConstantOp::create(
-      *this, DenseElementsAttr::get(f32VecType(), value));
+  return arith::ConstantOp::create(*this,
+                                   DenseElementsAttr::get(f32VecType(), value));
 }
 
 Value KernelBuilder::splatI32(int32_t value) {
@@ -228,11 +228,10 @@ SmallVector<Value> KernelBuilder::forCarry(
 
 void KernelBuilder::forEach(Value lo, Value hi, Value step,
                             llvm::function_ref<void(Value)> body) {
-  forCarry(lo, hi, step, {},
-           [&](Value iv, ValueRange) -> SmallVector<Value> {
-             body(iv);
-             return {};
-           });
+  forCarry(lo, hi, step, {}, [&](Value iv, ValueRange) -> SmallVector<Value> {
+    body(iv);
+    return {};
+  });
 }
 
 SmallVector<Value> KernelBuilder::forVectorsCarry(
@@ -261,8 +260,7 @@ void KernelBuilder::forVectors(Value n,
                   });
 }
 
-void KernelBuilder::ifThen(Value condition,
-                           llvm::function_ref<void()> thenBody,
+void KernelBuilder::ifThen(Value condition, llvm::function_ref<void()> thenBody,
                            llvm::function_ref<void()> elseBody) {
   auto op = scf::IfOp::create(*this, condition,
                               /*withElseRegion=*/static_cast<bool>(elseBody));
@@ -310,24 +308,66 @@ Value KernelBuilder::tailMask(Value count) {
                                       ValueRange{min(count, lanes())});
 }
 
+/// A memref of 16-bit floats as a memref of their bits, other ones unchanged.
+///
+/// Vectors of bf16 and f16 are not used for memory accesses: where LLVM has to
+/// take them apart (masked accesses on most processors) it converts the
+/// elements to f32 and back, with library calls that also change NaN. The
+/// descriptors of both types are the same, so the cast disappears when memrefs
+/// are lowered.
+static Value asBits(KernelBuilder &b, Value memref) {
+  auto type = cast<MemRefType>(memref.getType());
+  Type element = type.getElementType();
+  if (!element.isBF16() && !element.isF16())
+    return memref;
+  MemRefType bits = MemRefType::Builder(type).setElementType(b.getI16Type());
+  return UnrealizedConversionCastOp::create(b, bits, memref).getResult(0);
+}
+
+Value KernelBuilder::loadF32(Value memref, ValueRange indices) {
+  Type element = cast<MemRefType>(memref.getType()).getElementType();
+  Value source = asBits(*this, memref);
+  Value loaded = loadScalar(source, indices);
+  if (source != memref)
+    loaded = arith::BitcastOp::create(*this, element, loaded);
+  return widen(loaded);
+}
+
+void KernelBuilder::storeF32(Value value, Value memref, ValueRange indices) {
+  Value target = asBits(*this, memref);
+  if (target != memref)
+    value = arith::BitcastOp::create(*this, getI16Type(), narrowToBF16(value));
+  storeScalar(value, target, indices);
+}
+
 Value KernelBuilder::loadRaw(Value memref, ValueRange indices, Value count) {
+  Type element = cast<MemRefType>(memref.getType()).getElementType();
+  Value source = asBits(*this, memref);
   VectorType type =
-      vecType(cast<MemRefType>(memref.getType()).getElementType());
-  if (!count)
-    return vector::LoadOp::create(*this, type, memref, indices);
-  Value zeros = arith::ConstantOp::create(*this, getZeroAttr(type));
-  return vector::MaskedLoadOp::create(*this, type, memref, indices,
-                                      tailMask(count), zeros);
+      vecType(cast<MemRefType>(source.getType()).getElementType());
+  Value loaded;
+  if (count) {
+    Value zeros = arith::ConstantOp::create(*this, getZeroAttr(type));
+    loaded = vector::MaskedLoadOp::create(*this, type, source, indices,
+                                          tailMask(count), zeros);
+  } else {
+    loaded = vector::LoadOp::create(*this, type, source, indices);
+  }
+  if (source == memref)
+    return loaded;
+  return arith::BitcastOp::create(*this, vecType(element), loaded);
 }
 
 void KernelBuilder::storeRaw(Value vector, Value memref, ValueRange indices,
                              Value count) {
-  if (!count) {
-    vector::StoreOp::create(*this, vector, memref, indices);
-    return;
-  }
-  vector::MaskedStoreOp::create(*this, memref, indices, tailMask(count),
-                                vector);
+  Value target = asBits(*this, memref);
+  if (target != memref)
+    vector = arith::BitcastOp::create(*this, vecType(getI16Type()), vector);
+  if (count)
+    vector::MaskedStoreOp::create(*this, target, indices, tailMask(count),
+                                  vector);
+  else
+    vector::StoreOp::create(*this, vector, target, indices);
 }
 
 Value KernelBuilder::load(Value memref, ValueRange indices, Value count) {
@@ -374,8 +414,8 @@ Value KernelBuilder::widen(Value value) {
     Value scaled = arith::MulFOp::create(
         *this, arith::BitcastOp::create(*this, f32, magnitude), bias);
     Value result = arith::BitcastOp::create(*this, i32, scaled);
-    Value special = cmp(arith::CmpIPredicate::uge, magnitude,
-                        constant(0x0f800000));
+    Value special =
+        cmp(arith::CmpIPredicate::uge, magnitude, constant(0x0f800000));
     Value allOnes =
         arith::OrIOp::create(*this, magnitude, constant(0x7f800000));
     result = select(special, allOnes, result);
@@ -411,8 +451,7 @@ Value KernelBuilder::narrowToBF16(Value value) {
 
 Value KernelBuilder::scratch(ArrayRef<int64_t> shape, Type element) {
   InsertionGuard guard(*this);
-  auto func =
-      getInsertionBlock()->getParent()->getParentOfType<func::FuncOp>();
+  auto func = getInsertionBlock()->getParent()->getParentOfType<func::FuncOp>();
   assert(func && "scratch memory belongs to a kernel");
   setInsertionPointToStart(&func.getBody().front());
   return memref::AllocaOp::create(*this, MemRefType::get(shape, element),

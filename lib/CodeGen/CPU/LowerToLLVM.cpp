@@ -35,9 +35,9 @@ using namespace mlir;
 
 namespace {
 
-/// The lowering of scf.for carries `llvm.loop_annotation` over to the branch that
-/// closes the loop, but as a discardable attribute, which the translation to
-/// LLVM IR drops. Makes it the branch's own attribute.
+/// The lowering of scf.for carries `llvm.loop_annotation` over to the branch
+/// that closes the loop, but as a discardable attribute, which the translation
+/// to LLVM IR drops. Makes it the branch's own attribute.
 struct AttachLoopAnnotationsPass
     : PassWrapper<AttachLoopAnnotationsPass, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(AttachLoopAnnotationsPass)
@@ -56,8 +56,7 @@ struct AttachLoopAnnotationsPass
       if (!annotation)
         return;
       branch->removeDiscardableAttr(kName);
-      branch.setLoopAnnotationAttr(
-          cast<LLVM::LoopAnnotationAttr>(annotation));
+      branch.setLoopAnnotationAttr(cast<LLVM::LoopAnnotationAttr>(annotation));
     });
   }
 };
@@ -96,8 +95,8 @@ void dsv2::cpu::buildLowerToLLVMPipeline(OpPassManager &pm,
 
   pm.addPass(createSCFToControlFlowPass());
 
-  // reassociateFPReductions stays off: sums keep the order they were written in.
-  // Mask lanes are compared in 32 bits, which is enough for lane numbers.
+  // reassociateFPReductions stays off: sums keep the order they were written
+  // in. Mask lanes are compared in 32 bits, which is enough for lane numbers.
   pm.addPass(createConvertVectorToLLVMPass());
   pm.addPass(createConvertMathToLLVMPass());
   pm.addPass(createConvertIndexToLLVMPass({kIndexBits}));

@@ -101,22 +101,22 @@ static void emitProduct(KernelBuilder &b, const ProductOperands &operands,
     SmallVector<Slice> weights, residual;
     for (Value panel : panels)
       weights.push_back(operands.w(panel, 0));
-    TileSums sums = emitTile(b, operands.x(row, count), weights, operands.depth,
-                             prefetch);
+    TileSums sums =
+        emitTile(b, operands.x(row, count), weights, operands.depth, prefetch);
     SmallVector<Slice> out = operands.y(row, count);
     if (operands.residual)
       residual = operands.residual(row, count);
     for (auto [p, panel] : llvm::enumerate(panels))
-      storePanel(b, panel, operands.width, out,
-                 [&, p = p](int64_t i, int64_t half, Value column,
-                            Value lanes) {
-                   Value sum = sums(i, p, half);
-                   if (residual.empty())
-                     return sum;
-                   Value r = b.load(residual[i].memref,
-                                    residual[i].at({column}), lanes);
-                   return b.fadd(r, sum);
-                 });
+      storePanel(
+          b, panel, operands.width, out,
+          [&, p = p](int64_t i, int64_t half, Value column, Value lanes) {
+            Value sum = sums(i, p, half);
+            if (residual.empty())
+              return sum;
+            Value r =
+                b.load(residual[i].memref, residual[i].at({column}), lanes);
+            return b.fadd(r, sum);
+          });
   };
   TilePlan plan = getTilePlan(b.getTarget(), /*streams=*/1);
   walkPanels(
@@ -234,8 +234,7 @@ func::FuncOp dsv2::cpu::getOrCreateMatmulKernel(ModuleOp module,
         operands.depth = b.dim(x, 1);
         operands.width = b.dim(y, 1);
         shareProduct(b, getTilePlan(target, 1), b.dim(y, 0), b.dim(w, 0), part,
-                     parts,
-                     [&](Value rowLo, Value rowHi, Value lo, Value hi) {
+                     parts, [&](Value rowLo, Value rowHi, Value lo, Value hi) {
                        emitProduct(b, operands, lo, hi, rowLo, rowHi);
                      });
       });
@@ -266,8 +265,7 @@ dsv2::cpu::getOrCreateGatedMatmulKernel(ModuleOp module,
         operands.depth = b.dim(x, 1);
         operands.width = b.dim(h, 1);
         shareProduct(b, getTilePlan(target, 2), b.dim(h, 0), b.dim(w, 0), part,
-                     parts,
-                     [&](Value rowLo, Value rowHi, Value lo, Value hi) {
+                     parts, [&](Value rowLo, Value rowHi, Value lo, Value hi) {
                        emitGatedProduct(b, operands, scratch, lo, hi, rowLo,
                                         rowHi);
                      });
@@ -291,29 +289,28 @@ dsv2::cpu::getOrCreateHeadMatmulKernel(ModuleOp module,
       [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
         Value x = args[0], w = args[1], y = args[2];
         Value rows = b.dim(y, 0);
-        shareGrid(
-            b, b.dim(w, 0), b.dim(w, 1), part, parts,
-            [&](Value head, Value lo, Value hi) {
-              auto slices = [&](Value memref, Value row, int64_t count) {
-                SmallVector<Slice> all = rowSlices(b, memref, row, count);
-                for (Slice &slice : all)
-                  slice.prefix.push_back(head);
-                return all;
-              };
-              ProductOperands operands;
-              operands.x = [&](Value row, int64_t count) {
-                return slices(x, row, count);
-              };
-              operands.y = [&](Value row, int64_t count) {
-                return slices(y, row, count);
-              };
-              operands.w = [&](Value panel, int64_t) {
-                return Slice{w, {head, panel}};
-              };
-              operands.depth = b.dim(x, 2);
-              operands.width = b.dim(y, 2);
-              emitProduct(b, operands, lo, hi, b.index(0), rows);
-            });
+        shareGrid(b, b.dim(w, 0), b.dim(w, 1), part, parts,
+                  [&](Value head, Value lo, Value hi) {
+                    auto slices = [&](Value memref, Value row, int64_t count) {
+                      SmallVector<Slice> all = rowSlices(b, memref, row, count);
+                      for (Slice &slice : all)
+                        slice.prefix.push_back(head);
+                      return all;
+                    };
+                    ProductOperands operands;
+                    operands.x = [&](Value row, int64_t count) {
+                      return slices(x, row, count);
+                    };
+                    operands.y = [&](Value row, int64_t count) {
+                      return slices(y, row, count);
+                    };
+                    operands.w = [&](Value panel, int64_t) {
+                      return Slice{w, {head, panel}};
+                    };
+                    operands.depth = b.dim(x, 2);
+                    operands.width = b.dim(y, 2);
+                    emitProduct(b, operands, lo, hi, b.index(0), rows);
+                  });
       });
 }
 
@@ -324,13 +321,13 @@ dsv2::cpu::getOrCreateHeadMatmulKernel(ModuleOp module,
 /// Divides pairs of a non-empty expert and a panel by cost, and calls
 /// body(expert, rowLo, rowHi, panelLo, panelHi) for the experts of this part.
 ///
-/// A panel costs max(rows, c): below c rows its bytes decide, which are the same
-/// for all, above it the arithmetic does. Neighbouring parts compute their
+/// A panel costs max(rows, c): below c rows its bytes decide, which are the
+/// same for all, above it the arithmetic does. Neighbouring parts compute their
 /// common boundary from the same numbers, so the division is exact.
-static void shareExperts(
-    KernelBuilder &b, Value offsets, Value experts, Value panels,
-    PanelFormat format, Value part, Value parts,
-    llvm::function_ref<void(Value, Value, Value, Value, Value)> body) {
+static void
+shareExperts(KernelBuilder &b, Value offsets, Value experts, Value panels,
+             PanelFormat format, Value part, Value parts,
+             llvm::function_ref<void(Value, Value, Value, Value, Value)> body) {
   // Rows for which reading a panel from memory and multiplying with it take
   // about the same time, per thread.
   Value balance = b.index(format == PanelFormat::F32 ? 16 : 8);
@@ -352,24 +349,22 @@ static void shareExperts(
                            })[0];
   auto [from, to] = b.share(b.mul(total, panels), part, parts);
 
-  b.forCarry(
-      b.index(0), experts, b.index(1), b.index(0),
-      [&, from = from, to = to](Value e, ValueRange base) {
-        auto [rowLo, rowHi] = bounds(e);
-        Value each = cost(b.sub(rowHi, rowLo));
-        // First panel whose cost starts at or after `limit`.
-        auto panelAt = [&](Value limit) {
-          Value inside = b.min(b.max(b.sub(limit, base[0]), 0),
-                               b.mul(each, panels));
-          return b.ceilDiv(inside, b.max(each, 1));
-        };
-        Value lo = panelAt(from), hi = panelAt(to);
-        b.ifThen(b.lt(lo, hi),
-                 [&, rowLo = rowLo, rowHi = rowHi] {
-                   body(e, rowLo, rowHi, lo, hi);
-                 });
-        return SmallVector<Value>{b.add(base[0], b.mul(each, panels))};
-      });
+  b.forCarry(b.index(0), experts, b.index(1), b.index(0),
+             [&, from = from, to = to](Value e, ValueRange base) {
+               auto [rowLo, rowHi] = bounds(e);
+               Value each = cost(b.sub(rowHi, rowLo));
+               // First panel whose cost starts at or after `limit`.
+               auto panelAt = [&](Value limit) {
+                 Value inside = b.min(b.max(b.sub(limit, base[0]), 0),
+                                      b.mul(each, panels));
+                 return b.ceilDiv(inside, b.max(each, 1));
+               };
+               Value lo = panelAt(from), hi = panelAt(to);
+               b.ifThen(b.lt(lo, hi), [&, rowLo = rowLo, rowHi = rowHi] {
+                 body(e, rowLo, rowHi, lo, hi);
+               });
+               return SmallVector<Value>{b.add(base[0], b.mul(each, panels))};
+             });
 }
 
 static func::FuncOp createGrouped(ModuleOp module,
@@ -403,8 +398,8 @@ static func::FuncOp createGrouped(ModuleOp module,
                 SmallVector<Slice> slices = rowSlices(b, x, row, count);
                 if (config.gather)
                   for (Slice &slice : slices)
-                    slice.prefix[0] = b.toIndex(
-                        b.loadScalar(args[3], {slice.prefix[0]}));
+                    slice.prefix[0] =
+                        b.toIndex(b.loadScalar(args[3], {slice.prefix[0]}));
                 return slices;
               };
               operands.y = [&](Value row, int64_t count) {
@@ -426,9 +421,10 @@ static func::FuncOp createGrouped(ModuleOp module,
       });
 }
 
-func::FuncOp dsv2::cpu::getOrCreateGroupedMatmulKernel(
-    ModuleOp module, const GroupedMatmulConfig &config,
-    const CPUTargetInfo &target) {
+func::FuncOp
+dsv2::cpu::getOrCreateGroupedMatmulKernel(ModuleOp module,
+                                          const GroupedMatmulConfig &config,
+                                          const CPUTargetInfo &target) {
   return createGrouped(module, config, target, /*gated=*/false);
 }
 

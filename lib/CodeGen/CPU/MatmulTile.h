@@ -53,10 +53,11 @@ private:
 /// starts from zero. All row and panel counts give the same chains.
 ///
 /// `prefetch`: read the panels ahead of their use. A tile of many rows on one
-/// panel does so much per k that the processor's window holds only a few rows of
-/// the panel, and its own prefetcher does not run far enough ahead of memory.
-/// Tiles of few rows on several panels keep enough loads in flight and are
-/// slower with it. It runs past the end of a panel, mostly into the next one.
+/// panel does so much per k that the processor's window holds only a few rows
+/// of the panel, and its own prefetcher does not run far enough ahead of
+/// memory. Tiles of few rows on several panels keep enough loads in flight and
+/// are slower with it. It runs past the end of a panel, mostly into the next
+/// one.
 TileSums emitTile(KernelBuilder &b, ArrayRef<Slice> rows,
                   ArrayRef<Slice> panels, Value depth, bool prefetch);
 
@@ -80,11 +81,11 @@ struct TilePlan {
 /// `streams` is 1, or 2 for gate and up read side by side.
 TilePlan getTilePlan(const CPUTargetInfo &target, int64_t streams);
 
-/// Covers panels [panelLo, panelHi) x rows [rowLo, rowHi) with tiles. Panels are
-/// the outer loop, so that a panel is read from memory once and from the cache
-/// for all further rows. `fewTile(panels, row, rows)` and `tile(panel, row,
-/// rows)` emit one tile: the former for all of at most plan.fewRows rows and
-/// one or more panels, the latter for one of many tiles.
+/// Covers panels [panelLo, panelHi) x rows [rowLo, rowHi) with tiles. Panels
+/// are the outer loop, so that a panel is read from memory once and from the
+/// cache for all further rows. `fewTile(panels, row, rows)` and `tile(panel,
+/// row, rows)` emit one tile: the former for all of at most plan.fewRows rows
+/// and one or more panels, the latter for one of many tiles.
 void walkPanels(
     KernelBuilder &b, const TilePlan &plan, Value panelLo, Value panelHi,
     Value rowLo, Value rowHi,
@@ -92,20 +93,19 @@ void walkPanels(
         fewTile,
     llvm::function_ref<void(Value panel, Value row, int64_t rows)> tile);
 
-/// Divides `outer` x `panels` equal units: body(o, lo, hi) for each `o` of which
-/// this part has the panels [lo, hi).
+/// Divides `outer` x `panels` equal units: body(o, lo, hi) for each `o` of
+/// which this part has the panels [lo, hi).
 void shareGrid(KernelBuilder &b, Value outer, Value panels, Value part,
                Value parts,
                llvm::function_ref<void(Value outer, Value lo, Value hi)> body);
 
 /// A product that is split over panels and, where there are more threads than
 /// panels can feed, over blocks of rows: body(rowLo, rowHi, panelLo, panelHi).
-void shareProduct(
-    KernelBuilder &b, const TilePlan &plan, Value rows, Value panels,
-    Value part, Value parts,
-    llvm::function_ref<void(Value rowLo, Value rowHi, Value panelLo,
-                            Value panelHi)>
-        body);
+void shareProduct(KernelBuilder &b, const TilePlan &plan, Value rows,
+                  Value panels, Value part, Value parts,
+                  llvm::function_ref<void(Value rowLo, Value rowHi,
+                                          Value panelLo, Value panelHi)>
+                      body);
 
 /// Stores the two halves of a panel's columns for one row, or what of them lies
 /// below `width`: out(row slice)[panel * NR ...]. `map` is applied to each half

@@ -151,8 +151,7 @@ bool KernelModule::compile() {
                                             : machine.takeError());
     return false;
   }
-  auto optimize =
-      makeOptimizingTransformer(3, 0, optimizerMachine->get());
+  auto optimize = makeOptimizingTransformer(3, 0, optimizerMachine->get());
   auto transformer = [&](llvm::Module *m) -> llvm::Error {
     llvm::Error error = optimize(m);
     llvmText.clear();
@@ -163,8 +162,7 @@ bool KernelModule::compile() {
   ExecutionEngineOptions options;
   options.transformer = transformer;
   options.jitCodeGenOptLevel = llvm::CodeGenOptLevel::Aggressive;
-  auto created =
-      ExecutionEngine::create(*op, options, std::move(*machine));
+  auto created = ExecutionEngine::create(*op, options, std::move(*machine));
   if (!created) {
     ADD_FAILURE() << llvm::toString(created.takeError());
     return false;

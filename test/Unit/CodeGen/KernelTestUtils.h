@@ -27,6 +27,7 @@
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/SmallVector.h"
 
+#include <algorithm>
 #include <cassert>
 #include <cstdint>
 #include <cstdlib>
@@ -34,6 +35,7 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace mlir {
@@ -57,8 +59,7 @@ private:
 /// A row-major array. The memory starts at a cache line and is followed by a
 /// guard whose contents checkGuard() verifies. `rowPadding` elements separate
 /// the end of one row (last dimension) from the start of the next.
-template <typename T>
-class Array {
+template <typename T> class Array {
 public:
   explicit Array(llvm::ArrayRef<int64_t> shape, int64_t rowPadding = 0)
       : sizes(shape.begin(), shape.end()) {
@@ -79,12 +80,10 @@ public:
   /// Elements, padding included.
   int64_t size() const { return count; }
 
-  template <typename... Is>
-  T &operator()(Is... is) {
+  template <typename... Is> T &operator()(Is... is) {
     return data()[position({static_cast<int64_t>(is)...})];
   }
-  template <typename... Is>
-  const T &operator()(Is... is) const {
+  template <typename... Is> const T &operator()(Is... is) const {
     return data()[position({static_cast<int64_t>(is)...})];
   }
 
@@ -148,6 +147,26 @@ std::vector<std::string> testedCPUs();
 uint16_t toBF16(float value);
 float fromBF16(uint16_t bits);
 
+/// Element (n, k) of a weight of `width` x `depth`, packed as MatmulKernels.h
+/// says: element type `T` is float or uint16_t (bf16). Independent of the pack
+/// kernels. `panels` has rank 3.
+template <typename T>
+Array<T> packPanels(const Array<float> &weight, int64_t panelWidth) {
+  int64_t n = weight.dim(0), k = weight.dim(1);
+  int64_t count = (n + panelWidth - 1) / panelWidth;
+  Array<T> panels({count, k, panelWidth});
+  panels.fill(T(0));
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t j = 0; j < k; ++j) {
+      T &to = panels(i / panelWidth, j, i % panelWidth);
+      if constexpr (std::is_same_v<T, float>)
+        to = weight(i, j);
+      else
+        to = toBF16(weight(i, j));
+    }
+  return panels;
+}
+
 /// A module of kernels for one processor, compiled in memory at -O3.
 class KernelModule {
 public:
@@ -192,8 +211,7 @@ public:
   void *lookup(llvm::StringRef name);
 
 private:
-  template <typename T>
-  static Descriptor toDescriptor(Array<T> &array) {
+  template <typename T> static Descriptor toDescriptor(Array<T> &array) {
     return array.descriptor();
   }
   static Descriptor toDescriptor(const Descriptor &d) { return d; }

@@ -146,11 +146,11 @@ public:
   /// argument is what load() and store() take.
   void forVectors(Value n, llvm::function_ref<void(Value i, Value count)> body);
   /// forVectors with loop-carried values.
-  SmallVector<Value> forVectorsCarry(
-      Value n, ValueRange init,
-      llvm::function_ref<SmallVector<Value>(Value i, Value count,
-                                            ValueRange state)>
-          body);
+  SmallVector<Value>
+  forVectorsCarry(Value n, ValueRange init,
+                  llvm::function_ref<SmallVector<Value>(Value i, Value count,
+                                                        ValueRange state)>
+                      body);
   void ifThen(Value condition, llvm::function_ref<void()> thenBody,
               llvm::function_ref<void()> elseBody = nullptr);
   /// `condition ? thenBody() : elseBody()`, only one of them evaluated.
@@ -167,6 +167,10 @@ public:
   /// One element, of the memref's element type.
   Value loadScalar(Value memref, ValueRange indices);
   void storeScalar(Value value, Value memref, ValueRange indices);
+  /// One element as f32, widened from or narrowed to the memref's element type
+  /// like load() and store().
+  Value loadF32(Value memref, ValueRange indices);
+  void storeF32(Value value, Value memref, ValueRange indices);
   /// `lanes` elements starting at `indices`, along the last (contiguous)
   /// dimension, as f32: bf16 and f16 elements are widened. With `count` only
   /// the first `count` lanes are read, the others are 0; `count` may be 0 or
@@ -214,12 +218,12 @@ MemRefType getIndexListType(MLIRContext *context);
 /// Returns the function `name` of `module`, or adds it: a private function of
 /// the given arguments followed by `part` and `parts`, whose body `emit` fills
 /// (without a terminator). The name has to determine the body.
-func::FuncOp getOrCreateKernel(
-    ModuleOp module, StringRef name, const CPUTargetInfo &target,
-    TypeRange argTypes,
-    llvm::function_ref<void(KernelBuilder &b, ValueRange args, Value part,
-                            Value parts)>
-        emit);
+func::FuncOp
+getOrCreateKernel(ModuleOp module, StringRef name, const CPUTargetInfo &target,
+                  TypeRange argTypes,
+                  llvm::function_ref<void(KernelBuilder &b, ValueRange args,
+                                          Value part, Value parts)>
+                      emit);
 
 /// "f32", "bf16" or "f16": how kernel names spell an element type.
 StringRef elementName(Type element);
