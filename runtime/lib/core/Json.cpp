@@ -104,6 +104,10 @@ private:
 Expected<json> dsv2rt::parseStrictJson(std::string_view text,
                                        const std::string &what) {
   return guarded([&]() -> Expected<json> {
+    // The parser would take a zero byte for the end of its input.
+    if (text.find('\0') != std::string_view::npos)
+      return makeError(StatusCode::CorruptData, what,
+                       " is not valid JSON: it holds a zero byte");
     json root;
     StrictBuilder builder(root);
     if (!json::sax_parse(text.begin(), text.end(), &builder))

@@ -252,6 +252,9 @@ parseFile(const uint8_t *file, uint64_t size, const std::string &what,
 
   HeaderReader reader;
   const char *text = reinterpret_cast<const char *>(file) + 8;
+  // The parser would take a zero byte for the end of its input.
+  if (std::memchr(text, 0, headerBytes))
+    return corrupt("malformed header: it holds a zero byte");
   if (!json::sax_parse(text, text + headerBytes, &reader))
     return corrupt("malformed header: " + reader.error);
   std::vector<SafetensorsEntry> entries = std::move(reader.entries);

@@ -1,0 +1,216 @@
+//===- ManifestTest.cpp - what a manifest may say -------------------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "TestUtils.h"
+
+#include "dsv2rt/Manifest.h"
+
+#include <nlohmann/json.hpp>
+
+using namespace dsv2rt;
+using namespace dsv2test;
+using nlohmann::json;
+
+namespace {
+
+/// The fake artifact's manifest as a JSON value.
+json fakeManifest() {
+  std::string bytes = readFile(fakeArtifactPath());
+  size_t begin = bytes.find("{\n  \"format\": \"dsv2-artifact\"");
+  size_t end = bytes.find('\0', begin);
+  return json::parse(bytes.substr(begin, end - begin));
+}
+
+/// Sets the member at a JSON pointer; a discarded value removes it.
+json changed(const std::string &pointer, const json &value) {
+  json manifest = fakeManifest();
+  json::json_pointer place(pointer);
+  if (value.is_discarded())
+    manifest[place.parent_pointer()].erase(place.back());
+  else
+    manifest[place] = value;
+  return manifest;
+}
+
+const json removed(json::value_t::discarded);
+
+void expectRefused(const std::string &pointer, const json &value,
+                   const std::vector<std::string> &parts,
+                   StatusCode code = StatusCode::CorruptData) {
+  SCOPED_TRACE(pointer + " = " + (value.is_discarded() ? "" : value.dump()));
+  expectFailure(parseManifest(changed(pointer, value).dump()).status(), code,
+                parts);
+}
+
+} // namespace
+
+TEST(ManifestTest, ReadsEverything) {
+  Manifest m = take(parseManifest(fakeManifest().dump()));
+  EXPECT_EQ(m.compiler, "by hand");
+  EXPECT_EQ(m.model.vocabSize, 64);
+  EXPECT_EQ(m.model.bosTokenId, 1);
+  EXPECT_EQ(m.model.eosTokenIds, std::vector<int64_t>{63});
+  EXPECT_EQ(m.model.expertsPerToken, 2);
+  EXPECT_EQ(m.target.features, std::vector<std::string>{"sse2"});
+  EXPECT_TRUE(m.numerics.deterministic);
+  EXPECT_EQ(m.limits.maxContext, 64);
+  EXPECT_EQ(m.cache.bytesPerToken(), 2 * 8 * 4);
+  EXPECT_EQ(m.cache.bytesPerPage(), 4 * 2 * 8 * 4);
+  EXPECT_EQ(m.entries.size(), 2u);
+  EXPECT_EQ(m.prefillMinTokens, 4);
+  EXPECT_EQ(m.convert(DType::BF16), "fake_convert_bf16");
+  EXPECT_TRUE(m.convert(DType::F16).empty());
+  EXPECT_EQ(m.tensors().size(), 1u + 2 + 4 + 1);
+  EXPECT_EQ(m.tensors()[6].name, "model.layers.1.mlp.experts.3.up_proj.weight");
+  EXPECT_EQ(m.slotOffsets(), (std::vector<int64_t>{0, 4096, 8192, 12288}));
+  EXPECT_EQ(m.packedBytes(), 16384);
+  EXPECT_EQ(m.sites[1].level, 2);
+}
+
+TEST(ManifestTest, ActiveBytesCountRowsAndExperts) {
+  Manifest m = take(parseManifest(fakeManifest().dump()));
+  // One row of the embedding, all norms, two of four experts, all of the head.
+  EXPECT_EQ(m.activeWeightBytes(1), 32 + 64 + 192 + 2048);
+  EXPECT_EQ(m.activeWeightBytes(2), 64 + 64 + 384 + 2048);
+  EXPECT_EQ(m.activeWeightBytes(1000), 2048 + 64 + 384 + 2048);
+}
+
+TEST(ManifestTest, OptionalMembers) {
+  json manifest = fakeManifest();
+  manifest.erase("prefill_min_tokens");
+  manifest["model"]["eos_token_id"] = nullptr;
+  manifest["model"].erase("bos_token_id");
+  manifest["model"].erase("experts_per_token");
+  manifest["slots"][0].erase("access");
+  manifest["convert"] = json::object();
+  Manifest m = take(parseManifest(manifest.dump()));
+  EXPECT_TRUE(m.model.eosTokenIds.empty());
+  EXPECT_EQ(m.model.bosTokenId, -1);
+  EXPECT_EQ(m.activeWeightBytes(1), 2048 + 64 + 384 + 2048);
+  manifest["model"]["eos_token_id"] = 5;
+  EXPECT_EQ(take(parseManifest(manifest.dump())).model.eosTokenIds,
+            std::vector<int64_t>{5});
+}
+
+TEST(ManifestTest, RefusesEveryMissingMember) {
+  for (const char *pointer : {"/format",
+                              "/version",
+                              "/identity",
+                              "/model",
+                              "/model/name",
+                              "/model/vocab_size",
+                              "/model/hidden_size",
+                              "/model/num_layers",
+                              "/model/max_position_embeddings",
+                              "/model/parameters",
+                              "/model/active_parameters",
+                              "/target",
+                              "/target/kind",
+                              "/target/features",
+                              "/numerics",
+                              "/numerics/weight_format",
+                              "/numerics/kv_format",
+                              "/numerics/deterministic",
+                              "/limits",
+                              "/limits/max_context",
+                              "/limits/max_batch",
+                              "/cache",
+                              "/cache/layers",
+                              "/cache/latent",
+                              "/cache/rope",
+                              "/cache/page",
+                              "/cache/format",
+                              "/entries",
+                              "/entries/0/name",
+                              "/entries/0/symbol",
+                              "/entries/1/workspace",
+                              "/copy_pages",
+                              "/convert",
+                              "/sources",
+                              "/sources/0/name",
+                              "/sources/0/shape",
+                              "/sources/0/layers",
+                              "/sources/0/experts",
+                              "/slots",
+                              "/slots/0/name",
+                              "/slots/0/shape",
+                              "/slots/0/instances",
+                              "/slots/0/bytes",
+                              "/slots/0/experts",
+                              "/prepare",
+                              "/prepare/0/symbol",
+                              "/prepare/0/sources",
+                              "/prepare/0/outputs",
+                              "/sites",
+                              "/sites/0/name",
+                              "/sites/0/level"}) {
+    std::string key =
+        std::string(pointer).substr(std::string(pointer).rfind('/') + 1);
+    expectRefused(pointer, removed, {key, "no such key"});
+    expectRefused(pointer, nullptr, {key, "found null"});
+  }
+}
+
+TEST(ManifestTest, RefusesWrongValues) {
+  expectRefused("/format", "other", {"'dsv2-artifact'", "'other'"});
+  expectRefused("/version", 2, {"version 1", "found 2"},
+                StatusCode::Unsupported);
+  expectRefused("/identity", "xyz", {"manifest.identity", "hexadecimal"});
+  expectRefused("/model/vocab_size", 0, {"manifest.model.vocab_size", "0"});
+  expectRefused("/model/vocab_size", 1.5, {"1.5"});
+  expectRefused("/model/vocab_size", uint64_t(1) << 63, {"vocab_size"});
+  expectRefused("/model/bos_token_id", 64, {"0 to 63", "64"});
+  expectRefused("/model/eos_token_id", json::array({63, -1}),
+                {"eos_token_id[1]", "-1"});
+  expectRefused("/model/eos_token_id", "x", {"'x'"});
+  expectRefused("/target/kind", "cuda", {"'cpu'", "'cuda'"},
+                StatusCode::Unsupported);
+  expectRefused("/target/features", json::array({1}), {"features[0]"});
+  expectRefused("/cache/format", "f16", {"'f32' or 'bf16'", "'f16'"});
+  expectRefused("/cache/page", 0, {"manifest.cache.page"});
+  expectRefused("/limits/max_context", int64_t(1) << 31, {"2147483648"});
+  expectRefused("/entries", json::array(), {"at least one entry"});
+  expectRefused("/entries/0/name", "other", {"'other'"});
+  expectRefused("/entries/0/name", "decode", {"'decode' again"});
+  expectRefused("/entries/0/symbol", "", {"name of a symbol"});
+  expectRefused("/convert/F64", "f", {"'F64'"});
+  expectRefused("/convert/F32", 1, {"manifest.convert.F32"});
+  expectRefused("/sources/0/name", "x{layer}", {"layer"});
+  expectRefused("/sources/1/layers", json::array(), {"layer"});
+  expectRefused("/sources/1/layers", json::array({1, 1}), {"different"});
+  expectRefused("/sources/2/experts", 0, {"expert"});
+  expectRefused("/sources/0/experts", 2, {"expert"});
+  expectRefused("/sources/0/shape", json::array({1 << 30, 1 << 30}), {"2^40"});
+  expectRefused("/sources/0/shape", json::array({0}), {"shape[0]"});
+  expectRefused("/slots/2/bytes", 383, {"multiple of 4", "383"});
+  expectRefused("/slots/0/bytes", INT64_MAX, {"2^63"});
+  expectRefused("/slots/0/access", "other", {"'other'"});
+  expectRefused("/slots/1/instances", 3, {"'norm'", "3"});
+  expectRefused("/prepare/0/sources", json::array({4}), {"0 to 3", "4"});
+  expectRefused("/prepare/0/sources", json::array({-1}), {"-1"});
+  expectRefused("/prepare/0/sources", json::array(), {"at least one source"});
+  expectRefused("/prepare/0/outputs", json::array(), {"at least one slot"});
+  expectRefused("/prepare/0/outputs", json::array({3}), {"'head'"});
+  expectRefused("/prepare/0/sources", json::array({0, 1}), {"same layers"});
+  json manifest = fakeManifest();
+  manifest["prepare"].erase(3);
+  expectFailure(parseManifest(manifest.dump()).status(),
+                StatusCode::CorruptData,
+                {"manifest.prepare", "none for 'head'"});
+  expectRefused("/sites/0/level", 3, {"1 to 2"});
+}
+
+TEST(ManifestTest, RefusesOtherText) {
+  expectFailure(parseManifest("").status(), StatusCode::CorruptData,
+                {"manifest"});
+  expectFailure(parseManifest("[]").status(), StatusCode::CorruptData,
+                {"expected an object", "an array"});
+  expectFailure(parseManifest(R"({"format":"a","format":"b"})").status(),
+                StatusCode::CorruptData, {"duplicate key 'format'"});
+  expectFailure(parseManifest(std::string(100, '[')).status(),
+                StatusCode::CorruptData, {"nesting deeper than 32"});
+}
