@@ -19,7 +19,9 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -494,6 +496,17 @@ DSV2_MAX_HEADER_BYTES (longest safetensors header accepted).
 Exit codes: 0 success; 1 a failure while running; 2 a wrong command line or
 input, nothing was computed.)";
 
+/// Why `text` is no seed, or nothing. The option parser itself would wrap
+/// negative numbers and cut large ones.
+static std::string checkSeed(std::string &text) {
+  errno = 0;
+  (void)std::strtoull(text.c_str(), nullptr, 10);
+  if (!text.empty() && !errno &&
+      text.find_first_not_of("0123456789") == std::string::npos)
+    return {};
+  return "expected a number from 0 to 2^64 - 1, found '" + text + "'";
+}
+
 /// Declares the flags on `app`.
 static void declare(CLI::App &app, Flags &flags, bool builtIn) {
   if (!builtIn)
@@ -542,16 +555,7 @@ static void declare(CLI::App &app, Flags &flags, bool builtIn) {
       ->capture_default_str();
   app.add_option("--seed", flags.seed,
                  "Seed of every prompt's draws (default: random, printed)")
-      ->check(CLI::Validator(
-          [](std::string &text) {
-            bool digits =
-                !text.empty() &&
-                text.find_first_not_of("0123456789") == std::string::npos;
-            return digits ? std::string()
-                          : "expected a number from 0 to 2^64 - 1, found '" +
-                                text + "'";
-          },
-          "UINT64"));
+      ->check(CLI::Validator(checkSeed, "UINT64"));
   app.add_option("--threads", flags.model.threads,
                  "Threads to compute on (default: all processors)")
       ->check(CLI::Range(1, 4096));
