@@ -1,0 +1,56 @@
+//===- manifest_fuzzer.cpp - Fuzzes the reader of manifests ---------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The input is a manifest. What is accepted can be used without another check:
+// indices are in range, and sizes do not overflow.
+//
+//===----------------------------------------------------------------------===//
+
+#include "runtime_fuzz_support.h"
+
+#include "dsv2rt/Manifest.h"
+
+using namespace dsv2rt;
+using namespace dsv2rt::fuzz;
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  auto parsed = parseManifest({reinterpret_cast<const char *>(data), size});
+  if (!parsed.ok()) {
+    expect(parsed.status().code() == StatusCode::CorruptData ||
+               parsed.status().code() == StatusCode::Unsupported,
+           "the kinds of failure of a manifest");
+    expectPlainMessage(parsed.status(), parsed.status().code());
+    return 0;
+  }
+  const Manifest &m = parsed.value();
+  expect(!m.entries.empty(), "there is an entry");
+  expect(m.cache.bytesPerPage() > 0, "pages have a size");
+  int64_t end = 0;
+  std::vector<int64_t> offsets = m.slotOffsets();
+  for (size_t i = 0; i < m.slots.size(); ++i) {
+    expect(offsets[i] >= end && offsets[i] % 4096 == 0, "slots are in order");
+    end = offsets[i] + m.slots[i].totalBytes();
+    expect(end > offsets[i], "slots have a size");
+  }
+  expect(m.packedBytes() >= end, "slots are in the file");
+  expect(m.activeWeightBytes(1) <= m.packedBytes(), "active is a part of all");
+  std::vector<int> written(m.slots.size(), 0);
+  for (const Manifest::Prepare &prepare : m.prepare) {
+    for (int64_t source : prepare.sources)
+      expect(source < int64_t(m.sources.size()), "sources are in range");
+    for (int64_t output : prepare.outputs)
+      ++written[output];
+  }
+  for (int count : written)
+    expect(count == 1, "every slot is prepared once");
+  int64_t tensors = 0;
+  for (const Manifest::Source &source : m.sources)
+    tensors += source.tensors();
+  if (tensors < 10000)
+    expect(int64_t(m.tensors().size()) == tensors, "every tensor is listed");
+  return 0;
+}
