@@ -83,7 +83,7 @@ void dsv2::cpu::buildLowerToLLVMPipeline(OpPassManager &pm,
   if (options.expandMath)
     options.expandMath(pm);
   else
-    pm.addPass(createExpandVectorMathPass());
+    pm.addPass(createExpandVectorMathPass(options.useFMA));
 
   // Views become arithmetic on the strides, which the clean-up below can share
   // between loads and hoist out of loops.

@@ -126,7 +126,9 @@ bool KernelModule::compile() {
     return false;
   }
   PassManager pm(&ctx);
-  buildLowerToLLVMPipeline(pm);
+  LowerToLLVMOptions lowering;
+  lowering.useFMA = info.hasFMA;
+  buildLowerToLLVMPipeline(pm, lowering);
   if (failed(pm.run(*op))) {
     ADD_FAILURE() << "lowering failed:\n" << diagnostics;
     return false;

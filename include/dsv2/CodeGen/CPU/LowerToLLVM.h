@@ -19,6 +19,10 @@ class OpPassManager;
 namespace mlir::dsv2::cpu {
 
 struct LowerToLLVMOptions {
+  /// The processor has FMA (CPUTargetInfo::hasFMA), so that the expansion of
+  /// math functions may use it. Where it is not set, results of math functions
+  /// are the same on all processors.
+  bool useFMA = false;
   /// Adds the passes that rewrite transcendental functions (`math.exp` and
   /// friends, scalar and vector) into plain arithmetic, so that no call into a
   /// math library is left. Runs first, on the module. Empty: the expansion of
