@@ -14,5 +14,5 @@ int main(int argc, char **argv) {
   mlir::DialectRegistry registry;
   mlir::dsv2::registerAllDialects(registry);
   mlir::dsv2::registerAllExtensions(registry);
-  return mlir::asMainReturnCode(mlir::MlirLspServerMain(argc, argv, registry));
+  return failed(mlir::MlirLspServerMain(argc, argv, registry)) ? EXIT_FAILURE : EXIT_SUCCESS;
 }

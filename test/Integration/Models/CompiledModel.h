@@ -60,7 +60,7 @@ public:
                                                   const std::string &flags);
 
   std::unique_ptr<dsv2rt::Session>
-  createSession(int64_t maxSequences = 1, int threads = 2) const;
+  createSession(int64_t maxSequences = 1, int threads = 1) const;
 
   std::shared_ptr<const dsv2rt::Artifact> artifact;
   std::shared_ptr<const dsv2rt::PackedWeights> weights;
