@@ -89,9 +89,13 @@ Expected<std::shared_ptr<const Artifact>> Artifact::fromProcess() {
   if (!inProcess())
     return makeError(StatusCode::NotFound,
                      "no artifact is linked into this program");
-  return fromSymbols("(built in)", [](const char *symbol) {
-    return dlsym(RTLD_DEFAULT, symbol);
-  });
+  // Named after the program, beside which its packed weights will stand.
+  std::error_code code;
+  std::filesystem::path program =
+      std::filesystem::read_symlink("/proc/self/exe", code);
+  return fromSymbols(
+      code ? "(built in)" : program.string(),
+      [](const char *symbol) { return dlsym(RTLD_DEFAULT, symbol); });
 }
 
 Expected<std::shared_ptr<const Artifact>>

@@ -361,6 +361,21 @@ TEST(RunToolTest, F083_MemoryLimit) {
   EXPECT_EQ(folder.names(), std::vector<std::string>{"a"});
 }
 
+TEST(RunToolTest, ArtifactLinkedIntoTheProgram) {
+  TempDir folder;
+  std::string program = folder.file("program");
+  fs::copy_file(DSV2_FAKE_PROGRAM, program);
+  std::string flags =
+      " --weights random:1 --token-ids --prompt '1 2 3' --max-tokens 5";
+  ProgramResult result = runShell(program + flags);
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(result.out, "48 8 61 48 8\n");
+  EXPECT_EQ(folder.names(),
+            (std::vector<std::string>{"program", "program.weights"}));
+  expectError(runShell(program + " other.dsv2" + flags), 2, {"other.dsv2"});
+  EXPECT_EQ(runShell(program + " --help").code, 0);
+}
+
 TEST(RunToolTest, F108_MissingCpuFeature) {
   expectError(run("--prompt 1", "DSV2_CPU_FEATURES_MASK=sse2"), 1,
               {"needs sse2, host has "});
