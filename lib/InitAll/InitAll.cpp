@@ -9,6 +9,7 @@
 
 #include "dsv2/CodeGen/CPU/LowerToLLVM.h"
 #include "dsv2/CodeGen/Passes.h"
+#include "dsv2/Conversion/Passes.h"
 #include "dsv2/Dialect/DSV2/IR/DSV2.h"
 #include "dsv2/Dialect/DSV2/Transforms/BufferizableOpInterfaceImpl.h"
 #include "dsv2/Dialect/DSV2/Transforms/Passes.h"
@@ -34,5 +35,6 @@ void mlir::dsv2::registerAllPasses() {
   mlir::registerAllPasses();
   registerDSV2TransformsPasses();
   registerDSV2CodeGenPasses();
+  registerDSV2ConversionPasses();
   registerPipelines();
 }

@@ -1,0 +1,88 @@
+//===- Passes.td - conversions between dialects ------------*- tablegen -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_CONVERSION_PASSES_TD
+#define DSV2_CONVERSION_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def ConvertDSV2ToLinalgPass
+    : Pass<"convert-dsv2-to-linalg", "::mlir::ModuleOp"> {
+  let summary = "Reference lowering of model-level ops to linalg";
+  let description = [{
+    One plain lowering for each model-level op, the one that every fast lowering
+    is tested against. It is written to be read, not to be quick: each formula
+    of the op's definition becomes a `linalg.generic` or a loop, in f32, with
+    sums in index order. Operands of type bf16 or f16 are widened first; results
+    are rounded once, to nearest even, at the end of the op.
+
+    Enters: functions with ops of the model, attention, moe and cache families,
+    at any stage before kernels are outlined. The token dimension may be dynamic
+    and may be 0. Leaves: `linalg`, `tensor`, `scf`, `arith`, `math` and
+    `memref` ops, ready for one-shot bufferisation with function boundaries.
+
+    - `!dsv2.latent_cache<latent = L, rope = R, format = F, page = P>` becomes
+      `memref<?x?xPx(L+R)xF>` (layer, page, row, element), in function
+      signatures, calls, branches and `scf` ops too.
+    - `dsv2.pack` becomes a conversion of element type, or a stack of two
+      tensors. A `#dsv2.packed` encoding disappears from every type: values
+      keep their logical shape and order.
+    - `latent_attention` is computed as its form says, sequence by sequence;
+      `undecided` as its definition, which is the expanded form.
+    - `dsv2.weight` and `dsv2.packed_weight` stay, since only the driver knows
+      where their contents are. With `weights-as-arguments`, each distinct
+      `dsv2.weight` of a function becomes a trailing argument instead, in order
+      of first use. A weight with `layers` becomes one argument with the layers
+      stacked along a new leading dimension, of which the ordinal takes a slice;
+      a call hands the weights of its callee on.
+
+    Refused, with an error that names the op: ops of the dialect that have no
+    meaning in linalg (`launch`, `weight_view`, `tap`), a `dispatch` whose
+    number of experts is not static, and any other op on a cache or a packed
+    tensor. `weights-as-arguments` also refuses recursion, and a function with
+    weights that is used other than by a call.
+
+    ```mlir
+    %y = dsv2.linear %x, %w
+           : tensor<?x64xf32>, tensor<32x64xbf16> -> tensor<?x32xf32>
+    ```
+
+    becomes
+
+    ```mlir
+    %t = tensor.dim %x, %c0 : tensor<?x64xf32>
+    %e = tensor.empty(%t) : tensor<?x32xf32>
+    %z = linalg.fill ins(%zero : f32) outs(%e : tensor<?x32xf32>)
+           -> tensor<?x32xf32>
+    %y = linalg.generic {
+           indexing_maps = [affine_map<(t, n, k) -> (t, k)>,
+                            affine_map<(t, n, k) -> (n, k)>,
+                            affine_map<(t, n, k) -> (t, n)>],
+           iterator_types = ["parallel", "parallel", "reduction"]}
+           ins(%x, %w : tensor<?x64xf32>, tensor<32x64xbf16>)
+           outs(%z : tensor<?x32xf32>) {
+    ^bb0(%a: f32, %b: bf16, %sum: f32):
+      %c = arith.extf %b : bf16 to f32
+      %p = arith.mulf %a, %c : f32
+      %s = arith.addf %sum, %p : f32
+      linalg.yield %s : f32
+    } -> tensor<?x32xf32>
+    ```
+  }];
+  let options = [
+    Option<"weightsAsArguments", "weights-as-arguments", "bool",
+           /*default=*/"false",
+           "Turn the weights of each function into trailing arguments">
+  ];
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect", "::mlir::func::FuncDialect",
+    "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
+    "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
+    "::mlir::tensor::TensorDialect"];
+}
+
+#endif // DSV2_CONVERSION_PASSES_TD
