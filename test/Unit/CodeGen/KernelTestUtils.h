@@ -32,6 +32,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <initializer_list>
 #include <memory>
 #include <random>
 #include <string>
@@ -73,6 +74,10 @@ public:
     storage.reset(static_cast<char *>(std::aligned_alloc(64, bytes)));
     std::memset(storage.get(), kPattern, bytes);
   }
+
+  // Lets Array<float>({rows, columns}) mean a shape and nothing else.
+  explicit Array(std::initializer_list<int64_t> shape, int64_t rowPadding = 0)
+      : Array(llvm::ArrayRef<int64_t>(shape), rowPadding) {}
 
   T *data() { return reinterpret_cast<T *>(storage.get()); }
   const T *data() const { return reinterpret_cast<const T *>(storage.get()); }

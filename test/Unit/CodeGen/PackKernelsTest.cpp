@@ -296,9 +296,10 @@ TEST_P(PackTest, RoundingToBF16) {
   module().run(kernels->convert[0][1][0], 1, source, converted);
   for (int64_t i = 0; i < n; ++i) {
     EXPECT_EQ(converted(i), toBF16(source(i))) << std::hex << patterns[i];
-    if (std::isnan(source(i)))
+    if (std::isnan(source(i))) {
       EXPECT_TRUE(std::isnan(fromBF16(converted(i))))
           << std::hex << patterns[i];
+    }
   }
 }
 
@@ -363,8 +364,9 @@ TEST_P(PackTest, NothingCallsALibrary) {
   // Conversions of f16 and bf16 are the candidates.
   const std::string &ir = module().llvmIR();
   EXPECT_EQ(ir.find("fptrunc"), std::string::npos);
-  if (!module().target().hasF16C)
+  if (!module().target().hasF16C) {
     EXPECT_EQ(ir.find("fpext"), std::string::npos);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(CPUs, PackTest, testing::ValuesIn(testedCPUs()),
