@@ -27,7 +27,8 @@ def ConvertDSV2ToLinalgPass
 
     - `!dsv2.latent_cache<latent = L, rope = R, format = F, page = P>` becomes
       `memref<?x?xPx(L+R)xF>` (layer, page, row, element), in function
-      signatures, calls, branches and `scf` ops too.
+      signatures, calls, branches and `scf` ops too. A cast between a cache and
+      memory of that type (`builtin.unrealized_conversion_cast`) disappears.
     - `dsv2.pack` becomes a conversion of element type, or a stack of two
       tensors. A `#dsv2.packed` encoding disappears from every type: values
       keep their logical shape and order.

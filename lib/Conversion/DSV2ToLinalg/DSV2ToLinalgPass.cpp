@@ -45,6 +45,23 @@ void mlir::dsv2::populateDSV2ToLinalgTypeConversions(TypeConverter &converter) {
 
 namespace {
 
+/// Code that makes a cache of memory, or memory of a cache, says so by a cast;
+/// the reference lowering gives both sides the same type.
+struct CastLowering : OpConversionPattern<UnrealizedConversionCastOp> {
+  using OpConversionPattern::OpConversionPattern;
+
+  LogicalResult
+  matchAndRewrite(UnrealizedConversionCastOp op, OpAdaptor adaptor,
+                  ConversionPatternRewriter &rewriter) const override {
+    SmallVector<Type> types;
+    if (failed(getTypeConverter()->convertTypes(op.getResultTypes(), types)) ||
+        TypeRange(adaptor.getOperands()) != TypeRange(types))
+      return rewriter.notifyMatchFailure(op, "types differ after conversion");
+    rewriter.replaceOp(op, adaptor.getOperands());
+    return success();
+  }
+};
+
 struct ConvertDSV2ToLinalg
     : dsv2::impl::ConvertDSV2ToLinalgPassBase<ConvertDSV2ToLinalg> {
   using ConvertDSV2ToLinalgPassBase::ConvertDSV2ToLinalgPassBase;
@@ -63,6 +80,7 @@ struct ConvertDSV2ToLinalg
     populateDSV2CacheToLinalgPatterns(converter, patterns);
     populateDSV2ModelToLinalgPatterns(converter, patterns);
     populateDSV2MoEToLinalgPatterns(converter, patterns);
+    patterns.add<CastLowering>(converter, &getContext());
     populateFunctionOpInterfaceTypeConversionPattern<func::FuncOp>(patterns,
                                                                    converter);
     populateCallOpTypeConversionPattern(patterns, converter);
