@@ -125,12 +125,10 @@ dsv2rt_status dsv2rt_sequence_fork(dsv2rt_session *session, int64_t parent,
 dsv2rt_status dsv2rt_sequence_truncate(dsv2rt_session *session,
                                        int64_t sequence, int64_t length);
 
-dsv2rt_status dsv2rt_sequence_remove(dsv2rt_session *session,
-                                     int64_t sequence);
+dsv2rt_status dsv2rt_sequence_remove(dsv2rt_session *session, int64_t sequence);
 
 /* Positions of the sequence, -1 when there is none of that number. */
-int64_t dsv2rt_sequence_length(const dsv2rt_session *session,
-                               int64_t sequence);
+int64_t dsv2rt_sequence_length(const dsv2rt_session *session, int64_t sequence);
 
 /* Which tokens get logits. */
 typedef enum dsv2rt_logit_rows {
