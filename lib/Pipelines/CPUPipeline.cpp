@@ -78,9 +78,11 @@ static void buildBufferStage(OpPassManager &pm) {
   pm.addPass(createCSEPass());
 }
 
-static void buildTargetStage(OpPassManager &pm) {
+static void buildTargetStage(OpPassManager &pm, const CPUTargetInfo &target) {
   pm.addPass(createLowerLaunchesPass());
-  cpu::buildLowerToLLVMPipeline(pm);
+  cpu::LowerToLLVMOptions lowering;
+  lowering.useFMA = target.hasFMA;
+  cpu::buildLowerToLLVMPipeline(pm, lowering);
   pm.addPass(createEmbedManifestPass());
 }
 
@@ -105,7 +107,7 @@ bool mlir::dsv2::buildCPUStage(OpPassManager &pm, Stage stage,
     buildBufferStage(pm);
     break;
   case Stage::Target:
-    buildTargetStage(pm);
+    buildTargetStage(pm, *target);
     break;
   case Stage::Artifact:
     return true;

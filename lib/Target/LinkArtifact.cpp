@@ -98,11 +98,24 @@ llvm::Error mlir::dsv2::linkArtifact(llvm::ArrayRef<char> object, EmitKind kind,
                                    "--hash-style=gnu", "-z", "noexecstack"}))
       return error;
   } else {
+    llvm::SmallString<128> runtime(paths.runtimeDirectory);
+    llvm::sys::path::append(runtime, "libdsv2rt_main.a");
+    if (!llvm::sys::fs::exists(runtime))
+      return llvm::createStringError(
+          "a stand-alone program needs the runtime's libraries: expected '" +
+          runtime + "'");
     std::string search = "-L" + paths.runtimeDirectory;
-    std::string rpath = "-Wl,-rpath," + paths.runtimeDirectory;
-    (void)search;
-    (void)rpath;
-    return llvm::createStringError("executables need the runtime library");
+    std::string rpath =
+        ("-Wl,-rpath," + llvm::sys::path::parent_path(paths.openmp)).str();
+    std::string linker = "--ld-path=" + paths.linker;
+    // The runtime finds the code by name, so its symbols are exported.
+    if (llvm::Error error = runTool(
+            paths.driver,
+            {"-o", partial, objectPath, search, "-ldsv2rt_main", "-ldsv2rt_run",
+             "-ldsv2rt_core", "-ldsv2rt_text", "-ldsv2rt_sampling",
+             "-lpcre2-8", paths.openmp, rpath, "-lstdc++", "-lm", "-lpthread",
+             "-ldl", "-rdynamic", linker}))
+      return error;
   }
   if (std::error_code code = llvm::sys::fs::rename(partial, output))
     return llvm::createStringError(code, "cannot write '" + output + "'");

@@ -126,6 +126,7 @@ static LinkerPaths getLinkerPaths(const char *argv0) {
   LinkerPaths paths;
   paths.linker = DSV2_LLD;
   paths.driver = DSV2_CLANG;
+  paths.openmp = DSV2_OPENMP;
   std::string self = llvm::sys::fs::getMainExecutable(
       argv0, reinterpret_cast<void *>(&getLinkerPaths));
   llvm::SmallString<128> lib(llvm::sys::path::parent_path(self));

@@ -32,8 +32,10 @@ struct LinkerPaths {
   std::string linker;
   /// clang, used as a linker driver for executables.
   std::string driver;
-  /// Directory of libdsv2rt*.a and the OpenMP runtime, for executables.
+  /// Directory of the runtime's static libraries, for executables.
   std::string runtimeDirectory;
+  /// LLVM's OpenMP runtime, a shared library, for executables.
+  std::string openmp;
 };
 
 /// Links `object` into a shared object or a stand-alone program at `output`.
