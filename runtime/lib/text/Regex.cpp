@@ -26,6 +26,7 @@ struct RegexScratch::Data {
   pcre2_match_data *match = nullptr;
   pcre2_match_context *context = nullptr;
   pcre2_jit_stack *stack = nullptr;
+  uint32_t options = PCRE2_NO_UTF_CHECK;
 
   ~Data() {
     pcre2_match_data_free(match);
@@ -34,7 +35,9 @@ struct RegexScratch::Data {
   }
 };
 
-RegexScratch::RegexScratch() : data(new Data) {
+RegexScratch::RegexScratch(bool justInTime) : data(new Data) {
+  if (!justInTime)
+    data->options |= PCRE2_NO_JIT;
   data->match = pcre2_match_data_create(/*ovecsize=*/1, nullptr);
   data->context = pcre2_match_context_create(nullptr);
   if (!data->match || !data->context)
@@ -107,7 +110,7 @@ bool Regex::find(std::string_view subject, size_t from, RegexScratch &scratch,
       static_cast<uint32_t>(std::min<uint64_t>(limit, UINT32_MAX)));
   auto search = [&](uint32_t options) {
     return pcre2_match(code->code, reinterpret_cast<PCRE2_SPTR>(subject.data()),
-                       subject.size(), from, PCRE2_NO_UTF_CHECK | options,
+                       subject.size(), from, scratch.data->options | options,
                        scratch.data->match, scratch.data->context);
   };
   int result = search(0);

@@ -45,7 +45,9 @@ std::string translatePattern(std::string_view pattern);
 /// Memory that searches need; one per thread, for any number of expressions.
 class RegexScratch {
 public:
-  RegexScratch();
+  /// Without `justInTime`, searches are interpreted even where PCRE2 can
+  /// compile them, as they are on systems that forbid writable code.
+  explicit RegexScratch(bool justInTime = true);
   ~RegexScratch();
   RegexScratch(const RegexScratch &) = delete;
   RegexScratch &operator=(const RegexScratch &) = delete;

@@ -227,6 +227,9 @@ TEST(Sampling, TopPKeepsTheFewest) {
   EXPECT_EQ(kept(0.71), (std::set<int32_t>{1, 2, 3}));
   EXPECT_EQ(kept(0.91), (std::set<int32_t>{0, 1, 2, 3}));
   EXPECT_EQ(kept(1), (std::set<int32_t>{0, 1, 2, 3}));
+  // A share of exactly p is enough.
+  params.topP = 0.5;
+  EXPECT_EQ(support({1, 1, 1, 1}, params), (std::set<int32_t>{0, 1}));
 }
 
 TEST(Sampling, TopPOverAFlatVocabulary) {
@@ -235,7 +238,7 @@ TEST(Sampling, TopPOverAFlatVocabulary) {
   SamplingParams params = withTemperature(1);
   params.topP = 0.5;
   for (auto [id, count] : histogram(logits, params, 3000))
-    EXPECT_LT(id, 2501);
+    EXPECT_LT(id, 2500);
 }
 
 TEST(Sampling, MinP) {
@@ -292,6 +295,14 @@ TEST(Sampling, AbsurdPenaltiesStayFinite) {
     int32_t id = pick({3e38f, -3e38f, -inf}, params, 0, {0, 1, 2});
     EXPECT_TRUE(id == 0 || id == 1) << penalty;
   }
+  SamplingParams params = withTemperature(1);
+  params.repetitionPenalty = 1e-308;
+  EXPECT_EQ(pick({-1, 3e38f}, params, 0, {1}), 1);
+  // Minus infinity stays what it is, at any temperature.
+  params = withTemperature(1e308);
+  params.repetitionPenalty = 2;
+  for (uint64_t position = 0; position < 50; ++position)
+    EXPECT_EQ(pick({-inf, 0}, params, position, {0}), 1);
 }
 
 //===----------------------------------------------------------------------===//
