@@ -73,6 +73,30 @@ TEST_P(Elementwise, EmbedReadsRowsOfTheTable) {
   }
 }
 
+/// The norm of one row with the order of operations that the header promises.
+void normalize(const float *x, const float *w, int64_t width, float epsilon,
+               const CPUTargetInfo &target, float *y) {
+  int64_t lanes = target.lanes(), step = 4 * lanes;
+  std::vector<float> sums(step, 0.0f);
+  for (int64_t d = 0; d < width; ++d) {
+    volatile float square = x[d] * x[d];
+    float &sum = sums[d % step];
+    sum = target.hasFMA ? std::fma(x[d], x[d], sum) : sum + square;
+  }
+  for (int64_t i = 0; i < lanes; ++i)
+    sums[i] = (sums[i] + sums[lanes + i]) +
+              (sums[2 * lanes + i] + sums[3 * lanes + i]);
+  for (int64_t half = lanes / 2; half; half /= 2)
+    for (int64_t i = 0; i < half; ++i)
+      sums[i] += sums[half + i];
+  float factor =
+      1.0f / std::sqrt(sums[0] / static_cast<float>(width) + epsilon);
+  for (int64_t d = 0; d < width; ++d) {
+    volatile float scaled = x[d] * factor;
+    y[d] = w[d] * scaled;
+  }
+}
+
 TEST_P(Elementwise, RMSNormMatchesPlainLoops) {
   for (int64_t width : kWidths) {
     KernelModule m(GetParam());
@@ -100,6 +124,11 @@ TEST_P(Elementwise, RMSNormMatchesPlainLoops) {
         double expected = w(d) * (x(t, d) * factor);
         ASSERT_NEAR(first(t, d), expected, 1e-6 * std::abs(expected) + 1e-30);
       }
+      std::vector<float> exact(width);
+      normalize(&x(t, 0), w.data(), width, 1e-6f, m.target(), exact.data());
+      EXPECT_EQ(0,
+                std::memcmp(exact.data(), &first(t, 0), width * sizeof(float)))
+          << "token " << t << " width " << width;
     }
     for (int64_t parts : kParts) {
       Array<float> y({kTokens, width});

@@ -252,24 +252,26 @@ TEST_P(MoE, F038_TiesGoToTheLowerIndex) {
 }
 
 TEST_P(MoE, NaNLogitsGiveValidIdsAndNaNWeights) {
-  RouteTopKConfig config = groupRouting(20, 4, 4, 2);
-  KernelModule m(GetParam());
-  std::string name = addRoute(m, config);
-  ASSERT_TRUE(m.compile());
-  Array<float> logits({2, 20});
-  logits.random(2);
-  logits(0, 7) = NAN;
-  for (int64_t e = 0; e < 20; ++e)
-    logits(1, e) = NAN;
-  Array<int32_t> ids({2, 4});
-  Array<float> weights({2, 4});
-  m.run(name, 1, logits, ids, weights);
-  for (int64_t t = 0; t < 2; ++t)
-    for (int64_t s = 0; s < 4; ++s) {
-      EXPECT_GE(ids(t, s), 0);
-      EXPECT_LT(ids(t, s), 20);
-      EXPECT_TRUE(std::isnan(weights(t, s)));
-    }
+  for (RouteTopKConfig config :
+       {plainRouting(20, 4), groupRouting(20, 4, 4, 2)}) {
+    KernelModule m(GetParam());
+    std::string name = addRoute(m, config);
+    ASSERT_TRUE(m.compile());
+    Array<float> logits({2, 20});
+    logits.random(2);
+    logits(0, 7) = NAN;
+    for (int64_t e = 0; e < 20; ++e)
+      logits(1, e) = NAN;
+    Array<int32_t> ids({2, 4});
+    Array<float> weights({2, 4});
+    m.run(name, 1, logits, ids, weights);
+    for (int64_t t = 0; t < 2; ++t)
+      for (int64_t s = 0; s < 4; ++s) {
+        EXPECT_GE(ids(t, s), 0);
+        EXPECT_LT(ids(t, s), 20);
+        EXPECT_TRUE(std::isnan(weights(t, s)));
+      }
+  }
 }
 
 TEST_P(MoE, DispatchOrdersByExpertTokenAndSlot) {
