@@ -36,8 +36,7 @@ importModule(MLIRContext &context, const CompileOptions &options) {
     OwningOpRef<ModuleOp> module =
         parseSourceFile<ModuleOp>(sources, ParserConfig(&context));
     if (!module)
-      return llvm::createStringError("'" + options.input +
-                                     "' is not valid IR");
+      return llvm::createStringError("'" + options.input + "' is not valid IR");
     return module;
   }
   auto config = loadConfig(options.input, options.warn);
@@ -75,10 +74,9 @@ static llvm::Error dump(ModuleOp module, Stage stage,
                         const CompileOptions &options) {
   if (options.dumpDir.empty())
     return llvm::Error::success();
-  if (std::error_code code =
-          llvm::sys::fs::create_directories(options.dumpDir))
-    return llvm::createStringError(code, "cannot create '" + options.dumpDir +
-                                             "'");
+  if (std::error_code code = llvm::sys::fs::create_directories(options.dumpDir))
+    return llvm::createStringError(code,
+                                   "cannot create '" + options.dumpDir + "'");
   llvm::SmallString<128> path(options.dumpDir);
   llvm::sys::path::append(path, Twine(static_cast<int>(stage)) + "-" +
                                     stringifyStage(stage) + ".mlir");

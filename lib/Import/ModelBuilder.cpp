@@ -54,14 +54,14 @@ public:
     // The plan replaces the format; until then the cache is as exact as the
     // checkpoint (f16 has no cache format of its own, f32 holds it).
     Type format = weightType.isF16() ? Type(f32) : weightType;
-    cacheType = LatentCacheType::get(context, config.kvLoraRank,
-                                     config.qkRopeHeadDim, format,
-                                     kDefaultPageSize);
+    cacheType =
+        LatentCacheType::get(context, config.kvLoraRank, config.qkRopeHeadDim,
+                             format, kDefaultPageSize);
     YarnAttr yarn;
     if (const auto &y = config.rope.yarn)
-      yarn = YarnAttr::get(context, y->factor, y->originalMaxPositionEmbeddings,
-                           y->betaFast, y->betaSlow, y->mscale,
-                           y->mscaleAllDim);
+      yarn =
+          YarnAttr::get(context, y->factor, y->originalMaxPositionEmbeddings,
+                        y->betaFast, y->betaSlow, y->mscale, y->mscaleAllDim);
     rope = RopeAttr::get(context, config.rope.dim, config.rope.theta, yarn);
     indicesType = RankedTensorType::get({ShapedType::kDynamic}, b.getI32Type());
     tableType = RankedTensorType::get(
@@ -136,8 +136,7 @@ private:
     auto type = cast<RankedTensorType>(value.getType());
     SmallVector<OpFoldResult> offsets(type.getRank(), b.getIndexAttr(0));
     SmallVector<OpFoldResult> strides(type.getRank(), b.getIndexAttr(1));
-    SmallVector<OpFoldResult> sizes =
-        tensor::getMixedSizes(b, loc, value);
+    SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(b, loc, value);
     offsets.back() = b.getIndexAttr(offset);
     sizes.back() = b.getIndexAttr(size);
     return tensor::ExtractSliceOp::create(b, loc, value, offsets, sizes,
@@ -169,9 +168,9 @@ Value ModelBuilder::buildAttention(Value x, const StepValues &step) {
     q = linear("self_attn.q_proj", x, heads * qk);
   }
   Location loc = at("self_attn");
-  SmallVector<OpFoldResult> headShape = {
-      tensor::getMixedSize(b, loc, q, 0), b.getIndexAttr(heads),
-      b.getIndexAttr(qk)};
+  SmallVector<OpFoldResult> headShape = {tensor::getMixedSize(b, loc, q, 0),
+                                         b.getIndexAttr(heads),
+                                         b.getIndexAttr(qk)};
   q = tensor::ExpandShapeOp::create(b, loc, activation({heads, qk}), q,
                                     ArrayRef<ReassociationIndices>{{0}, {1, 2}},
                                     headShape);
@@ -194,14 +193,14 @@ Value ModelBuilder::buildAttention(Value x, const StepValues &step) {
   Value kvB = weight("self_attn.kv_b_proj", {heads * (nope + value), latent});
   Location kvLoc = at("self_attn.kv_b_proj");
   kvB = tensor::ExpandShapeOp::create(
-      b, kvLoc, RankedTensorType::get({heads, nope + value, latent}, weightType),
-      kvB, ArrayRef<ReassociationIndices>{{0, 1}, {2}});
+      b, kvLoc,
+      RankedTensorType::get({heads, nope + value, latent}, weightType), kvB,
+      ArrayRef<ReassociationIndices>{{0, 1}, {2}});
   auto rows = [&](int64_t first, int64_t count) -> Value {
     SmallVector<OpFoldResult> offsets = {
         b.getIndexAttr(0), b.getIndexAttr(first), b.getIndexAttr(0)};
-    SmallVector<OpFoldResult> sizes = {b.getIndexAttr(heads),
-                                       b.getIndexAttr(count),
-                                       b.getIndexAttr(latent)};
+    SmallVector<OpFoldResult> sizes = {
+        b.getIndexAttr(heads), b.getIndexAttr(count), b.getIndexAttr(latent)};
     SmallVector<OpFoldResult> strides(3, b.getIndexAttr(1));
     return tensor::ExtractSliceOp::create(b, kvLoc, kvB, offsets, sizes,
                                           strides);
@@ -236,17 +235,17 @@ Value ModelBuilder::buildMoE(Value x) {
   };
 
   Value gate = weight("mlp.gate", {experts, d});
-  auto route = RouteOp::create(
-      b, at("mlp.gate"), slotType(b.getI32Type()), slotType(f32), x, gate,
-      b.getI64IntegerAttr(topK),
-      b.getI64IntegerAttr(limited ? config.topkGroup : 1),
-      b.getI64IntegerAttr(limited ? config.nGroup : 1),
-      b.getF64FloatAttr(config.routedScalingFactor),
-      config.normTopkProb ? b.getUnitAttr() : UnitAttr());
-  auto dispatch = DispatchOp::create(
-      b, at("mlp.dispatch"), activation({d}),
-      RankedTensorType::get({experts + 1}, b.getI32Type()),
-      slotType(b.getI32Type()), x, route.getIds());
+  auto route =
+      RouteOp::create(b, at("mlp.gate"), slotType(b.getI32Type()),
+                      slotType(f32), x, gate, b.getI64IntegerAttr(topK),
+                      b.getI64IntegerAttr(limited ? config.topkGroup : 1),
+                      b.getI64IntegerAttr(limited ? config.nGroup : 1),
+                      b.getF64FloatAttr(config.routedScalingFactor),
+                      config.normTopkProb ? b.getUnitAttr() : UnitAttr());
+  auto dispatch =
+      DispatchOp::create(b, at("mlp.dispatch"), activation({d}),
+                         RankedTensorType::get({experts + 1}, b.getI32Type()),
+                         slotType(b.getI32Type()), x, route.getIds());
   Value expertGate =
       weight("mlp.experts.{expert}.gate_proj", {experts, width, d});
   Value expertUp = weight("mlp.experts.{expert}.up_proj", {experts, width, d});
@@ -268,12 +267,11 @@ Value ModelBuilder::buildMoE(Value x) {
 func::FuncOp ModelBuilder::buildLayer(LayerKind kind, StringRef name) {
   OpBuilder::InsertionGuard guard(b);
   RankedTensorType hidden = activation({config.hiddenSize});
-  SmallVector<Type> inputs = {hidden,      indexType,   indexType,
-                              indicesType, indicesType, indicesType,
-                              tableType,   cacheType};
+  SmallVector<Type> inputs = {hidden,      indexType,   indexType, indicesType,
+                              indicesType, indicesType, tableType, cacheType};
   Location loc = at(kind == LayerKind::Dense ? "dense" : "moe");
-  auto function = func::FuncOp::create(
-      b, loc, name, b.getFunctionType(inputs, {hidden}));
+  auto function =
+      func::FuncOp::create(b, loc, name, b.getFunctionType(inputs, {hidden}));
   function.setPrivate();
   Block *body = function.addEntryBlock();
   b.setInsertionPointToStart(body);
@@ -305,8 +303,8 @@ void ModelBuilder::buildStep(ArrayRef<func::FuncOp> layerFunctions,
                               indicesType, tableType,   indicesType,
                               cacheType};
   Location loc = at("model");
-  auto function = func::FuncOp::create(
-      b, loc, "step", b.getFunctionType(inputs, {logitsType}));
+  auto function = func::FuncOp::create(b, loc, "step",
+                                       b.getFunctionType(inputs, {logitsType}));
   function->setAttr(kEntryAttr, b.getStringAttr("step"));
   Block *body = function.addEntryBlock();
   b.setInsertionPointToStart(body);
@@ -352,8 +350,7 @@ void ModelBuilder::buildStep(ArrayRef<func::FuncOp> layerFunctions,
 
   h = norm("model.norm", h);
   Value head = weight("lm_head", {config.vocabSize, config.hiddenSize});
-  Value logits =
-      LogitsOp::create(b, at("lm_head"), logitsType, h, rows, head);
+  Value logits = LogitsOp::create(b, at("lm_head"), logitsType, h, rows, head);
   func::ReturnOp::create(b, loc, logits);
 }
 
@@ -374,19 +371,18 @@ void ModelBuilder::buildCopyPages() {
 /// What the manifest says about the model, for whoever runs it.
 DictionaryAttr ModelBuilder::describeModel() {
   int64_t parameters = 0, active = 0;
-  config.forEachTensorGroup([&](const ::dsv2::TensorSpec &first, int64_t count,
-                                int64_t numActive) {
-    parameters += first.numElements() * count;
-    // Of the embedding a token reads one row, which nobody counts.
-    if (first.role != ::dsv2::TensorRole::Embedding)
-      active += first.numElements() * numActive;
-  });
+  config.forEachTensorGroup(
+      [&](const ::dsv2::TensorSpec &first, int64_t count, int64_t numActive) {
+        parameters += first.numElements() * count;
+        // Of the embedding a token reads one row, which nobody counts.
+        if (first.role != ::dsv2::TensorRole::Embedding)
+          active += first.numElements() * numActive;
+      });
   SmallVector<NamedAttribute> entries = {
       b.getNamedAttr("name", b.getStringAttr("deepseek_v2")),
       b.getNamedAttr("vocab_size", b.getI64IntegerAttr(config.vocabSize)),
       b.getNamedAttr("hidden_size", b.getI64IntegerAttr(config.hiddenSize)),
-      b.getNamedAttr("num_layers",
-                     b.getI64IntegerAttr(config.numHiddenLayers)),
+      b.getNamedAttr("num_layers", b.getI64IntegerAttr(config.numHiddenLayers)),
       b.getNamedAttr("eos_token_id",
                      b.getDenseI64ArrayAttr(config.eosTokenIds)),
       b.getNamedAttr("max_position_embeddings",
@@ -415,8 +411,8 @@ OwningOpRef<ModuleOp> ModelBuilder::build() {
   for (LayerKind kind : {LayerKind::Dense, LayerKind::MoE}) {
     layers = layersOfKind[static_cast<int>(kind)];
     if (!layers.empty())
-      functions[static_cast<int>(kind)] =
-          buildLayer(kind, kind == LayerKind::Dense ? "layer_dense" : "layer_moe");
+      functions[static_cast<int>(kind)] = buildLayer(
+          kind, kind == LayerKind::Dense ? "layer_dense" : "layer_moe");
   }
   buildStep(functions, layersOfKind);
   buildCopyPages();

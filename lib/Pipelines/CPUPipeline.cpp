@@ -19,8 +19,8 @@
 using namespace mlir;
 using namespace mlir::dsv2;
 
-static constexpr StringLiteral kStageNames[] = {
-    "import", "plan", "structure", "buffer", "target", "artifact"};
+static constexpr StringLiteral kStageNames[] = {"import", "plan",   "structure",
+                                                "buffer", "target", "artifact"};
 
 StringRef mlir::dsv2::stringifyStage(Stage stage) {
   return kStageNames[static_cast<int>(stage)];
@@ -180,9 +180,9 @@ static void buildTo(OpPassManager &pm, const CPUPipelineFlags &flags) {
 void mlir::dsv2::registerPipelines() {
   PassPipelineRegistration<CPUPipelineFlags>(
       "dsv2-to-plan", "Import stage to plan stage", buildTo<Stage::Plan>);
-  PassPipelineRegistration<CPUPipelineFlags>(
-      "dsv2-to-structure", "Import stage to structure stage",
-      buildTo<Stage::Structure>);
+  PassPipelineRegistration<CPUPipelineFlags>("dsv2-to-structure",
+                                             "Import stage to structure stage",
+                                             buildTo<Stage::Structure>);
   PassPipelineRegistration<CPUPipelineFlags>(
       "dsv2-to-buffer", "Import stage to buffer stage", buildTo<Stage::Buffer>);
   PassPipelineRegistration<CPUPipelineFlags>(

@@ -60,9 +60,8 @@ static llvm::Error runTool(llvm::StringRef program,
   llvm::FileRemover removeLog(log);
   llvm::SmallVector<llvm::StringRef> all = {program};
   all.append(arguments.begin(), arguments.end());
-  std::optional<llvm::StringRef> redirects[] = {llvm::StringRef(""),
-                                                llvm::StringRef(log),
-                                                llvm::StringRef(log)};
+  std::optional<llvm::StringRef> redirects[] = {
+      llvm::StringRef(""), llvm::StringRef(log), llvm::StringRef(log)};
   std::string error;
   int status = llvm::sys::ExecuteAndWait(program, all, std::nullopt, redirects,
                                          0, 0, &error);
@@ -112,9 +111,9 @@ llvm::Error mlir::dsv2::linkArtifact(llvm::ArrayRef<char> object, EmitKind kind,
     if (llvm::Error error = runTool(
             paths.driver,
             {"-o", partial, objectPath, search, "-ldsv2rt_main", "-ldsv2rt_run",
-             "-ldsv2rt_core", "-ldsv2rt_text", "-ldsv2rt_sampling",
-             "-lpcre2-8", paths.openmp, rpath, "-lstdc++", "-lm", "-lpthread",
-             "-ldl", "-rdynamic", linker}))
+             "-ldsv2rt_core", "-ldsv2rt_text", "-ldsv2rt_sampling", "-lpcre2-8",
+             paths.openmp, rpath, "-lstdc++", "-lm", "-lpthread", "-ldl",
+             "-rdynamic", linker}))
       return error;
   }
   if (std::error_code code = llvm::sys::fs::rename(partial, output))

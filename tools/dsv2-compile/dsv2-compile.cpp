@@ -32,9 +32,9 @@ static cl::opt<std::string>
 static cl::opt<std::string> outputFlag("o", cl::cat(category),
                                        cl::value_desc("file"),
                                        cl::desc("File to write"));
-static cl::opt<std::string>
-    targetFlag("target", cl::cat(category), cl::init("cpu"),
-               cl::desc("Kind of target: cpu"));
+static cl::opt<std::string> targetFlag("target", cl::cat(category),
+                                       cl::init("cpu"),
+                                       cl::desc("Kind of target: cpu"));
 static cl::opt<std::string> targetCPUFlag(
     "target-cpu", cl::cat(category), cl::init("native"),
     cl::desc("native, x86-64-v2, x86-64-v3, x86-64-v4 or an LLVM processor "
@@ -72,8 +72,7 @@ static cl::opt<EmitKind> emitFlag(
     cl::desc("What to write:"),
     cl::values(clEnumValN(EmitKind::Artifact, "artifact",
                           "a file for dsv2-run and the runtime library"),
-               clEnumValN(EmitKind::Executable, "exe",
-                          "a stand-alone program"),
+               clEnumValN(EmitKind::Executable, "exe", "a stand-alone program"),
                clEnumValN(EmitKind::Object, "obj", "an object file"),
                clEnumValN(EmitKind::Assembly, "asm", "assembly text"),
                clEnumValN(EmitKind::LLVMIR, "llvm", "LLVM IR text")));
@@ -88,11 +87,10 @@ static cl::opt<bool> jsonFlag("json", cl::cat(category),
                               cl::desc("With --explain: print JSON"));
 
 static int fail(llvm::Error error) {
-  llvm::handleAllErrors(
-      std::move(error), [](const llvm::ErrorInfoBase &info) {
-        llvm::WithColor::error(llvm::errs(), "dsv2-compile")
-            << info.message() << '\n';
-      });
+  llvm::handleAllErrors(std::move(error), [](const llvm::ErrorInfoBase &info) {
+    llvm::WithColor::error(llvm::errs(), "dsv2-compile")
+        << info.message() << '\n';
+  });
   return 1;
 }
 
@@ -183,9 +181,9 @@ int main(int argc, char **argv) {
   options.emit = emitFlag;
   options.output = outputFlag;
   if (options.output.empty()) {
-    bool linked = *stage == Stage::Artifact &&
-                  (emitFlag == EmitKind::Artifact ||
-                   emitFlag == EmitKind::Executable);
+    bool linked =
+        *stage == Stage::Artifact &&
+        (emitFlag == EmitKind::Artifact || emitFlag == EmitKind::Executable);
     if (linked)
       return fail("no output file: add -o FILE");
     options.output = "-";

@@ -14,5 +14,6 @@ int main(int argc, char **argv) {
   mlir::DialectRegistry registry;
   mlir::dsv2::registerAllDialects(registry);
   mlir::dsv2::registerAllExtensions(registry);
-  return failed(mlir::MlirLspServerMain(argc, argv, registry)) ? EXIT_FAILURE : EXIT_SUCCESS;
+  return failed(mlir::MlirLspServerMain(argc, argv, registry)) ? EXIT_FAILURE
+                                                               : EXIT_SUCCESS;
 }

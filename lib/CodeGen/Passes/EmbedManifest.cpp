@@ -84,11 +84,11 @@ struct EmbedManifest
       StringRef form;
       if (auto attr = function->getAttrOfType<StringAttr>(kFormAttr))
         form = attr.getValue();
-      entries.push_back(llvm::json::Object{
-          {"name", entry.getValue()},
-          {"symbol", ("_mlir_ciface_" + name).str()},
-          {"workspace", (name + "_workspace").str()},
-          {"form", form}});
+      entries.push_back(
+          llvm::json::Object{{"name", entry.getValue()},
+                             {"symbol", ("_mlir_ciface_" + name).str()},
+                             {"workspace", (name + "_workspace").str()},
+                             {"form", form}});
     }
     manifest["entries"] = std::move(entries);
     if (auto attr = module->getAttrOfType<IntegerAttr>(kPrefillMinTokensAttr))
@@ -96,9 +96,9 @@ struct EmbedManifest
 
     std::string text;
     llvm::raw_string_ostream(text) << value;
-    manifest["identity"] = llvm::toHex(llvm::SHA256::hash(
-                                           llvm::arrayRefFromStringRef(text)),
-                                       /*LowerCase=*/true);
+    manifest["identity"] =
+        llvm::toHex(llvm::SHA256::hash(llvm::arrayRefFromStringRef(text)),
+                    /*LowerCase=*/true);
     text.clear();
     llvm::raw_string_ostream(text) << value;
 

@@ -64,9 +64,8 @@ func::FuncOp LowerLaunches::declare(StringRef name, TypeRange inputs,
   if (auto function = module.lookupSymbol<func::FuncOp>(name))
     return function;
   OpBuilder b = OpBuilder::atBlockEnd(module.getBody());
-  auto function =
-      func::FuncOp::create(b, module.getLoc(), name,
-                           b.getFunctionType(inputs, results));
+  auto function = func::FuncOp::create(b, module.getLoc(), name,
+                                       b.getFunctionType(inputs, results));
   function.setPrivate();
   return function;
 }
@@ -121,7 +120,8 @@ void LowerLaunches::lower(LaunchOp op) {
     b.createBlock(&region.getRegion());
     auto getNumber = [&](StringRef name) -> Value {
       func::FuncOp function = declare(name, {}, b.getI32Type());
-      Value number = func::CallOp::create(b, function, ValueRange()).getResult(0);
+      Value number =
+          func::CallOp::create(b, function, ValueRange()).getResult(0);
       return arith::IndexCastOp::create(b, b.getIndexType(), number);
     };
     Value part = getNumber("omp_get_thread_num");
@@ -170,8 +170,8 @@ void LowerLaunches::lower(WeightViewOp op) {
   }
   LowerToLLVMOptions options(b.getContext());
   LLVMTypeConverter converter(b.getContext(), options);
-  Value descriptor = MemRefDescriptor::fromStaticShape(b, op.getLoc(),
-                                                       converter, type, address);
+  Value descriptor = MemRefDescriptor::fromStaticShape(
+      b, op.getLoc(), converter, type, address);
   auto cast = UnrealizedConversionCastOp::create(b, type, descriptor);
   op.getResult().replaceAllUsesWith(cast.getResult(0));
   op.erase();
@@ -214,8 +214,7 @@ void LowerLaunches::lower(TapOp op) {
   Value address = memref::ExtractAlignedPointerAsIndexOp::create(b, matrix);
   int64_t elementBytes = type.getElementTypeBitWidth() / 8;
   Value offset = arith::MulIOp::create(
-      b, metadata.getOffset(),
-      arith::ConstantIndexOp::create(b, elementBytes));
+      b, metadata.getOffset(), arith::ConstantIndexOp::create(b, elementBytes));
   address = arith::AddIOp::create(b, address, offset);
   Value pointer = LLVM::IntToPtrOp::create(
       b, LLVM::LLVMPointerType::get(b.getContext()), toI64(address));
@@ -227,16 +226,14 @@ void LowerLaunches::lower(TapOp op) {
                       .Case([](Float32Type) { return DSV2RT_F32; })
                       .Case([](BFloat16Type) { return DSV2RT_BF16; })
                       .Default([](Type) { return DSV2RT_I32; });
-  Value layer =
-      op.getLayer() ? toI64(op.getLayer())
-                    : Value(arith::ConstantIntOp::create(b, i64, -1));
+  Value layer = op.getLayer() ? toI64(op.getLayer())
+                              : Value(arith::ConstantIntOp::create(b, i64, -1));
   func::FuncOp callee = declareRuntimeEntry("dsv2rt_tap");
   func::CallOp::create(
       b, callee,
-      ValueRange{context,
-                 arith::ConstantIntOp::create(b, b.getI32Type(), site), layer,
-                 pointer, toI64(metadata.getSizes().front()), toI64(columns),
-                 toI64(metadata.getStrides().front()),
+      ValueRange{context, arith::ConstantIntOp::create(b, b.getI32Type(), site),
+                 layer, pointer, toI64(metadata.getSizes().front()),
+                 toI64(columns), toI64(metadata.getStrides().front()),
                  arith::ConstantIntOp::create(b, b.getI32Type(), dtype)});
   op.erase();
 }
@@ -249,8 +246,8 @@ void LowerLaunches::runOnOperation() {
       ops.push_back(op);
   });
   for (Operation *op : ops)
-    llvm::TypeSwitch<Operation *>(op)
-        .Case<LaunchOp, WeightViewOp, TapOp>([&](auto op) { lower(op); });
+    llvm::TypeSwitch<Operation *>(op).Case<LaunchOp, WeightViewOp, TapOp>(
+        [&](auto op) { lower(op); });
 
   Builder b(&getContext());
   for (auto function : module.getOps<func::FuncOp>()) {

@@ -69,9 +69,9 @@ void ModuleOutliner::describeCache() {
           b.getNamedAttr("latent", b.getI64IntegerAttr(type.getLatent())),
           b.getNamedAttr("rope", b.getI64IntegerAttr(type.getRope())),
           b.getNamedAttr("page", b.getI64IntegerAttr(type.getPage())),
-          b.getNamedAttr("format",
-                         b.getStringAttr(type.getFormat().isF32() ? "f32"
-                                                                  : "bf16")),
+          b.getNamedAttr(
+              "format",
+              b.getStringAttr(type.getFormat().isF32() ? "f32" : "bf16")),
       }));
 }
 
@@ -198,12 +198,12 @@ LogicalResult FunctionOutliner::outlineOp(Operation *op) {
       .Case([&](PackedWeightOp op) { return outlinePackedWeight(op); })
       .Case([&](scf::ForOp op) { return outlineLoop(op); })
       .Case([&](func::CallOp op) { return outlineCall(op); })
-      .Case<scf::YieldOp, func::ReturnOp, tensor::DimOp,
-            tensor::ExpandShapeOp, tensor::CollapseShapeOp,
-            tensor::ExtractSliceOp>([&](Operation *op) {
-        b.clone(*op, mapping);
-        return success();
-      })
+      .Case<scf::YieldOp, func::ReturnOp, tensor::DimOp, tensor::ExpandShapeOp,
+            tensor::CollapseShapeOp, tensor::ExtractSliceOp>(
+          [&](Operation *op) {
+            b.clone(*op, mapping);
+            return success();
+          })
       .Default([&](Operation *op) -> LogicalResult {
         if (op->getNumRegions() == 0 &&
             llvm::none_of(op->getResultTypes(), llvm::IsaPred<TensorType>)) {
@@ -250,10 +250,10 @@ LogicalResult FunctionOutliner::outlineCall(func::CallOp call) {
   return success();
 }
 
-SmallVector<Value> FunctionOutliner::launch(func::FuncOp kernel,
-                                            ValueRange inputs,
-                                            ValueRange outputs,
-                                            std::optional<int64_t> serialBelow) {
+SmallVector<Value>
+FunctionOutliner::launch(func::FuncOp kernel, ValueRange inputs,
+                         ValueRange outputs,
+                         std::optional<int64_t> serialBelow) {
   SmallVector<Type> resultTypes;
   for (Value output : outputs)
     if (isa<RankedTensorType>(output.getType()))
@@ -324,12 +324,13 @@ struct OutlineKernels
     Builder b(&getContext());
     SmallVector<StringRef> features(target->features.begin(),
                                     target->features.end());
-    setManifestEntry(module, "target",
-                     b.getDictionaryAttr({
-                         b.getNamedAttr("kind", b.getStringAttr("cpu")),
-                         b.getNamedAttr("cpu", b.getStringAttr(target->cpu)),
-                         b.getNamedAttr("features", b.getStrArrayAttr(features)),
-                     }));
+    setManifestEntry(
+        module, "target",
+        b.getDictionaryAttr({
+            b.getNamedAttr("kind", b.getStringAttr("cpu")),
+            b.getNamedAttr("cpu", b.getStringAttr(target->cpu)),
+            b.getNamedAttr("features", b.getStrArrayAttr(features)),
+        }));
     numLaunches += outliner.numLaunches;
     numKernels += llvm::range_size(module.getOps<func::FuncOp>()) - before;
   }

@@ -102,10 +102,9 @@ LogicalResult FunctionOutliner::outlinePackedWeight(PackedWeightOp op) {
       ModuleOutliner::getStorageType(cast<RankedTensorType>(op.getType()));
   Value ordinal = op.getOrdinal() ? lookup(op.getOrdinal()) : Value();
   mapping.map(op.getResult(),
-              WeightViewOp::create(b, type, weights,
-                                   outliner.getSlot(op.getPrepare(),
-                                                    op.getIndex()),
-                                   ordinal)
+              WeightViewOp::create(
+                  b, type, weights,
+                  outliner.getSlot(op.getPrepare(), op.getIndex()), ordinal)
                   .getResult());
   return success();
 }
@@ -154,8 +153,7 @@ LogicalResult FunctionOutliner::outlineCopyPages(CopyPagesOp op) {
   auto kernel = cpu::getOrCreateCopyPagesKernel(
       outliner.module, getCacheConfig(op.getCache().getType()), target);
   launch(kernel,
-         {lookup(op.getCache()), lookup(op.getFrom()), lookup(op.getTo())},
-         {});
+         {lookup(op.getCache()), lookup(op.getFrom()), lookup(op.getTo())}, {});
   return success();
 }
 
@@ -276,18 +274,18 @@ LogicalResult FunctionOutliner::outlineRope(RopeOp op) {
   SmallVector<ReassociationIndices> groups = {{0}, {1, 2}};
   if (shared)
     input = tensor::ExpandShapeOp::create(
-        b, RankedTensorType::get({ShapedType::kDynamic, 1, dim},
-                                 type.getElementType()),
+        b,
+        RankedTensorType::get({ShapedType::kDynamic, 1, dim},
+                              type.getElementType()),
         input, groups,
         ArrayRef<OpFoldResult>{tokens, b.getIndexAttr(1), b.getIndexAttr(dim)});
   Value table = getRopeTable(op);
-  auto kernel =
-      cpu::getOrCreateApplyRopeKernel(outliner.module, {dim}, target);
-  Value result = launch(kernel, {input, table},
-                        empty({ShapedType::kDynamic, heads, dim},
-                              b.getF32Type(), tokens),
-                        kSerialRows)
-                     .front();
+  auto kernel = cpu::getOrCreateApplyRopeKernel(outliner.module, {dim}, target);
+  Value result =
+      launch(kernel, {input, table},
+             empty({ShapedType::kDynamic, heads, dim}, b.getF32Type(), tokens),
+             kSerialRows)
+          .front();
   if (shared)
     result = tensor::CollapseShapeOp::create(b, result, groups);
   mapping.map(op.getResult(), result);
@@ -370,11 +368,11 @@ LogicalResult FunctionOutliner::outlineRoute(RouteOp op) {
                      .front();
   auto choose =
       cpu::getOrCreateRouteTopKKernel(outliner.module, config, target);
-  SmallVector<Value> chosen = launch(
-      choose, scores,
-      {empty(idsType.getShape(), idsType.getElementType(), tokens),
-       empty(idsType.getShape(), b.getF32Type(), tokens)},
-      kSerialRows);
+  SmallVector<Value> chosen =
+      launch(choose, scores,
+             {empty(idsType.getShape(), idsType.getElementType(), tokens),
+              empty(idsType.getShape(), b.getF32Type(), tokens)},
+             kSerialRows);
   mapping.map(op.getIds(), chosen[0]);
   mapping.map(op.getWeights(), chosen[1]);
   TapOp::create(b, scores, "mlp.gate", layer, 2);
@@ -390,15 +388,15 @@ LogicalResult FunctionOutliner::outlineDispatch(DispatchOp op) {
   auto kernel = cpu::getOrCreateDispatchKernel(outliner.module,
                                                {offsets - 1, topK}, target);
   Type i32 = b.getI32Type();
-  Value numRows = arith::MulIOp::create(
-      b, tokens, arith::ConstantIndexOp::create(b, topK));
+  Value numRows =
+      arith::MulIOp::create(b, tokens, arith::ConstantIndexOp::create(b, topK));
   // One thread does all the work, so no team is ever woken for it.
-  SmallVector<Value> results = launch(
-      kernel, lookup(op.getIds()),
-      {empty({offsets}, i32, Value()),
-       empty({ShapedType::kDynamic}, i32, numRows),
-       empty(idsType.getShape(), i32, tokens)},
-      std::numeric_limits<int64_t>::max());
+  SmallVector<Value> results =
+      launch(kernel, lookup(op.getIds()),
+             {empty({offsets}, i32, Value()),
+              empty({ShapedType::kDynamic}, i32, numRows),
+              empty(idsType.getShape(), i32, tokens)},
+             std::numeric_limits<int64_t>::max());
   mapping.map(op.getOffsets(), results[0]);
   mapping.map(op.getRows(), results[2]);
   // The rows themselves are never copied: products gather them.
@@ -421,11 +419,11 @@ LogicalResult FunctionOutliner::outlineExperts(ExpertFFNOp op) {
   Value offsets = lookup(op.getOffsets());
   auto gated = cpu::getOrCreateGroupedGatedMatmulKernel(
       outliner.module, {getFormat(gate), /*gather=*/true}, target);
-  Value hiddenUnits = launch(gated, {input, gate, offsets, rowTokens},
-                             empty({ShapedType::kDynamic,
-                                    downType.getDimSize(2)},
-                                   b.getF32Type(), numRows))
-                          .front();
+  Value hiddenUnits =
+      launch(gated, {input, gate, offsets, rowTokens},
+             empty({ShapedType::kDynamic, downType.getDimSize(2)},
+                   b.getF32Type(), numRows))
+          .front();
   auto product = cpu::getOrCreateGroupedMatmulKernel(
       outliner.module, {getFormat(down), /*gather=*/false}, target);
   Value result = launch(product, {hiddenUnits, down, offsets},
@@ -445,8 +443,7 @@ LogicalResult FunctionOutliner::outlineCombine(CombineOp op, Value shared,
   config.topK = cast<RankedTensorType>(op.getRows().getType()).getDimSize(1);
   config.hasShared = shared != nullptr;
   config.hasResidual = residual != nullptr;
-  auto kernel =
-      cpu::getOrCreateCombineKernel(outliner.module, config, target);
+  auto kernel = cpu::getOrCreateCombineKernel(outliner.module, config, target);
   SmallVector<Value> inputs = {lookup(op.getInput()), lookup(op.getRows()),
                                lookup(op.getWeights())};
   if (shared)

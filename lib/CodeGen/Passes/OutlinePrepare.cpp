@@ -75,8 +75,8 @@ void ModuleOutliner::collectSlots() {
       slots.push_back(b.getDictionaryAttr({
           b.getNamedAttr("name", b.getStringAttr(slotName)),
           b.getNamedAttr("layout", b.getStringAttr(layout)),
-          b.getNamedAttr("dtype", b.getStringAttr(
-                                      getDTypeName(type.getElementType()))),
+          b.getNamedAttr("dtype",
+                         b.getStringAttr(getDTypeName(type.getElementType()))),
           b.getNamedAttr("shape", b.getDenseI64ArrayAttr(shape)),
           b.getNamedAttr("instances", b.getI64IntegerAttr(instances)),
           b.getNamedAttr("bytes", b.getI64IntegerAttr(bytes)),
@@ -86,8 +86,8 @@ void ModuleOutliner::collectSlots() {
       }));
     }
     jobs.push_back(b.getDictionaryAttr({
-        b.getNamedAttr("symbol", b.getStringAttr("_mlir_ciface_" +
-                                               function.getName())),
+        b.getNamedAttr("symbol",
+                       b.getStringAttr("_mlir_ciface_" + function.getName())),
         b.getNamedAttr("sources", b.getArrayAttr(jobSources)),
         b.getNamedAttr("outputs", b.getArrayAttr(jobOutputs)),
     }));
@@ -115,8 +115,8 @@ static void launchPack(ImplicitLocOpBuilder &b, ModuleOutliner &outliner,
     cpu::ConvertConfig config;
     config.format = format;
     config.rank = sourceRank;
-    kernel = cpu::getOrCreateConvertKernel(outliner.module, config,
-                                           outliner.target);
+    kernel =
+        cpu::getOrCreateConvertKernel(outliner.module, config, outliner.target);
   } else {
     cpu::PackConfig config;
     config.format = format;
@@ -137,8 +137,7 @@ void ModuleOutliner::outlinePrepare(func::FuncOp function) {
   ImplicitLocOpBuilder b(function.getLoc(), function.getContext());
   Type table = getTableType();
   auto replacement = func::FuncOp::create(
-      b, b.getLoc(), function.getName(),
-      b.getFunctionType({table, table}, {}));
+      b, b.getLoc(), function.getName(), b.getFunctionType({table, table}, {}));
   replacement->setAttr(kPrepareAttr, b.getUnitAttr());
   Block *body = replacement.addEntryBlock();
   b.setInsertionPointToStart(body);
@@ -156,18 +155,17 @@ void ModuleOutliner::outlinePrepare(func::FuncOp function) {
   for (Operation &op : function.getBody().front()) {
     b.setLoc(op.getLoc());
     if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op)) {
-      mapping.map(expand.getResult(),
-                  memref::ExpandShapeOp::create(
-                      b, expand.getType().getShape(),
-                      mapping.lookup(expand.getSrc()),
-                      expand.getReassociationIndices())
-                      .getResult());
+      mapping.map(expand.getResult(), memref::ExpandShapeOp::create(
+                                          b, expand.getType().getShape(),
+                                          mapping.lookup(expand.getSrc()),
+                                          expand.getReassociationIndices())
+                                          .getResult());
     } else if (auto collapse = dyn_cast<tensor::CollapseShapeOp>(op)) {
-      mapping.map(collapse.getResult(),
-                  memref::CollapseShapeOp::create(
-                      b, mapping.lookup(collapse.getSrc()),
-                      collapse.getReassociationIndices())
-                      .getResult());
+      mapping.map(
+          collapse.getResult(),
+          memref::CollapseShapeOp::create(b, mapping.lookup(collapse.getSrc()),
+                                          collapse.getReassociationIndices())
+              .getResult());
     } else if (auto slice = dyn_cast<tensor::ExtractSliceOp>(op)) {
       mapping.map(slice.getResult(),
                   memref::SubViewOp::create(
@@ -215,8 +213,7 @@ void ModuleOutliner::buildConversions() {
     cpu::ConvertConfig config;
     config.source = source;
     config.rank = 1;
-    func::FuncOp kernel =
-        cpu::getOrCreateConvertKernel(module, config, target);
+    func::FuncOp kernel = cpu::getOrCreateConvertKernel(module, config, target);
     LaunchOp::create(b, TypeRange(), kernel.getName(), body->getArgument(0),
                      body->getArgument(1), IntegerAttr());
     func::ReturnOp::create(b);

@@ -282,8 +282,8 @@ void PlanWorkspace::rewrite(func::FuncOp function) {
     Value behind = emitSize(b, plan.own, sizes);
     Value all = memref::DimOp::create(b, workspace, 0);
     Value left = arith::SubIOp::create(b, all, behind);
-    Value rest = memref::ViewOp::create(b, cast<MemRefType>(workspace.getType()),
-                                        workspace, behind, left);
+    Value rest = memref::ViewOp::create(
+        b, cast<MemRefType>(workspace.getType()), workspace, behind, left);
     for (func::CallOp call : plan.calls)
       for (OpOperand &operand : call->getOpOperands())
         if (operand.get() == workspace)
@@ -304,9 +304,9 @@ void PlanWorkspace::emitSizeFunction(func::FuncOp function) {
   ImplicitLocOpBuilder b(function.getLoc(), function.getContext());
   b.setInsertionPointAfter(function);
   Type index = b.getIndexType();
-  auto sizeFunction = func::FuncOp::create(
-      b, (function.getName() + "_workspace").str(),
-      b.getFunctionType({index, index, index}, {index}));
+  auto sizeFunction =
+      func::FuncOp::create(b, (function.getName() + "_workspace").str(),
+                           b.getFunctionType({index, index, index}, {index}));
   Block *body = sizeFunction.addEntryBlock();
   b.setInsertionPointToStart(body);
   SmallVector<Value> sizes = {Value(), body->getArgument(0),

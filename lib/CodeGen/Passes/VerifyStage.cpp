@@ -120,10 +120,9 @@ struct VerifyStage : public mlir::dsv2::impl::VerifyStagePassBase<VerifyStage> {
         int64_t bytes = elements.getNumElements() *
                         elements.getElementType().getIntOrFloatBitWidth() / 8;
         if (bytes > kMaxConstantBytes) {
-          op->emitOpError() << "at the end of the " << stage
-                            << " stage: holds a constant of " << bytes
-                            << " bytes, expected at most "
-                            << kMaxConstantBytes;
+          op->emitOpError()
+              << "at the end of the " << stage << " stage: holds a constant of "
+              << bytes << " bytes, expected at most " << kMaxConstantBytes;
           return WalkResult::interrupt();
         }
       }

@@ -107,8 +107,8 @@ CompiledModel::get(const Fixture &fixture, const std::string &flags) {
     if (!std::isalnum((unsigned char)c))
       c = '_';
   std::string path = DSV2_TEST_OUTPUT_DIR "/" + file + ".dsv2";
-  std::string command = DSV2_COMPILE " " + fixture.model + " -o " + path +
-                        " " + flags;
+  std::string command =
+      DSV2_COMPILE " " + fixture.model + " -o " + path + " " + flags;
   if (std::system(command.c_str()) != 0)
     throw std::runtime_error("failed: " + command);
   auto result = std::make_shared<CompiledModel>();
@@ -156,9 +156,9 @@ Matrix dsv2test::evaluate(Session &session, const std::vector<int32_t> &ids,
   return result;
 }
 
-std::vector<int32_t>
-dsv2test::decodeGreedily(Session &session, const std::vector<int32_t> &ids,
-                         int64_t chunk, size_t count) {
+std::vector<int32_t> dsv2test::decodeGreedily(Session &session,
+                                              const std::vector<int32_t> &ids,
+                                              int64_t chunk, size_t count) {
   SequenceId sequence = require(session.addSequence(), "sequence");
   std::vector<int32_t> tokens;
   std::vector<int32_t> next = ids;

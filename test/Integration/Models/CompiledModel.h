@@ -59,8 +59,8 @@ public:
   static std::shared_ptr<const CompiledModel> get(const Fixture &fixture,
                                                   const std::string &flags);
 
-  std::unique_ptr<dsv2rt::Session>
-  createSession(int64_t maxSequences = 1, int threads = 1) const;
+  std::unique_ptr<dsv2rt::Session> createSession(int64_t maxSequences = 1,
+                                                 int threads = 1) const;
 
   std::shared_ptr<const dsv2rt::Artifact> artifact;
   std::shared_ptr<const dsv2rt::PackedWeights> weights;

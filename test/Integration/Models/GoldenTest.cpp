@@ -57,8 +57,8 @@ std::vector<Case> makeCases() {
 class ModelGolden : public testing::TestWithParam<Case> {};
 
 double relativeError(const Matrix &actual, const GoldenPrompt &prompt) {
-  auto [low, high] = std::minmax_element(prompt.logits.data.begin(),
-                                         prompt.logits.data.end());
+  auto [low, high] =
+      std::minmax_element(prompt.logits.data.begin(), prompt.logits.data.end());
   double worst = 0;
   for (size_t i = 0; i < prompt.rows.size(); ++i) {
     const float *expected = prompt.logits.row(i);
@@ -106,17 +106,17 @@ TEST_P(ModelGolden, GreedyTokens) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Fixtures, ModelGolden, testing::ValuesIn(makeCases()),
-    [](const testing::TestParamInfo<Case> &info) {
-      std::string name = info.param.fixture + info.param.flags;
-      std::string clean;
-      for (char c : name)
-        if (std::isalnum((unsigned char)c))
-          clean += c;
-        else if (!clean.empty() && clean.back() != '_')
-          clean += '_';
-      return clean;
-    });
+INSTANTIATE_TEST_SUITE_P(Fixtures, ModelGolden, testing::ValuesIn(makeCases()),
+                         [](const testing::TestParamInfo<Case> &info) {
+                           std::string name =
+                               info.param.fixture + info.param.flags;
+                           std::string clean;
+                           for (char c : name)
+                             if (std::isalnum((unsigned char)c))
+                               clean += c;
+                             else if (!clean.empty() && clean.back() != '_')
+                               clean += '_';
+                           return clean;
+                         });
 
 } // namespace

@@ -100,12 +100,12 @@ TEST_P(Invariance, F048_ChunkSizes) {
 
 TEST_P(Invariance, ThreadsAndRepetition) {
   std::vector<int32_t> prompt = makePrompt(33, vocabulary);
-  Matrix expected = evaluate(*model->createSession(1, /*threads=*/1), prompt, 0);
+  Matrix expected =
+      evaluate(*model->createSession(1, /*threads=*/1), prompt, 0);
   for (int threads : {1, 2, 3, 5}) {
     auto session = model->createSession(1, threads);
     for (int repetition = 0; repetition < 2; ++repetition)
-      EXPECT_TRUE(
-          sameBits(evaluate(*session, prompt, 0).data, expected.data))
+      EXPECT_TRUE(sameBits(evaluate(*session, prompt, 0).data, expected.data))
           << threads << " threads";
   }
 }

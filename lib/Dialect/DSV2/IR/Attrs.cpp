@@ -44,8 +44,7 @@ static ParseResult parseField(AsmParser &parser, StringRef keyword,
 
 static ParseResult parseField(AsmParser &parser, StringRef keyword,
                               double &value) {
-  return parseField(parser, keyword,
-                    [&] { return parser.parseFloat(value); });
+  return parseField(parser, keyword, [&] { return parser.parseFloat(value); });
 }
 
 static ParseResult parseField(AsmParser &parser, StringRef keyword,
@@ -140,12 +139,10 @@ void RopeAttr::print(AsmPrinter &printer) const {
 }
 
 LogicalResult RopeAttr::verify(function_ref<InFlightDiagnostic()> emitError,
-                               int64_t dim, ExactDouble theta,
-                               YarnAttr yarn) {
+                               int64_t dim, ExactDouble theta, YarnAttr yarn) {
   // rope_attr_c1
   if (dim < 2 || dim % 2 != 0)
-    return emitError() << "expected 'dim' to be positive and even, got "
-                       << dim;
+    return emitError() << "expected 'dim' to be positive and even, got " << dim;
   // rope_attr_c2
   if (!(std::isfinite(theta) && theta > 1))
     return emitError() << "expected 'theta' to be finite and above 1, got "

@@ -24,8 +24,7 @@ LogicalResult LaunchOp::verify() {
   if (expected.size() != getNumResults())
     return emitOpError("expected one result for each of ")
            << expected.size() << " tensor outputs, got " << getNumResults();
-  for (auto [index, type, result] :
-       llvm::enumerate(expected, getResultTypes()))
+  for (auto [index, type, result] : llvm::enumerate(expected, getResultTypes()))
     if (type != result)
       return emitOpError("expected result ")
              << index << " to have its output's type " << type << ", got "
@@ -68,8 +67,8 @@ LogicalResult LaunchOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
                      : operand == argument;
     if (!agree)
       return (emitOpError("expected operand ")
-              << index << " to agree in rank and element type with "
-              << argument << ", got " << operand)
+              << index << " to agree in rank and element type with " << argument
+              << ", got " << operand)
                  .attachNote(kernel.getLoc())
              << "the kernel is defined here";
   }

@@ -12,8 +12,7 @@ using namespace mlir;
 
 void mlir::dsv2::setManifestEntry(ModuleOp module, StringRef key,
                                   Attribute value) {
-  NamedAttrList manifest(
-      module->getAttrOfType<DictionaryAttr>(kManifestAttr));
+  NamedAttrList manifest(module->getAttrOfType<DictionaryAttr>(kManifestAttr));
   manifest.set(key, value);
   module->setAttr(kManifestAttr, manifest.getDictionary(module.getContext()));
 }

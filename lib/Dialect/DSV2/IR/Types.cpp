@@ -40,8 +40,7 @@ LatentCacheType::verify(function_ref<InFlightDiagnostic()> emitError,
                        << rope;
   // latent_cache_c3
   if (!format || !(format.isF32() || format.isBF16()))
-    return emitError() << "expected 'format' to be f32 or bf16, got "
-                       << format;
+    return emitError() << "expected 'format' to be f32 or bf16, got " << format;
   // latent_cache_c4
   if (page < 1)
     return emitError() << "expected 'page' to be positive, got " << page;

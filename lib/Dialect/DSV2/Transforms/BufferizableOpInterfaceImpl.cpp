@@ -49,8 +49,7 @@ struct LaunchOpInterface
     if (failed(toBuffers(launch.getInputs(), inputs)) ||
         failed(toBuffers(launch.getOutputs(), outputs)))
       return failure();
-    for (auto [output, buffer] :
-         llvm::zip_equal(launch.getOutputs(), outputs))
+    for (auto [output, buffer] : llvm::zip_equal(launch.getOutputs(), outputs))
       if (isa<TensorType>(output.getType()))
         results.push_back(buffer);
     dsv2::LaunchOp::create(rewriter, op->getLoc(), TypeRange(),

@@ -190,18 +190,18 @@ struct HoistWeightPreparation
       inputs.push_back(sourceType(source));
       names.push_back(source.getName());
     }
-    auto function = func::FuncOp::create(
-        b, first.sources.front().getLoc(),
-        getPrepareName(first.sources.front()), b.getFunctionType(inputs, {}));
+    auto function = func::FuncOp::create(b, first.sources.front().getLoc(),
+                                         getPrepareName(first.sources.front()),
+                                         b.getFunctionType(inputs, {}));
     function.setPrivate();
     function->setAttr(kPrepareAttr, b.getUnitAttr());
     function->setAttr(kSourcesAttr, b.getStrArrayAttr(names));
-    function->setAttr(kLayersAttr, b.getDenseI64ArrayAttr(
-                                       first.sources.front().getLayers()));
+    function->setAttr(
+        kLayersAttr, b.getDenseI64ArrayAttr(first.sources.front().getLayers()));
     if (perExpert)
-      function->setAttr(kExpertsAttr,
-                        b.getI64IntegerAttr(
-                            first.sources.front().getType().getDimSize(0)));
+      function->setAttr(
+          kExpertsAttr,
+          b.getI64IntegerAttr(first.sources.front().getType().getDimSize(0)));
     symbols.insert(function, module.getBody()->end());
     ++numPrepareFunctions;
 
@@ -211,8 +211,8 @@ struct HoistWeightPreparation
     SmallVector<Type> resultTypes;
     llvm::StringMap<int64_t> forms;
     for (PackedUse &use : group.uses) {
-      auto [it, isNew] =
-          forms.try_emplace(getFormKey(use), static_cast<int64_t>(results.size()));
+      auto [it, isNew] = forms.try_emplace(
+          getFormKey(use), static_cast<int64_t>(results.size()));
       if (isNew) {
         IRMapping mapping;
         for (auto [source, argument] :

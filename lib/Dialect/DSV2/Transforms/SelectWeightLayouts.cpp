@@ -98,8 +98,8 @@ private:
     OpBuilder b(gate.getOwner());
     auto packed = RankedTensorType::get(
         shape, matrixType, encoding(b.getContext(), PackOrder::GatedPanels));
-    Value both = PackOp::create(b, gate.get().getLoc(), packed, gate.get(),
-                                up[0].get());
+    Value both =
+        PackOp::create(b, gate.get().getLoc(), packed, gate.get(), up[0].get());
     gate.set(both);
     up.clear();
   }
