@@ -10,6 +10,7 @@
 #include "dsv2/Conversion/Passes.h"
 #include "dsv2/Dialect/DSV2/IR/DSV2.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/ControlFlow/Transforms/StructuralTypeConversions.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Func/Transforms/FuncConversions.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -85,7 +86,8 @@ struct ConvertDSV2ToLinalg
                                                                    converter);
     populateCallOpTypeConversionPattern(patterns, converter);
     populateReturnOpTypeConversionPattern(patterns, converter);
-    populateBranchOpInterfaceTypeConversionPattern(patterns, converter);
+    cf::populateCFStructuralTypeConversionsAndLegality(converter, patterns,
+                                                       target);
     scf::populateSCFStructuralTypeConversionsAndLegality(converter, patterns,
                                                          target);
 
@@ -93,9 +95,9 @@ struct ConvertDSV2ToLinalg
     target.addLegalOp<ModuleOp, WeightOp>();
     target.addDynamicallyLegalOp<PackedWeightOp>(
         [&](PackedWeightOp op) { return converter.isLegal(op.getType()); });
+    // Blocks other than the first get their types from the branches to them.
     target.addDynamicallyLegalOp<func::FuncOp>([&](func::FuncOp op) {
-      return converter.isSignatureLegal(op.getFunctionType()) &&
-             converter.isLegal(&op.getBody());
+      return converter.isSignatureLegal(op.getFunctionType());
     });
     // Anything else, of whatever dialect, is fine as long as its types are.
     target.markUnknownOpDynamicallyLegal(
