@@ -42,10 +42,9 @@ def ConvertDSV2ToLinalgPass
       a call hands the weights of its callee on.
 
     Refused, with an error that names the op: ops of the dialect that have no
-    meaning in linalg (`launch`, `weight_view`, `tap`), a `dispatch` whose
-    number of experts is not static, and any other op on a cache or a packed
-    tensor. `weights-as-arguments` also refuses recursion, and a function with
-    weights that is used other than by a call.
+    meaning in linalg (`launch`, `weight_view`, `tap`), and any other op on a
+    cache or a packed tensor. `weights-as-arguments` also refuses recursion, and
+    a function with weights that is used other than by a call.
 
     ```mlir
     %y = dsv2.linear %x, %w

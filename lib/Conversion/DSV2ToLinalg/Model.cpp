@@ -120,11 +120,8 @@ struct PackLowering : OpConversionPattern<PackOp> {
     LocBuilder b(op.getLoc(), rewriter);
     auto type =
         cast<RankedTensorType>(getTypeConverter()->convertType(op.getType()));
-    Value weight = finish(
-        b, adaptor.getWeight(),
-        RankedTensorType::get(
-            cast<RankedTensorType>(adaptor.getWeight().getType()).getShape(),
-            type.getElementType()));
+    Value weight =
+        convertElements(b, adaptor.getWeight(), type.getElementType());
     if (!adaptor.getSecond()) {
       rewriter.replaceOp(op, finish(b, weight, type));
       return success();

@@ -1,15 +1,5 @@
 // RUN: dsv2-opt %s --convert-dsv2-to-linalg -split-input-file -verify-diagnostics
 
-func.func @dispatch(%x: tensor<?x4xf32>, %ids: tensor<?x2xi32>) {
-  // expected-error @below {{failed to legalize operation 'dsv2.dispatch'}}
-  %y, %offsets, %rows = dsv2.dispatch %x, %ids
-    : tensor<?x4xf32>, tensor<?x2xi32>
-      -> tensor<?x4xf32>, tensor<?xi32>, tensor<?x2xi32>
-  return
-}
-
-// -----
-
 func.func @tap(%x: tensor<?x4xf32>) {
   // expected-error @below {{failed to legalize operation 'dsv2.tap'}}
   dsv2.tap %x site "layer" level 1 : tensor<?x4xf32>
