@@ -237,7 +237,8 @@ PackedAttr::verifyEncoding(ArrayRef<int64_t> shape, Type elementType,
   int64_t elements = 1;
   for (int64_t size : getStorageShape(shape))
     if (llvm::MulOverflow(elements, size, elements))
-      return emitError() << "the packed weight's size overflows";
+      return emitError()
+             << "expected a packed weight of fewer than 2^63 elements";
   return success();
 }
 

@@ -7,6 +7,8 @@
 
 #include "dsv2/Dialect/DSV2/IR/DSV2.h"
 #include "mlir/IR/Builders.h"
+#include "mlir/IR/PatternMatch.h"
+#include "mlir/IR/TypeUtilities.h"
 
 using namespace mlir;
 using namespace mlir::dsv2;

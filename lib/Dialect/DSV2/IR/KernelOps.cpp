@@ -29,11 +29,22 @@ LogicalResult LaunchOp::verify() {
       return emitOpError("expected result ")
              << index << " to have its output's type " << type << ", got "
              << result;
-  if (getSerialBelow() && getSerialBelowAttr().getInt() < 0)
-    return emitOpError("expected 'serial_below' not to be negative, got ")
-           << getSerialBelowAttr().getInt();
+  // launch_c5
   if (getInputs().empty() && getOutputs().empty())
     return emitOpError("expected at least one input or output");
+  // launch_c4
+  if (!getSerialBelow())
+    return success();
+  if (getSerialBelowAttr().getInt() < 0)
+    return emitOpError("expected 'serial_below' not to be negative, got ")
+           << getSerialBelowAttr().getInt();
+  Type measured = getOutputs().empty() ? getInputs().front().getType()
+                                       : getOutputs().front().getType();
+  auto shaped = dyn_cast<ShapedType>(measured);
+  if (!shaped || !shaped.hasRank() || shaped.getRank() == 0)
+    return emitOpError("expected 'serial_below' to measure an operand of rank "
+                       "1 or more, got ")
+           << measured;
   return success();
 }
 
@@ -105,6 +116,7 @@ LogicalResult WeightViewOp::verify() {
   auto type = cast<MemRefType>(getType());
   if (!type.getLayout().isIdentity())
     return emitOpError("expected a result with identity layout, got ") << type;
+  // weight_view_c4
   if (type.getElementTypeBitWidth() % 8 != 0)
     return emitOpError("expected elements of whole bytes, got ") << type;
   // weight_view_c3

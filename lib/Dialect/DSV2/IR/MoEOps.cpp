@@ -5,16 +5,163 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dsv2/Dialect/DSV2/IR/DSV2.h"
+#include "VerifyUtils.h"
+
+#include <algorithm>
+#include <cmath>
 
 using namespace mlir;
 using namespace mlir::dsv2;
 
-LogicalResult RouteOp::verify() { return success(); }
-LogicalResult DispatchOp::verify() { return success(); }
-LogicalResult ExpertFFNOp::verify() { return success(); }
-LogicalResult CombineOp::verify() { return success(); }
-OpCost RouteOp::getCost(const StepShape &step) { return {}; }
-OpCost DispatchOp::getCost(const StepShape &step) { return {}; }
-OpCost ExpertFFNOp::getCost(const StepShape &step) { return {}; }
-OpCost CombineOp::getCost(const StepShape &step) { return {}; }
+//===----------------------------------------------------------------------===//
+// RouteOp
+//===----------------------------------------------------------------------===//
+
+/// Checks that `value` is a matrix of `element`.
+static LogicalResult checkMatrix(Operation *op, Value value, StringRef name,
+                                 Type element, ArrayRef<int64_t> shape) {
+  auto type = cast<RankedTensorType>(value.getType());
+  if (type.getElementType() != element)
+    return op->emitOpError("expected '")
+           << name << "' of " << element << ", got " << type.getElementType();
+  return checkShape(op, value, name, shape);
+}
+
+LogicalResult RouteOp::verify() {
+  int64_t experts = getExtent(getGate(), 0);
+  // route_c1
+  if (failed(checkShape(*this, getGate(), "gate",
+                        {experts, getExtent(getInput(), 1)})))
+    return failure();
+  // route_c3
+  int64_t topK = getTopKAttr().getInt();
+  if (topK < 1 || topK > experts)
+    return emitOpError("expected 'top_k' from 1 to the ")
+           << experts << " experts, got " << topK;
+  // route_c4
+  int64_t groups = getNumGroupsAttr().getInt();
+  if (groups < 1 || experts % groups != 0)
+    return emitOpError("expected 'num_groups' to divide the ")
+           << experts << " experts, got " << groups;
+  // route_c5
+  int64_t kept = getTopGroupsAttr().getInt();
+  if (kept < 1 || kept > groups)
+    return emitOpError("expected 'top_groups' from 1 to the ")
+           << groups << " groups, got " << kept;
+  // route_c6
+  if (topK > kept * (experts / groups))
+    return emitOpError("expected 'top_k' of at most the ")
+           << kept * (experts / groups) << " experts of " << kept
+           << " groups, got " << topK;
+  if (!std::isfinite(getScale().convertToDouble()))
+    return emitOpError("expected 'scale' to be finite");
+  // route_c2
+  int64_t tokens = getExtent(getInput(), 0);
+  Builder b(getContext());
+  if (failed(
+          checkMatrix(*this, getIds(), "ids", b.getI32Type(), {tokens, topK})))
+    return failure();
+  return checkMatrix(*this, getWeights(), "weights", b.getF32Type(),
+                     {tokens, topK});
+}
+
+OpCost RouteOp::getCost(const StepShape &step) {
+  // The product dominates; softmax and choice are a few operations an expert.
+  OpCost cost;
+  cost.flops = 2.0 * step.tokens * getNumElements(getGate());
+  cost.weightBytes = getBytes(getGate());
+  cost.activationBytes = double(step.tokens) * getExtent(getInput(), 1) *
+                         getElementBytes(getInput());
+  return cost;
+}
+
+//===----------------------------------------------------------------------===//
+// DispatchOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult DispatchOp::verify() {
+  // dispatch_c1
+  int64_t tokens = getExtent(getInput(), 0), topK = getExtent(getIds(), 1);
+  if (failed(checkShape(*this, getIds(), "ids", {tokens, topK})))
+    return failure();
+  // dispatch_c2
+  if (failed(checkShape(*this, getResult(), "result",
+                        {ShapedType::kDynamic, getExtent(getInput(), 1)})) ||
+      failed(checkShape(*this, getRows(), "rows", {tokens, topK})))
+    return failure();
+  int64_t offsets = getExtent(getOffsets(), 0);
+  if (!ShapedType::isDynamic(offsets) && offsets < 2)
+    return emitOpError("expected 'offsets' for at least one expert, got ")
+           << offsets << " elements";
+  return success();
+}
+
+OpCost DispatchOp::getCost(const StepShape &step) {
+  // Each token's row is read once and written once for each of its experts.
+  double width = getExtent(getInput(), 1), topK = getExtent(getIds(), 1);
+  OpCost cost;
+  cost.activationBytes =
+      step.tokens * (1 + topK) * width * getElementBytes(getInput());
+  return cost;
+}
+
+//===----------------------------------------------------------------------===//
+// ExpertFFNOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult ExpertFFNOp::verify() {
+  int64_t experts = getExtent(getDown(), 0), width = getExtent(getInput(), 1);
+  int64_t inner = getExtent(getDown(), 2);
+  // expert_ffn_c1
+  if (failed(checkShape(*this, getDown(), "down", {experts, width, inner})) ||
+      failed(checkShape(*this, getOffsets(), "offsets", {experts + 1})))
+    return failure();
+  // expert_ffn_c3
+  if (!getUp())
+    return checkShape(*this, getGate(), "gate", {experts, 2, inner, width});
+  // expert_ffn_c2
+  if (failed(checkShape(*this, getGate(), "gate", {experts, inner, width})))
+    return failure();
+  return checkShape(*this, getUp(), "up", {experts, inner, width});
+}
+
+OpCost ExpertFFNOp::getCost(const StepShape &step) {
+  // `rows` in all, one for each pair of a token and one of its experts. The
+  // weights of an expert are read once however many of its rows there are.
+  double experts = getExtent(getDown(), 0), width = getExtent(getDown(), 1);
+  double inner = getExtent(getDown(), 2);
+  int64_t topK = 1;
+  if (auto dispatch = getInput().getDefiningOp<DispatchOp>())
+    topK = getExtent(dispatch.getIds(), 1);
+  double rows = double(step.tokens) * topK;
+  double perExpert =
+      inner * width *
+      (2.0 * getElementBytes(getGate()) + getElementBytes(getDown()));
+  OpCost cost;
+  cost.flops = 6.0 * rows * inner * width;
+  cost.weightBytes = std::min(rows, experts) * perExpert;
+  cost.activationBytes = 2.0 * rows * width * getElementBytes(getInput());
+  return cost;
+}
+
+//===----------------------------------------------------------------------===//
+// CombineOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult CombineOp::verify() {
+  // combine_c1
+  int64_t tokens = getExtent(getRows(), 0), topK = getExtent(getRows(), 1);
+  if (failed(checkShape(*this, getWeights(), "weights", {tokens, topK})))
+    return failure();
+  return checkShape(*this, getResult(), "result",
+                    {tokens, getExtent(getInput(), 1)});
+}
+
+OpCost CombineOp::getCost(const StepShape &step) {
+  double width = getExtent(getInput(), 1), topK = getExtent(getRows(), 1);
+  OpCost cost;
+  cost.flops = 2.0 * step.tokens * topK * width;
+  cost.activationBytes =
+      step.tokens * (topK + 1) * width * getElementBytes(getInput());
+  return cost;
+}

@@ -27,6 +27,10 @@
 #include "mlir/Interfaces/InferTypeOpInterface.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
+namespace mlir {
+class PatternRewriter;
+} // namespace mlir
+
 #include "dsv2/Dialect/DSV2/IR/DSV2Dialect.h.inc"
 #include "dsv2/Dialect/DSV2/IR/DSV2Enums.h.inc"
 #include "dsv2/Dialect/DSV2/IR/DSV2Interfaces.h.inc"

@@ -31,13 +31,13 @@ def DSV2_RopeOp : DSV2_PureOp<"rope", [AllTypesMatch<["input", "result"]>]> {
     Example:
 
     ```mlir
-    %k = dsv2.rope %x, %positions #dsv2.rope<dim = 8, theta = 1.0e+04>
+    %k = dsv2.rope %x, %positions <dim = 8, theta = 1.0e+04>
            : tensor<?x8xf32>, tensor<?xi32>
     ```
   }];
-  let arguments = (ins TensorRankOf<[F32, BF16], [2, 3]>:$input,
+  let arguments = (ins DSV2_AnyActivation:$input,
                        DSV2_Indices:$positions, DSV2_RopeAttr:$rope);
-  let results = (outs TensorRankOf<[F32, BF16], [2, 3]>:$result);
+  let results = (outs DSV2_AnyActivation:$result);
   let assemblyFormat = [{
     $input `,` $positions $rope attr-dict `:` type($input) `,`
     type($positions)
@@ -91,7 +91,7 @@ def DSV2_LatentAttentionOp : DSV2_Op<"latent_attention", [
     DSV2_MatrixStack:$w_uk, DSV2_MatrixStack:$w_uv,
     Arg<DSV2_LatentCacheType, "", [MemRead]>:$cache, Index:$layer,
     DSV2_Indices:$positions, DSV2_Indices:$seq_ids, DSV2_Indices:$seq_starts,
-    DSV2_BlockTable:$block_tables,
+    DSV2_Table:$block_tables,
     DSV2_AttentionFormAttr:$form, F64Attr:$scale);
   let results = (outs DSV2_HeadActivation:$result);
   let assemblyFormat = [{

@@ -18,6 +18,9 @@ class DSV2_Attr<string name, string attrMnemonic, list<Trait> traits = []>
   let mnemonic = attrMnemonic;
 }
 
+/// A double that attribute storage can compare and hash.
+def DSV2_Double : AttrParameter<"::mlir::dsv2::ExactDouble", "", "double">;
+
 def DSV2_YarnAttr : DSV2_Attr<"Yarn", "yarn"> {
   let summary = "YaRN context extension";
   let description = [{
@@ -26,14 +29,22 @@ def DSV2_YarnAttr : DSV2_Attr<"Yarn", "yarn"> {
     `factor`, and those between are blended. `mscale` and `mscale_all_dim`
     scale cos/sin and the softmax (paper section 3.1.4).
 
+    Constraints:
+    - yarn_c1: `factor` is finite and at least 1
+    - yarn_c2: `original_max` is positive
+    - yarn_c3: `beta_fast` >= `beta_slow` > 0, both finite
+    - yarn_c4: `mscale` and `mscale_all_dim` are finite and not negative
+
+    Example:
+
     ```mlir
     #dsv2.yarn<factor = 4.0e+01, original_max = 4096, beta_fast = 3.2e+01,
                beta_slow = 1.0, mscale = 0.707, mscale_all_dim = 0.707>
     ```
   }];
   let parameters = (ins
-    "::mlir::dsv2::ExactDouble":$factor, "int64_t":$original_max, "::mlir::dsv2::ExactDouble":$beta_fast,
-    "::mlir::dsv2::ExactDouble":$beta_slow, "::mlir::dsv2::ExactDouble":$mscale, "::mlir::dsv2::ExactDouble":$mscale_all_dim);
+    DSV2_Double:$factor, "int64_t":$original_max, DSV2_Double:$beta_fast,
+    DSV2_Double:$beta_slow, DSV2_Double:$mscale, DSV2_Double:$mscale_all_dim);
   let hasCustomAssemblyFormat = 1;
   let genVerifyDecl = 1;
 }
@@ -46,12 +57,21 @@ def DSV2_RopeAttr : DSV2_Attr<"Rope", "rope"> {
     that depends on these numbers: inverse frequencies, the cos/sin multiplier
     and the softmax scale.
 
+    Constraints:
+    - rope_attr_c1: `dim` is positive and even
+    - rope_attr_c2: `theta` is finite and above 1
+
+    Examples:
+
     ```mlir
     #dsv2.rope<dim = 64, theta = 1.0e+04>
-    #dsv2.rope<dim = 64, theta = 1.0e+04, yarn = #dsv2.yarn<...>>
+    #dsv2.rope<dim = 64, theta = 1.0e+04,
+               yarn = #dsv2.yarn<factor = 4.0e+01, original_max = 4096,
+                                 beta_fast = 3.2e+01, beta_slow = 1.0,
+                                 mscale = 0.707, mscale_all_dim = 0.707>>
     ```
   }];
-  let parameters = (ins "int64_t":$dim, "::mlir::dsv2::ExactDouble":$theta,
+  let parameters = (ins "int64_t":$dim, DSV2_Double:$theta,
                         OptionalParameter<"::mlir::dsv2::YarnAttr">:$yarn);
   let hasCustomAssemblyFormat = 1;
   let genVerifyDecl = 1;
@@ -84,6 +104,18 @@ def DSV2_PackedAttr : DSV2_Attr<"Packed", "packed", [
       at `[k / w][n][k % w]`.
 
     Leading dimensions (heads, experts) are outermost.
+
+    Constraints:
+    - packed_c1: the panel width is positive
+    - packed_c2: `dense`, which has no panels, has width 1
+    - packed_c3: the tensor has rank 2 or more for panels, 3 or more for
+      `gated_panels`
+    - packed_c4: the tensor has a static shape
+    - packed_c5: for `gated_panels` the third-last dimension is 2
+    - packed_c6: the elements are f32 or bf16
+    - packed_c7: the number of elements, padding included, fits 63 bits
+
+    Example:
 
     ```mlir
     tensor<3072x2048xbf16, #dsv2.packed<panels, 32>>

@@ -36,7 +36,7 @@ def DSV2_LatentAppendOp : DSV2_Op<"latent_append", [
   let arguments = (ins DSV2_Activation:$latent, DSV2_Activation:$key,
     Arg<DSV2_LatentCacheType, "", [MemWrite]>:$cache, Index:$layer,
     DSV2_Indices:$positions, DSV2_Indices:$seq_ids,
-    DSV2_BlockTable:$block_tables);
+    DSV2_Table:$block_tables);
   let assemblyFormat = [{
     $latent `,` $key `,` $cache `[` $layer `]` `,` $positions `,` $seq_ids `,`
     $block_tables attr-dict `:` type($latent) `,` type($key) `,` type($cache)
@@ -66,7 +66,7 @@ def DSV2_LatentGatherOp : DSV2_Op<"latent_gather", [
   }];
   let arguments = (ins Arg<DSV2_LatentCacheType, "", [MemRead]>:$cache,
     Index:$layer, Index:$sequence, Index:$length,
-    DSV2_BlockTable:$block_tables);
+    DSV2_Table:$block_tables);
   let results = (outs DSV2_Activation:$result);
   let assemblyFormat = [{
     $cache `[` $layer `]` `,` $sequence `,` $length `,` $block_tables attr-dict

@@ -29,12 +29,26 @@ def DSV2_Dialect : Dialect {
     - `block_tables[S, B]` (i32): page of each block of positions.
 
     Activations are f32 or bf16, weights any supported float type; products
-    accumulate in f32.
+    accumulate in f32. Sizes of tokens, sequences, pages and rows may be
+    dynamic; all others are static and positive.
+
+    ## Attributes of functions and modules
+
+    Constraints:
+    - entry_c1: `dsv2.entry` is a non-empty string on a function: the name of
+      the entry point
+    - prepare_c1: `dsv2.prepare` is a unit attribute on a function
+    - experts_c1: `dsv2.experts` is a positive i64 on a function that has
+      `dsv2.prepare`
+    - form_c1: `dsv2.form` is an attention form on a function that has
+      `dsv2.entry`
+    - manifest_c1: `dsv2.manifest` is a dictionary on a module
   }];
   let useDefaultAttributePrinterParser = 1;
   let useDefaultTypePrinterParser = 1;
   let dependentDialects = ["::mlir::arith::ArithDialect",
                            "::mlir::tensor::TensorDialect"];
+  let hasOperationAttrVerify = 1;
   let extraClassDeclaration = [{
   private:
     void registerAttributes();

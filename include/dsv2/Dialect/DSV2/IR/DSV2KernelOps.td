@@ -30,9 +30,18 @@ def DSV2_LaunchOp : DSV2_Op<"launch", [
     Constraints:
     - launch_c1: `kernel` names a function without results whose arguments
       are the inputs, the outputs and two `index` values
-    - launch_c2: an operand and its argument agree in rank and element type
+    - launch_c2: an operand and its argument agree in rank and element type;
+      those without elements in type
     - launch_c3: tensor outputs have one result each, of the same type;
       memory references have none
+    - launch_c4: `serial_below` is not negative, and the operand it measures
+      has rank 1 or more
+    - launch_c5: there is an input or an output
+
+    Effects: on tensors there are none. Memory among the inputs is read,
+    outputs in memory are written. A launch without outputs is run for what it
+    does to its inputs (append to the cache, copy its pages), so it also writes
+    them.
 
     Example:
 
@@ -42,10 +51,11 @@ def DSV2_LaunchOp : DSV2_Op<"launch", [
     ```
   }];
   let arguments = (ins FlatSymbolRefAttr:$kernel, Variadic<AnyType>:$inputs,
-    Variadic<AnyShaped>:$outputs, OptionalAttr<I64Attr>:$serial_below);
+    Variadic<AnyTypeOf<[AnyRankedTensor, AnyMemRef]>>:$outputs, OptionalAttr<I64Attr>:$serial_below);
   let results = (outs Variadic<AnyRankedTensor>:$results);
   let assemblyFormat = [{
-    $kernel (`serial_below` $serial_below^)? (`ins` `(` $inputs^ `:` type($inputs) `)`)?
+    $kernel (`serial_below` $serial_below^)?
+    (`ins` `(` $inputs^ `:` type($inputs) `)`)?
     (`outs` `(` $outputs^ `:` type($outputs) `)`)? attr-dict
     (`->` type($results)^)?
   }];
@@ -68,6 +78,7 @@ def DSV2_WeightViewOp : DSV2_Op<"weight_view", [Pure]> {
     - weight_view_c1: `table` is a rank 1 memory reference of i64 addresses
     - weight_view_c2: the result has a static shape and identity layout
     - weight_view_c3: `slot` is not negative
+    - weight_view_c4: elements are integers or floats of whole bytes
 
     Example:
 
@@ -78,7 +89,7 @@ def DSV2_WeightViewOp : DSV2_Op<"weight_view", [Pure]> {
   }];
   let arguments = (ins MemRefRankOf<[I64], [1]>:$table, I64Attr:$slot,
                        Optional<Index>:$ordinal);
-  let results = (outs AnyStaticShapeMemRef:$result);
+  let results = (outs StaticShapeMemRefOf<[AnyInteger, AnyFloat]>:$result);
   let assemblyFormat = [{
     $table `[` $slot `]` (`at` $ordinal^)? attr-dict `:` type($table)
     `->` type($result)

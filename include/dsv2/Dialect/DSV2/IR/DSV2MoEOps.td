@@ -32,6 +32,10 @@ def DSV2_RouteOp : DSV2_PureOp<"route"> {
     - route_c4: num_groups >= 1 divides E
     - route_c5: 1 <= top_groups <= num_groups
     - route_c6: top_k <= top_groups * (E / num_groups)
+    - route_c7: `scale` is finite and positive
+
+    `groups G of G` keeps every group and is the same as `groups 1 of 1`, to
+    which it is canonicalised.
 
     Example:
 
@@ -51,9 +55,11 @@ def DSV2_RouteOp : DSV2_PureOp<"route"> {
     `:` type($input) `,` type($gate) `->` type($ids) `,` type($weights)
   }];
   let hasVerifier = 1;
+  let hasCanonicalizeMethod = 1;
 }
 
-def DSV2_DispatchOp : DSV2_PureOp<"dispatch"> {
+def DSV2_DispatchOp : DSV2_PureOp<"dispatch", [
+    AllElementTypesMatch<["input", "result"]>]> {
   let summary = "Order tokens by expert";
   let description = [{
     Gives every (token, slot) pair a row so that the rows of an expert are
@@ -66,6 +72,8 @@ def DSV2_DispatchOp : DSV2_PureOp<"dispatch"> {
     - dispatch_c1: `input` [T, D], `ids` [T, k] (i32)
     - dispatch_c2: `result` [rows, D], `offsets` [E + 1] (i32), `rows` [T, k]
       (i32)
+    - dispatch_c3: rows = T * k, as far as they are static
+    - dispatch_c4: `input` and `result` have the same element type
 
     Example:
 
@@ -75,9 +83,9 @@ def DSV2_DispatchOp : DSV2_PureOp<"dispatch"> {
         -> tensor<?x64xf32>, tensor<9xi32>, tensor<?x2xi32>
     ```
   }];
-  let arguments = (ins DSV2_Activation:$input, TensorRankOf<[I32], [2]>:$ids);
+  let arguments = (ins DSV2_Activation:$input, DSV2_Table:$ids);
   let results = (outs DSV2_Activation:$result, DSV2_Indices:$offsets,
-                      TensorRankOf<[I32], [2]>:$rows);
+                      DSV2_Table:$rows);
   let assemblyFormat = [{
     $input `,` $ids attr-dict `:` type($input) `,` type($ids) `->`
     type($result) `,` type($offsets) `,` type($rows)
@@ -85,7 +93,8 @@ def DSV2_DispatchOp : DSV2_PureOp<"dispatch"> {
   let hasVerifier = 1;
 }
 
-def DSV2_ExpertFFNOp : DSV2_PureOp<"expert_ffn", [AllTypesMatch<["input", "result"]>]> {
+def DSV2_ExpertFFNOp : DSV2_PureOp<"expert_ffn", [
+    AllTypesMatch<["input", "result"]>]> {
   let summary = "SwiGLU networks of the routed experts";
   let description = [{
     Row `r` with `offsets[e] <= r < offsets[e + 1]` goes through expert `e`:
@@ -136,8 +145,8 @@ def DSV2_CombineOp : DSV2_PureOp<"combine"> {
              -> tensor<?x64xf32>
     ```
   }];
-  let arguments = (ins DSV2_Activation:$input, TensorRankOf<[I32], [2]>:$rows,
-                       TensorRankOf<[F32], [2]>:$weights);
+  let arguments = (ins DSV2_Activation:$input, DSV2_Table:$rows,
+                       DSV2_PlainTensor<[F32], [2]>:$weights);
   let results = (outs DSV2_Activation:$result);
   let assemblyFormat = [{
     $input `,` $rows `,` $weights attr-dict `:` type($input) `,` type($rows)

@@ -25,6 +25,7 @@ def DSV2_WeightOp : DSV2_Op<"weight", [Pure]> {
     - weight_c2: the result has a static shape
     - weight_c3: layer numbers are not negative and strictly ascending
     - weight_c4: a name with `{expert}` has a result of rank 2 or more
+    - weight_c5: the name is not empty
 
     Example:
 
@@ -37,7 +38,7 @@ def DSV2_WeightOp : DSV2_Op<"weight", [Pure]> {
   let arguments = (ins StrAttr:$name,
     DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$layers,
     Optional<Index>:$ordinal);
-  let results = (outs RankedTensorOf<[F32, BF16, F16]>:$result);
+  let results = (outs DSV2_PlainWeight:$result);
   let assemblyFormat = [{
     $name (`layers` $layers^ `at` $ordinal)? attr-dict `:` type($result)
   }];
@@ -94,7 +95,8 @@ def DSV2_LinearOp : DSV2_PureOp<"linear"> {
   let hasVerifier = 1;
 }
 
-def DSV2_RMSNormOp : DSV2_PureOp<"rms_norm", [AllTypesMatch<["input", "result"]>]> {
+def DSV2_RMSNormOp : DSV2_PureOp<"rms_norm", [
+    AllTypesMatch<["input", "result"]>]> {
   let summary = "Root mean square normalisation";
   let description = [{
     `result[t, d] = weight[d] * input[t, d] * rsqrt(mean_d(input^2) + eps)`,
@@ -120,7 +122,8 @@ def DSV2_RMSNormOp : DSV2_PureOp<"rms_norm", [AllTypesMatch<["input", "result"]>
   let hasVerifier = 1;
 }
 
-def DSV2_GatedFFNOp : DSV2_PureOp<"gated_ffn", [AllTypesMatch<["input", "result"]>]> {
+def DSV2_GatedFFNOp : DSV2_PureOp<"gated_ffn", [
+    AllTypesMatch<["input", "result"]>]> {
   let summary = "SwiGLU feed-forward network";
   let description = [{
     `result = down(silu(gate(input)) * up(input))` with
@@ -171,7 +174,7 @@ def DSV2_LogitsOp : DSV2_PureOp<"logits"> {
   }];
   let arguments = (ins DSV2_Activation:$input, DSV2_Indices:$rows,
                        DSV2_Matrix:$weight);
-  let results = (outs TensorRankOf<[F32], [2]>:$result);
+  let results = (outs DSV2_PlainTensor<[F32], [2]>:$result);
   let assemblyFormat = [{
     $input `,` $rows `,` $weight attr-dict `:` type($input) `,` type($rows) `,`
     type($weight) `->` type($result)
@@ -199,8 +202,8 @@ def DSV2_PackOp : DSV2_Op<"pack", [Pure]> {
            -> tensor<576x2048xbf16, #dsv2.packed<panels, 32>>
     ```
   }];
-  let arguments = (ins RankedTensorOf<[F32, BF16, F16]>:$weight,
-                       Optional<RankedTensorOf<[F32, BF16, F16]>>:$second);
+  let arguments = (ins DSV2_PlainWeight:$weight,
+                       Optional<DSV2_PlainWeight>:$second);
   let results = (outs RankedTensorOf<[F32, BF16]>:$result);
   let assemblyFormat = [{
     $weight (`with` $second^)? attr-dict `:` type($weight)
@@ -223,6 +226,7 @@ def DSV2_PackedWeightOp : DSV2_Op<"packed_weight", [Pure,
     - packed_weight_c2: the result type is that function result's type, with
       the experts' leading dimension added if the function prepares experts
     - packed_weight_c3: `layers` is empty if and only if there is no `ordinal`
+    - packed_weight_c4: layer numbers are not negative and strictly ascending
 
     Example:
 

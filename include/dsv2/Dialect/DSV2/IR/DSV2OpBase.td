@@ -23,15 +23,32 @@ class DSV2_PureOp<string mnemonic, list<Trait> traits = []>
     : DSV2_Op<mnemonic, traits # [Pure,
         DeclareOpInterfaceMethods<DSV2_CostOpInterface>]>;
 
-def DSV2_Float : AnyTypeOf<[F32, BF16]>;
-def DSV2_WeightFloat : AnyTypeOf<[F32, BF16, F16]>;
+/// A tensor whose elements lie in row-major order: anything but a packed
+/// weight.
+class DSV2_PlainTensor<list<Type> elements, list<int> ranks>
+    : ConfinedType<TensorRankOf<elements, ranks>,
+        [CPred<"!::llvm::cast<::mlir::RankedTensorType>($_self).getEncoding()">],
+        !interleave(!foreach(rank, ranks, rank # "D"), "/") #
+          " tensor without encoding of " #
+          !interleave(!foreach(element, elements, element.summary), " or "),
+        "::mlir::RankedTensorType">;
 
 /// Activations [T, D] and [T, H, D].
-def DSV2_Activation : TensorRankOf<[F32, BF16], [2]>;
-def DSV2_HeadActivation : TensorRankOf<[F32, BF16], [3]>;
+def DSV2_Activation : DSV2_PlainTensor<[F32, BF16], [2]>;
+def DSV2_HeadActivation : DSV2_PlainTensor<[F32, BF16], [3]>;
+def DSV2_AnyActivation : DSV2_PlainTensor<[F32, BF16], [2, 3]>;
 /// A vector of step facts, one i32 a token, sequence or row.
-def DSV2_Indices : TensorRankOf<[I32], [1]>;
-def DSV2_BlockTable : TensorRankOf<[I32], [2]>;
+def DSV2_Indices : DSV2_PlainTensor<[I32], [1]>;
+/// An i32 table: pages of a sequence, slots of a token.
+def DSV2_Table : DSV2_PlainTensor<[I32], [2]>;
+
+/// A checkpoint tensor or what shape changes make of it.
+def DSV2_PlainWeight
+    : ConfinedType<RankedTensorOf<[F32, BF16, F16]>,
+        [CPred<"!::llvm::cast<::mlir::RankedTensorType>($_self).getEncoding()">],
+        "ranked tensor without encoding of 32-bit float or bfloat16 type or "
+        "16-bit float", "::mlir::RankedTensorType">;
+/// Weight operands, packed or not.
 def DSV2_Vector : TensorRankOf<[F32, BF16, F16], [1]>;
 def DSV2_Matrix : TensorRankOf<[F32, BF16, F16], [2]>;
 def DSV2_MatrixStack : TensorRankOf<[F32, BF16, F16], [3]>;

@@ -23,6 +23,15 @@ def DSV2_LatentCacheType : TypeDef<DSV2_Dialect, "LatentCache"> {
     The value is a reference: `latent_append` writes in place and later reads
     see it, so the type is not a tensor and nothing ever copies the cache.
 
+    Constraints:
+    - latent_cache_c1: `latent` is positive
+    - latent_cache_c2: `rope` is positive and even
+    - latent_cache_c3: `format` is f32 or bf16
+    - latent_cache_c4: `page` is positive
+    - latent_cache_c5: a page has at most 2^28 elements
+
+    Example:
+
     ```mlir
     !dsv2.latent_cache<latent = 512, rope = 64, format = bf16, page = 64>
     ```
