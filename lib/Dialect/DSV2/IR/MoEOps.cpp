@@ -7,6 +7,8 @@
 
 #include "VerifyUtils.h"
 
+#include "mlir/IR/PatternMatch.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -53,8 +55,11 @@ LogicalResult RouteOp::verify() {
     return emitOpError("expected 'top_k' of at most the ")
            << kept * (experts / groups) << " experts of " << kept
            << " groups, got " << topK;
-  if (!std::isfinite(getScale().convertToDouble()))
-    return emitOpError("expected 'scale' to be finite");
+  // route_c7
+  double scale = getScale().convertToDouble();
+  if (!std::isfinite(scale) || scale <= 0)
+    return emitOpError("expected 'scale' to be finite and positive, got ")
+           << scale;
   // route_c2
   int64_t tokens = getExtent(getInput(), 0);
   Builder b(getContext());
@@ -63,6 +68,17 @@ LogicalResult RouteOp::verify() {
     return failure();
   return checkMatrix(*this, getWeights(), "weights", b.getF32Type(),
                      {tokens, topK});
+}
+
+LogicalResult RouteOp::canonicalize(RouteOp op, PatternRewriter &rewriter) {
+  // Keeping every group limits nothing.
+  if (op.getNumGroups() <= 1 || op.getTopGroups() != op.getNumGroups())
+    return failure();
+  rewriter.modifyOpInPlace(op, [&] {
+    op.setTopGroups(1);
+    op.setNumGroups(1);
+  });
+  return success();
 }
 
 OpCost RouteOp::getCost(const StepShape &step) {
@@ -89,8 +105,22 @@ LogicalResult DispatchOp::verify() {
                         {ShapedType::kDynamic, getExtent(getInput(), 1)})) ||
       failed(checkShape(*this, getRows(), "rows", {tokens, topK})))
     return failure();
+  // dispatch_c3
+  int64_t rows = getExtent(getResult(), 0);
+  if (!ShapedType::isDynamic(tokens) && !ShapedType::isDynamic(topK) &&
+      !mayBeEqual(rows, tokens * topK))
+    return emitOpError("expected 'result' to have ")
+           << tokens * topK << " rows, got " << rows;
+  // dispatch_c4
+  Type input = cast<ShapedType>(getInput().getType()).getElementType();
+  Type result = cast<ShapedType>(getResult().getType()).getElementType();
+  if (input != result)
+    return emitOpError("expected 'result' of ") << input << ", got " << result;
   int64_t offsets = getExtent(getOffsets(), 0);
-  if (!ShapedType::isDynamic(offsets) && offsets < 2)
+  if (ShapedType::isDynamic(offsets))
+    return emitOpError("expected 'offsets' of static size, one more than the "
+                       "number of experts");
+  if (offsets < 2)
     return emitOpError("expected 'offsets' for at least one expert, got ")
            << offsets << " elements";
   return success();

@@ -34,6 +34,7 @@ static LogicalResult verifyLayers(Operation *op, ArrayRef<int64_t> layers,
 //===----------------------------------------------------------------------===//
 
 LogicalResult WeightOp::verify() {
+  // weight_c5
   if (getName().empty())
     return emitOpError("expected a name, got an empty one");
   // weight_c1, weight_c3
@@ -217,7 +218,7 @@ LogicalResult PackOp::verify() {
 //===----------------------------------------------------------------------===//
 
 LogicalResult PackedWeightOp::verify() {
-  // packed_weight_c3
+  // packed_weight_c3, packed_weight_c4
   return verifyLayers(*this, getLayers(), getOrdinal());
 }
 
