@@ -23,7 +23,7 @@ import numpy as np
 FOLDER = (pathlib.Path(__file__).resolve().parents[1] /
           "Integration" / "CPU" / "Reference")
 HEAD = """\
-// RUN: cat %s %S/Inputs/compare.mlir | dsv2-opt --convert-dsv2-to-linalg \\
+// RUN: cat %s %S/Inputs/compare.mlir | dsv2-opt --dsv2-convert-to-linalg \\
 // RUN:   | mlir-opt %lower_to_llvm \\
 // RUN:   | mlir-runner -e main --entry-point-result=void \\
 // RUN:       -shared-libs=%mlir_runner_utils \\

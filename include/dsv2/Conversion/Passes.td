@@ -11,7 +11,7 @@
 include "mlir/Pass/PassBase.td"
 
 def ConvertDSV2ToLinalgPass
-    : Pass<"convert-dsv2-to-linalg", "::mlir::ModuleOp"> {
+    : Pass<"dsv2-convert-to-linalg", "::mlir::ModuleOp"> {
   let summary = "Reference lowering of model-level ops to linalg";
   let description = [{
     One plain lowering for each model-level op, the one that every fast lowering

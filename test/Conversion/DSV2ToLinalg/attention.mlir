@@ -1,4 +1,4 @@
-// RUN: dsv2-opt %s --convert-dsv2-to-linalg --canonicalize -split-input-file | FileCheck %s
+// RUN: dsv2-opt %s --dsv2-convert-to-linalg --canonicalize -split-input-file | FileCheck %s
 
 // Even and odd elements are the pairs. The angle is one f32 product.
 // CHECK-LABEL: func @rope(

@@ -1,4 +1,4 @@
-// RUN: dsv2-opt %s --convert-dsv2-to-linalg --canonicalize -split-input-file | FileCheck %s
+// RUN: dsv2-opt %s --dsv2-convert-to-linalg --canonicalize -split-input-file | FileCheck %s
 
 !cache = !dsv2.latent_cache<latent = 4, rope = 2, format = bf16, page = 16>
 

@@ -1,4 +1,4 @@
-// RUN: dsv2-opt %s --convert-dsv2-to-linalg -split-input-file -verify-diagnostics
+// RUN: dsv2-opt %s --dsv2-convert-to-linalg -split-input-file -verify-diagnostics
 
 func.func @tap(%x: tensor<?x4xf32>) {
   // expected-error @below {{failed to legalize operation 'dsv2.tap'}}

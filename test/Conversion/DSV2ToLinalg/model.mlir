@@ -1,4 +1,4 @@
-// RUN: dsv2-opt %s --convert-dsv2-to-linalg --canonicalize -split-input-file | FileCheck %s
+// RUN: dsv2-opt %s --dsv2-convert-to-linalg --canonicalize -split-input-file | FileCheck %s
 
 // CHECK-LABEL: func @embed(
 // CHECK-SAME:    %[[TOKENS:[a-z0-9_]+]]: tensor<?xi32>, %[[TABLE:[a-z0-9_]+]]: tensor<9x4xbf16>

@@ -1,4 +1,4 @@
-// RUN: dsv2-opt %s --convert-dsv2-to-linalg --canonicalize -split-input-file | FileCheck %s
+// RUN: dsv2-opt %s --dsv2-convert-to-linalg --canonicalize -split-input-file | FileCheck %s
 
 // The softmax covers every expert, before groups are ruled out (F037).
 // CHECK-LABEL: func @route(

@@ -1,4 +1,4 @@
-// RUN: dsv2-opt %s --convert-dsv2-to-linalg=weights-as-arguments=true -split-input-file -verify-diagnostics
+// RUN: dsv2-opt %s --dsv2-convert-to-linalg=weights-as-arguments=true -split-input-file -verify-diagnostics
 
 // expected-error @below {{function 'recursive' calls itself, so its weights cannot become arguments}}
 func.func @recursive(%x: tensor<?x4xf32>) -> tensor<?x4xf32> {

@@ -1,4 +1,4 @@
-// RUN: dsv2-opt %s --convert-dsv2-to-linalg=weights-as-arguments=true -split-input-file | FileCheck %s
+// RUN: dsv2-opt %s --dsv2-convert-to-linalg=weights-as-arguments=true -split-input-file | FileCheck %s
 
 // One argument for each distinct weight, in order of first use.
 // CHECK-LABEL: func @step(

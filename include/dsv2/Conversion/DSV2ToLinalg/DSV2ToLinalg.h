@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// The patterns behind `convert-dsv2-to-linalg`, one set for each op family, so
+// The patterns behind `dsv2-convert-to-linalg`, one set for each op family, so
 // that another pass or a test can use them without the pass.
 //
 //===----------------------------------------------------------------------===//
