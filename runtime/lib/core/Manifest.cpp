@@ -236,10 +236,7 @@ void ManifestReader::readSlots(const json &list) {
     slot.instances = reader.integer("instances", 1, maxSmall);
     slot.bytes = reader.integer("bytes", 1, maxAnything);
     slot.experts = reader.integer("experts", 0, maxSmall);
-    std::string access = reader.stringOr("access", "all");
-    slot.gather = access == "gather";
-    if (access != "all" && access != "gather")
-      reader.fail("access", "'all' or 'gather'", quote(access));
+    slot.gather = reader.find("gather") && reader.boolean("gather");
     if (slot.experts && slot.bytes % slot.experts)
       reader.fail("bytes", strCat("a multiple of ", slot.experts, " experts"),
                   std::to_string(slot.bytes));

@@ -76,7 +76,7 @@ const char dsv2_manifest[] = R"({
     {"name": "lm_head.weight", "shape": [64, 8], "layers": [], "experts": 0}],
   "slots": [
     {"name": "embed", "layout": "rows", "dtype": "f32", "shape": [64, 8],
-     "instances": 1, "bytes": 2048, "experts": 0, "access": "gather"},
+     "instances": 1, "bytes": 2048, "experts": 0, "gather": true},
     {"name": "norm", "layout": "rows", "dtype": "f32", "shape": [8],
      "instances": 2, "bytes": 32, "experts": 0},
     {"name": "experts", "layout": "rows", "dtype": "f32", "shape": [4, 3, 8],

@@ -85,7 +85,7 @@ TEST(ManifestTest, OptionalMembers) {
   manifest["model"]["eos_token_id"] = nullptr;
   manifest["model"].erase("bos_token_id");
   manifest["model"].erase("experts_per_token");
-  manifest["slots"][0].erase("access");
+  manifest["slots"][0].erase("gather");
   manifest["convert"] = json::object();
   Manifest m = take(parseManifest(manifest.dump()));
   EXPECT_TRUE(m.model.eosTokenIds.empty());
@@ -188,7 +188,7 @@ TEST(ManifestTest, RefusesWrongValues) {
   expectRefused("/sources/0/shape", json::array({0}), {"shape[0]"});
   expectRefused("/slots/2/bytes", 383, {"multiple of 4", "383"});
   expectRefused("/slots/0/bytes", INT64_MAX, {"2^63"});
-  expectRefused("/slots/0/access", "other", {"'other'"});
+  expectRefused("/slots/0/gather", "yes", {"true or false", "'yes'"});
   expectRefused("/slots/1/instances", 3, {"'norm'", "3"});
   expectRefused("/prepare/0/sources", json::array({4}), {"0 to 3", "4"});
   expectRefused("/prepare/0/sources", json::array({-1}), {"-1"});

@@ -344,7 +344,7 @@ TEST(RunToolTest, F083_MemoryLimit) {
   TempDir folder;
   patchArtifact(folder.file("a"),
                 "\"instances\": 1, \"bytes\": 2048, \"experts\": 0, "
-                "\"access\": \"gather\"",
+                "\"gather\": true",
                 "\"instances\": 1, \"bytes\": 9000000000, \"experts\": 0");
   ProgramResult result =
       runShell("ulimit -v 2000000; " DSV2_RUN " " + folder.file("a") +
