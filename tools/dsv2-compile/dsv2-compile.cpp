@@ -163,6 +163,13 @@ int main(int argc, char **argv) {
 
   if (targetFlag != "cpu")
     return fail("target: expected cpu, got '" + targetFlag + "'");
+  // The passes check these too; here the message names the flag.
+  if (weightFormatFlag != "f32" && weightFormatFlag != "bf16")
+    return fail("weight-format: expected f32 or bf16, got '" +
+                weightFormatFlag + "'");
+  if (kvFormatFlag != "f32" && kvFormatFlag != "bf16" && kvFormatFlag != "auto")
+    return fail("kv-format: expected f32, bf16 or auto, got '" + kvFormatFlag +
+                "'");
   if (jsonFlag && !explainFlag)
     return fail("--json needs --explain");
   if (maxContextFlag < 0 || maxBatchFlag < 0)
