@@ -64,7 +64,7 @@ LogicalResult LatentAttentionOp::verify() {
   int64_t starts = getExtent(getSeqStarts(), 0);
   int64_t sequences = getExtent(getBlockTables(), 0);
   if (!ShapedType::isDynamic(starts) && !ShapedType::isDynamic(sequences) &&
-      starts != sequences + 1)
+      starts - 1 != sequences)
     return emitOpError("expected 'seq_starts' to have one element more than "
                        "the ")
            << sequences << " rows of 'block_tables', got " << starts;

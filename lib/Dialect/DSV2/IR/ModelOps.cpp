@@ -195,15 +195,15 @@ LogicalResult PackOp::verify() {
   if (!encoding)
     return emitOpError("expected a result with a #dsv2.packed encoding, got ")
            << result;
-  // pack_c2
-  if (!getSecond()) {
-    if (encoding.getOrder() == PackOrder::GatedPanels)
-      return emitOpError("expected 'second' for the order gated_panels");
-    return checkShape(*this, getResult(), "result", weight.getShape());
-  }
-  if (encoding.getOrder() != PackOrder::GatedPanels)
+  // pack_c3
+  if (!getSecond() && encoding.getOrder() == PackOrder::GatedPanels)
+    return emitOpError("expected 'second' for the order gated_panels");
+  if (getSecond() && encoding.getOrder() != PackOrder::GatedPanels)
     return emitOpError("expected the order gated_panels with 'second', got ")
            << stringifyPackOrder(encoding.getOrder());
+  // pack_c2
+  if (!getSecond())
+    return checkShape(*this, getResult(), "result", weight.getShape());
   if (weight.getRank() < 2)
     return emitOpError("expected matrices to pack together, got ") << weight;
   if (failed(checkShape(*this, getSecond(), "second", weight.getShape())))

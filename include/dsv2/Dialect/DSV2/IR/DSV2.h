@@ -26,10 +26,20 @@
 #include "mlir/Interfaces/DestinationStyleOpInterface.h"
 #include "mlir/Interfaces/InferTypeOpInterface.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "llvm/ADT/STLExtras.h"
 
 namespace mlir {
 class PatternRewriter;
 } // namespace mlir
+
+namespace mlir::dsv2 {
+/// Whether the sizes of a shaped type from dimension `first` on are static and
+/// positive.
+inline bool hasStaticSizes(Type type, unsigned first) {
+  return llvm::all_of(cast<ShapedType>(type).getShape().drop_front(first),
+                      [](int64_t size) { return size > 0; });
+}
+} // namespace mlir::dsv2
 
 #include "dsv2/Dialect/DSV2/IR/DSV2Dialect.h.inc"
 #include "dsv2/Dialect/DSV2/IR/DSV2Enums.h.inc"

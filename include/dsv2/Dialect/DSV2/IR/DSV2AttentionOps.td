@@ -91,16 +91,16 @@ def DSV2_LatentAttentionOp : DSV2_Op<"latent_attention", [
     DSV2_MatrixStack:$w_uk, DSV2_MatrixStack:$w_uv,
     Arg<DSV2_LatentCacheType, "", [MemRead]>:$cache, Index:$layer,
     DSV2_Indices:$positions, DSV2_Indices:$seq_ids, DSV2_Indices:$seq_starts,
-    DSV2_Table:$block_tables,
+    DSV2_BlockTable:$block_tables,
     DSV2_AttentionFormAttr:$form, F64Attr:$scale);
   let results = (outs DSV2_HeadActivation:$result);
   let assemblyFormat = [{
     $q_nope `,` $q_rope `,` $w_uk `,` $w_uv `,` $cache `[` $layer `]` `,`
     $positions `,` $seq_ids `,` $seq_starts `,` $block_tables
     `form` $form `scale` $scale attr-dict `:` type($q_nope) `,` type($q_rope)
-    `,` type($w_uk) `,` type($w_uv) `,` type($cache) `,` type($positions) `,`
-    type($seq_ids) `,` type($seq_starts) `,` type($block_tables)
-    `->` type($result)
+    `,` type($w_uk) `,` type($w_uv) `,` qualified(type($cache)) `,`
+    type($positions) `,` type($seq_ids) `,` type($seq_starts) `,`
+    type($block_tables) `->` type($result)
   }];
   let hasVerifier = 1;
 }

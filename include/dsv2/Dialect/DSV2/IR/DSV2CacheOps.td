@@ -36,11 +36,12 @@ def DSV2_LatentAppendOp : DSV2_Op<"latent_append", [
   let arguments = (ins DSV2_Activation:$latent, DSV2_Activation:$key,
     Arg<DSV2_LatentCacheType, "", [MemWrite]>:$cache, Index:$layer,
     DSV2_Indices:$positions, DSV2_Indices:$seq_ids,
-    DSV2_Table:$block_tables);
+    DSV2_BlockTable:$block_tables);
   let assemblyFormat = [{
     $latent `,` $key `,` $cache `[` $layer `]` `,` $positions `,` $seq_ids `,`
-    $block_tables attr-dict `:` type($latent) `,` type($key) `,` type($cache)
-    `,` type($positions) `,` type($seq_ids) `,` type($block_tables)
+    $block_tables attr-dict `:` type($latent) `,` type($key) `,`
+    qualified(type($cache)) `,` type($positions) `,` type($seq_ids) `,`
+    type($block_tables)
   }];
   let hasVerifier = 1;
 }
@@ -66,11 +67,11 @@ def DSV2_LatentGatherOp : DSV2_Op<"latent_gather", [
   }];
   let arguments = (ins Arg<DSV2_LatentCacheType, "", [MemRead]>:$cache,
     Index:$layer, Index:$sequence, Index:$length,
-    DSV2_Table:$block_tables);
+    DSV2_BlockTable:$block_tables);
   let results = (outs DSV2_Activation:$result);
   let assemblyFormat = [{
     $cache `[` $layer `]` `,` $sequence `,` $length `,` $block_tables attr-dict
-    `:` type($cache) `,` type($block_tables) `->` type($result)
+    `:` qualified(type($cache)) `,` type($block_tables) `->` type($result)
   }];
   let hasVerifier = 1;
 }
@@ -99,8 +100,8 @@ def DSV2_CopyPagesOp : DSV2_Op<"copy_pages", [
     Arg<DSV2_LatentCacheType, "", [MemRead, MemWrite]>:$cache,
     DSV2_Indices:$from, DSV2_Indices:$to);
   let assemblyFormat = [{
-    $cache `,` $from `,` $to attr-dict `:` type($cache) `,` type($from) `,`
-    type($to)
+    $cache `,` $from `,` $to attr-dict `:` qualified(type($cache)) `,`
+    type($from) `,` type($to)
   }];
   let hasVerifier = 1;
 }

@@ -83,9 +83,9 @@ def DSV2_DispatchOp : DSV2_PureOp<"dispatch", [
         -> tensor<?x64xf32>, tensor<9xi32>, tensor<?x2xi32>
     ```
   }];
-  let arguments = (ins DSV2_Activation:$input, DSV2_Table:$ids);
+  let arguments = (ins DSV2_Activation:$input, DSV2_Slots:$ids);
   let results = (outs DSV2_Activation:$result, DSV2_Indices:$offsets,
-                      DSV2_Table:$rows);
+                      DSV2_Slots:$rows);
   let assemblyFormat = [{
     $input `,` $ids attr-dict `:` type($input) `,` type($ids) `->`
     type($result) `,` type($offsets) `,` type($rows)
@@ -115,7 +115,7 @@ def DSV2_ExpertFFNOp : DSV2_PureOp<"expert_ffn", [
     ```
   }];
   let arguments = (ins DSV2_Activation:$input, DSV2_Indices:$offsets,
-    TensorRankOf<[F32, BF16, F16], [3, 4]>:$gate, DSV2_MatrixStack:$down,
+    DSV2_WeightTensor<[3, 4]>:$gate, DSV2_MatrixStack:$down,
     Optional<DSV2_MatrixStack>:$up);
   let results = (outs DSV2_Activation:$result);
   let assemblyFormat = [{
@@ -145,8 +145,8 @@ def DSV2_CombineOp : DSV2_PureOp<"combine"> {
              -> tensor<?x64xf32>
     ```
   }];
-  let arguments = (ins DSV2_Activation:$input, DSV2_Table:$rows,
-                       DSV2_PlainTensor<[F32], [2]>:$weights);
+  let arguments = (ins DSV2_Activation:$input, DSV2_Slots:$rows,
+                       DSV2_RowsTensor<[F32], [2]>:$weights);
   let results = (outs DSV2_Activation:$result);
   let assemblyFormat = [{
     $input `,` $rows `,` $weights attr-dict `:` type($input) `,` type($rows)

@@ -145,7 +145,7 @@ def DSV2_GatedFFNOp : DSV2_PureOp<"gated_ffn", [
     ```
   }];
   let arguments = (ins DSV2_Activation:$input,
-    TensorRankOf<[F32, BF16, F16], [2, 3]>:$gate, DSV2_Matrix:$down,
+    DSV2_WeightTensor<[2, 3]>:$gate, DSV2_Matrix:$down,
     Optional<DSV2_Matrix>:$up);
   let results = (outs DSV2_Activation:$result);
   let assemblyFormat = [{
@@ -174,7 +174,7 @@ def DSV2_LogitsOp : DSV2_PureOp<"logits"> {
   }];
   let arguments = (ins DSV2_Activation:$input, DSV2_Indices:$rows,
                        DSV2_Matrix:$weight);
-  let results = (outs DSV2_PlainTensor<[F32], [2]>:$result);
+  let results = (outs DSV2_RowsTensor<[F32], [2]>:$result);
   let assemblyFormat = [{
     $input `,` $rows `,` $weight attr-dict `:` type($input) `,` type($rows) `,`
     type($weight) `->` type($result)
@@ -193,7 +193,8 @@ def DSV2_PackOp : DSV2_Op<"pack", [Pure]> {
     Constraints:
     - pack_c1: the result type carries a `#dsv2.packed` encoding
     - pack_c2: without `second` the shapes agree; with it the result has `2`
-      inserted before the trailing matrix and the order is `gated_panels`
+      inserted before the trailing matrix
+    - pack_c3: the order is `gated_panels` if and only if there is a `second`
 
     Example:
 

@@ -23,34 +23,59 @@ class DSV2_PureOp<string mnemonic, list<Trait> traits = []>
     : DSV2_Op<mnemonic, traits # [Pure,
         DeclareOpInterfaceMethods<DSV2_CostOpInterface>]>;
 
-/// A tensor whose elements lie in row-major order: anything but a packed
-/// weight.
+/// Its elements lie in row-major order: anything but a packed weight.
+def DSV2_IsPlain
+    : CPred<"!::llvm::cast<::mlir::RankedTensorType>($_self).getEncoding()">;
+/// Dimensions from `first` on are static and positive. Those before it count
+/// tokens, sequences or rows.
+class DSV2_HasStaticSizes<int first>
+    : CPred<"::mlir::dsv2::hasStaticSizes($_self, " # first # ")">;
+
+/// "2D/3D tensor of 32-bit float or bfloat16 type".
+class DSV2_TensorSummary<list<Type> elements, list<int> ranks> {
+  string text = !interleave(!foreach(rank, ranks, rank # "D"), "/") #
+      " tensor of " #
+      !interleave(!foreach(element, elements, element.summary), " or ");
+}
+
+/// A tensor without encoding, of any sizes.
 class DSV2_PlainTensor<list<Type> elements, list<int> ranks>
+    : ConfinedType<TensorRankOf<elements, ranks>, [DSV2_IsPlain],
+        DSV2_TensorSummary<elements, ranks>.text # " without encoding",
+        "::mlir::RankedTensorType">;
+/// The same with one dimension for tokens or rows.
+class DSV2_RowsTensor<list<Type> elements, list<int> ranks>
     : ConfinedType<TensorRankOf<elements, ranks>,
-        [CPred<"!::llvm::cast<::mlir::RankedTensorType>($_self).getEncoding()">],
-        !interleave(!foreach(rank, ranks, rank # "D"), "/") #
-          " tensor without encoding of " #
-          !interleave(!foreach(element, elements, element.summary), " or "),
+        [DSV2_IsPlain, DSV2_HasStaticSizes<1>],
+        DSV2_TensorSummary<elements, ranks>.text #
+          " without encoding, static and positive behind the first size",
+        "::mlir::RankedTensorType">;
+/// A weight operand, packed or not.
+class DSV2_WeightTensor<list<int> ranks>
+    : ConfinedType<TensorRankOf<[F32, BF16, F16], ranks>,
+        [DSV2_HasStaticSizes<0>],
+        DSV2_TensorSummary<[F32, BF16, F16], ranks>.text #
+          " of static and positive sizes",
         "::mlir::RankedTensorType">;
 
 /// Activations [T, D] and [T, H, D].
-def DSV2_Activation : DSV2_PlainTensor<[F32, BF16], [2]>;
-def DSV2_HeadActivation : DSV2_PlainTensor<[F32, BF16], [3]>;
-def DSV2_AnyActivation : DSV2_PlainTensor<[F32, BF16], [2, 3]>;
+def DSV2_Activation : DSV2_RowsTensor<[F32, BF16], [2]>;
+def DSV2_HeadActivation : DSV2_RowsTensor<[F32, BF16], [3]>;
+def DSV2_AnyActivation : DSV2_RowsTensor<[F32, BF16], [2, 3]>;
 /// A vector of step facts, one i32 a token, sequence or row.
 def DSV2_Indices : DSV2_PlainTensor<[I32], [1]>;
-/// An i32 table: pages of a sequence, slots of a token.
-def DSV2_Table : DSV2_PlainTensor<[I32], [2]>;
+/// Pages of each sequence, both of any number.
+def DSV2_BlockTable : DSV2_PlainTensor<[I32], [2]>;
+/// What each slot of each token has.
+def DSV2_Slots : DSV2_RowsTensor<[I32], [2]>;
 
 /// A checkpoint tensor or what shape changes make of it.
 def DSV2_PlainWeight
-    : ConfinedType<RankedTensorOf<[F32, BF16, F16]>,
-        [CPred<"!::llvm::cast<::mlir::RankedTensorType>($_self).getEncoding()">],
-        "ranked tensor without encoding of 32-bit float or bfloat16 type or "
-        "16-bit float", "::mlir::RankedTensorType">;
-/// Weight operands, packed or not.
-def DSV2_Vector : TensorRankOf<[F32, BF16, F16], [1]>;
-def DSV2_Matrix : TensorRankOf<[F32, BF16, F16], [2]>;
-def DSV2_MatrixStack : TensorRankOf<[F32, BF16, F16], [3]>;
+    : ConfinedType<RankedTensorOf<[F32, BF16, F16]>, [DSV2_IsPlain],
+        "ranked tensor of 32-bit float or bfloat16 type or 16-bit float "
+        "without encoding", "::mlir::RankedTensorType">;
+def DSV2_Vector : DSV2_WeightTensor<[1]>;
+def DSV2_Matrix : DSV2_WeightTensor<[2]>;
+def DSV2_MatrixStack : DSV2_WeightTensor<[3]>;
 
 #endif // DSV2_DIALECT_DSV2_IR_DSV2OPBASE_TD
