@@ -43,7 +43,9 @@ OpCost RopeOp::getCost(const StepShape &step) {
 //===----------------------------------------------------------------------===//
 
 LogicalResult LatentAttentionOp::verify() {
-  int64_t tokens = getExtent(getQNope(), 0), heads = getExtent(getQNope(), 1);
+  int64_t tokens = getTokens(
+      {getQNope(), getQRope(), getResult(), getPositions(), getSeqIds()});
+  int64_t heads = getExtent(getQNope(), 1);
   int64_t nope = getExtent(getQNope(), 2), value = getExtent(getWUv(), 1);
   LatentCacheType cache = getCache().getType();
   // latent_attention_c1, latent_attention_c3
@@ -62,6 +64,9 @@ LogicalResult LatentAttentionOp::verify() {
       failed(checkShape(*this, getSeqIds(), "seq_ids", {tokens})))
     return failure();
   int64_t starts = getExtent(getSeqStarts(), 0);
+  if (starts == 0)
+    return emitOpError("expected 'seq_starts' to end with the number of "
+                       "tokens, got no elements");
   int64_t sequences = getExtent(getBlockTables(), 0);
   if (!ShapedType::isDynamic(starts) && !ShapedType::isDynamic(sequences) &&
       starts - 1 != sequences)

@@ -15,7 +15,8 @@ static double getRowBytes(LatentCacheType cache) {
 }
 
 LogicalResult LatentAppendOp::verify() {
-  int64_t tokens = getExtent(getLatent(), 0);
+  int64_t tokens =
+      getTokens({getLatent(), getKey(), getPositions(), getSeqIds()});
   LatentCacheType cache = getCache().getType();
   // latent_append_c1
   if (failed(checkShape(*this, getLatent(), "latent",

@@ -19,16 +19,6 @@ using namespace mlir::dsv2;
 // RouteOp
 //===----------------------------------------------------------------------===//
 
-/// Checks that `value` is a matrix of `element`.
-static LogicalResult checkMatrix(Operation *op, Value value, StringRef name,
-                                 Type element, ArrayRef<int64_t> shape) {
-  auto type = cast<RankedTensorType>(value.getType());
-  if (type.getElementType() != element)
-    return op->emitOpError("expected '")
-           << name << "' of " << element << ", got " << type.getElementType();
-  return checkShape(op, value, name, shape);
-}
-
 LogicalResult RouteOp::verify() {
   int64_t experts = getExtent(getGate(), 0);
   // route_c1
@@ -60,14 +50,11 @@ LogicalResult RouteOp::verify() {
   if (!std::isfinite(scale) || scale <= 0)
     return emitOpError("expected 'scale' to be finite and positive, got ")
            << scale;
-  // route_c2
-  int64_t tokens = getExtent(getInput(), 0);
-  Builder b(getContext());
-  if (failed(
-          checkMatrix(*this, getIds(), "ids", b.getI32Type(), {tokens, topK})))
+  // route_c2; ODS fixes the element types: a kernel writes these and no others.
+  int64_t tokens = getTokens({getInput(), getIds(), getWeights()});
+  if (failed(checkShape(*this, getIds(), "ids", {tokens, topK})))
     return failure();
-  return checkMatrix(*this, getWeights(), "weights", b.getF32Type(),
-                     {tokens, topK});
+  return checkShape(*this, getWeights(), "weights", {tokens, topK});
 }
 
 LogicalResult RouteOp::canonicalize(RouteOp op, PatternRewriter &rewriter) {
@@ -97,7 +84,8 @@ OpCost RouteOp::getCost(const StepShape &step) {
 
 LogicalResult DispatchOp::verify() {
   // dispatch_c1
-  int64_t tokens = getExtent(getInput(), 0), topK = getExtent(getIds(), 1);
+  int64_t tokens = getTokens({getInput(), getIds(), getRows()});
+  int64_t topK = getExtent(getIds(), 1);
   if (failed(checkShape(*this, getIds(), "ids", {tokens, topK})))
     return failure();
   // dispatch_c2
@@ -180,7 +168,8 @@ OpCost ExpertFFNOp::getCost(const StepShape &step) {
 
 LogicalResult CombineOp::verify() {
   // combine_c1
-  int64_t tokens = getExtent(getRows(), 0), topK = getExtent(getRows(), 1);
+  int64_t tokens = getTokens({getRows(), getWeights(), getResult()});
+  int64_t topK = getExtent(getRows(), 1);
   if (failed(checkShape(*this, getWeights(), "weights", {tokens, topK})))
     return failure();
   return checkShape(*this, getResult(), "result",

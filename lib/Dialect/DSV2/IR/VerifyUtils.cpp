@@ -22,6 +22,13 @@ static void printShape(InFlightDiagnostic &diag, ArrayRef<int64_t> shape) {
   diag << "]";
 }
 
+int64_t mlir::dsv2::getTokens(ArrayRef<Value> values) {
+  for (Value value : values)
+    if (int64_t tokens = getExtent(value, 0); !ShapedType::isDynamic(tokens))
+      return tokens;
+  return ShapedType::kDynamic;
+}
+
 LogicalResult mlir::dsv2::checkShape(Operation *op, Value value, StringRef name,
                                      ArrayRef<int64_t> expected) {
   ArrayRef<int64_t> shape = cast<ShapedType>(value.getType()).getShape();

@@ -23,6 +23,10 @@ inline bool mayBeEqual(int64_t a, int64_t b) {
   return a == b || ShapedType::isDynamic(a) || ShapedType::isDynamic(b);
 }
 
+/// Number of tokens that values with a row for each token have: what the first
+/// static one says, so that the others can be compared with it.
+int64_t getTokens(ArrayRef<Value> values);
+
 /// Checks that `value` has the extents `expected`, reporting the operand or
 /// result by `name`.
 LogicalResult checkShape(Operation *op, Value value, StringRef name,

@@ -48,7 +48,7 @@ def DSV2_RouteOp : DSV2_PureOp<"route"> {
   let arguments = (ins DSV2_Activation:$input, DSV2_Matrix:$gate,
     I64Attr:$top_k, I64Attr:$top_groups, I64Attr:$num_groups, F64Attr:$scale,
     UnitAttr:$normalize);
-  let results = (outs AnyRankedTensor:$ids, AnyRankedTensor:$weights);
+  let results = (outs DSV2_Slots:$ids, DSV2_RowsTensor<[F32], [2]>:$weights);
   let assemblyFormat = [{
     $input `,` $gate `top_k` $top_k `groups` $top_groups `of` $num_groups
     `scale` $scale (`normalize` $normalize^)? attr-dict

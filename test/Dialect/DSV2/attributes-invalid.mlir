@@ -1,0 +1,222 @@
+// RUN: dsv2-opt %s -split-input-file -verify-diagnostics -allow-unregistered-dialect
+
+// yarn_c1
+// expected-error @below {{expected 'factor' to be finite and at least 1, got 5.000000e-01}}
+"test.attribute"() {a = #dsv2.yarn<factor = 0.5, original_max = 64, beta_fast = 32.0, beta_slow = 1.0, mscale = 1.0, mscale_all_dim = 1.0>} : () -> ()
+
+// -----
+
+// yarn_c1
+// expected-error @below {{expected 'factor' to be finite and at least 1, got INF}}
+"test.attribute"() {a = #dsv2.yarn<factor = 0x7FF0000000000000, original_max = 64, beta_fast = 32.0, beta_slow = 1.0, mscale = 1.0, mscale_all_dim = 1.0>} : () -> ()
+
+// -----
+
+// yarn_c2
+// expected-error @below {{expected 'original_max' to be positive, got 0}}
+"test.attribute"() {a = #dsv2.yarn<factor = 4.0, original_max = 0, beta_fast = 32.0, beta_slow = 1.0, mscale = 1.0, mscale_all_dim = 1.0>} : () -> ()
+
+// -----
+
+// yarn_c3
+// expected-error @below {{expected 'beta_fast' >= 'beta_slow' > 0, got 5.000000e-01 and 1.000000e+00}}
+"test.attribute"() {a = #dsv2.yarn<factor = 4.0, original_max = 64, beta_fast = 0.5, beta_slow = 1.0, mscale = 1.0, mscale_all_dim = 1.0>} : () -> ()
+
+// -----
+
+// yarn_c3
+// expected-error @below {{expected 'beta_fast' >= 'beta_slow' > 0, got 3.200000e+01 and 0.000000e+00}}
+"test.attribute"() {a = #dsv2.yarn<factor = 4.0, original_max = 64, beta_fast = 32.0, beta_slow = 0.0, mscale = 1.0, mscale_all_dim = 1.0>} : () -> ()
+
+// -----
+
+// yarn_c4
+// expected-error @below {{expected 'mscale' and 'mscale_all_dim' to be finite and not negative, got -1.000000e+00 and 1.000000e+00}}
+"test.attribute"() {a = #dsv2.yarn<factor = 4.0, original_max = 64, beta_fast = 32.0, beta_slow = 1.0, mscale = -1.0, mscale_all_dim = 1.0>} : () -> ()
+
+// -----
+
+// yarn_c4
+// expected-error @below {{expected 'mscale' and 'mscale_all_dim' to be finite and not negative, got 1.000000e+00 and nan}}
+"test.attribute"() {a = #dsv2.yarn<factor = 4.0, original_max = 64, beta_fast = 32.0, beta_slow = 1.0, mscale = 1.0, mscale_all_dim = 0x7FF8000000000000>} : () -> ()
+
+// -----
+
+// Fields come in order.
+// expected-error @below {{expected 'original_max'}}
+"test.attribute"() {a = #dsv2.yarn<factor = 4.0, beta_fast = 32.0>} : () -> ()
+
+// -----
+
+// Floats look like floats.
+// expected-error @below {{unexpected decimal integer literal for a floating point value}}
+// expected-note @below {{add a trailing dot to make the literal a float}}
+"test.attribute"() {a = #dsv2.rope<dim = 8, theta = 10000>} : () -> ()
+
+// -----
+
+// rope_attr_c1
+// expected-error @below {{expected 'dim' to be positive and even, got 7}}
+"test.attribute"() {a = #dsv2.rope<dim = 7, theta = 1.0e+04>} : () -> ()
+
+// -----
+
+// rope_attr_c1
+// expected-error @below {{expected 'dim' to be positive and even, got 0}}
+"test.attribute"() {a = #dsv2.rope<dim = 0, theta = 1.0e+04>} : () -> ()
+
+// -----
+
+// rope_attr_c2
+// expected-error @below {{expected 'theta' to be finite and above 1, got 1.000000e+00}}
+"test.attribute"() {a = #dsv2.rope<dim = 8, theta = 1.0>} : () -> ()
+
+// -----
+
+// Another attribute is no YaRN.
+// expected-error @below {{expected '<'}}
+"test.attribute"() {a = #dsv2.rope<dim = 8, theta = 1.0e+04, yarn = 4 : i64>} : () -> ()
+
+// -----
+
+// packed_c1
+// expected-error @below {{expected a positive panel width, got 0}}
+"test.attribute"() {a = #dsv2.packed<panels, 0>} : () -> ()
+
+// -----
+
+// packed_c2
+// expected-error @below {{expected width 1 for 'dense', which has no panels, got 16}}
+"test.attribute"() {a = #dsv2.packed<dense, 16>} : () -> ()
+
+// -----
+
+// packed_c3
+// expected-error @below {{expected rank 2 or more for 'panels', got 1}}
+"test.type"() : () -> tensor<64xf32, #dsv2.packed<panels, 16>>
+
+// -----
+
+// packed_c3
+// expected-error @below {{expected rank 3 or more for 'gated_panels', got 2}}
+"test.type"() : () -> tensor<2x64xf32, #dsv2.packed<gated_panels, 16>>
+
+// -----
+
+// packed_c4
+// expected-error @below {{expected a static shape for a packed weight}}
+"test.type"() : () -> tensor<?x64xf32, #dsv2.packed<panels, 16>>
+
+// -----
+
+// packed_c5
+// expected-error @below {{expected the trailing shape [2, N, K] for 'gated_panels', got 3 in place of 2}}
+"test.type"() : () -> tensor<3x8x64xf32, #dsv2.packed<gated_panels, 16>>
+
+// -----
+
+// packed_c6
+// expected-error @below {{expected f32 or bf16 elements for a packed weight, got 'f16'}}
+"test.type"() : () -> tensor<8x64xf16, #dsv2.packed<panels, 16>>
+
+// -----
+
+// packed_c7
+// expected-error @below {{expected a packed weight of fewer than 2^63 elements}}
+"test.type"() : () -> tensor<4294967296x4294967296xf32, #dsv2.packed<panels, 16>>
+
+// -----
+
+// packed_c7: the padding counts.
+// expected-error @below {{expected a packed weight of fewer than 2^63 elements}}
+"test.type"() : () -> tensor<1x4294967296xf32, #dsv2.packed<panels, 4294967296>>
+
+// -----
+
+// latent_cache_c1
+// expected-error @below {{expected 'latent' to be positive, got 0}}
+"test.type"() : () -> !dsv2.latent_cache<latent = 0, rope = 8, format = bf16, page = 16>
+
+// -----
+
+// latent_cache_c2
+// expected-error @below {{expected 'rope' to be positive and even, got 7}}
+"test.type"() : () -> !dsv2.latent_cache<latent = 32, rope = 7, format = bf16, page = 16>
+
+// -----
+
+// latent_cache_c3
+// expected-error @below {{expected 'format' to be f32 or bf16, got 'f16'}}
+"test.type"() : () -> !dsv2.latent_cache<latent = 32, rope = 8, format = f16, page = 16>
+
+// -----
+
+// latent_cache_c4
+// expected-error @below {{expected 'page' to be positive, got -16}}
+"test.type"() : () -> !dsv2.latent_cache<latent = 32, rope = 8, format = bf16, page = -16>
+
+// -----
+
+// latent_cache_c5
+// expected-error @below {{expected a page of at most 268435456 elements, got 9223372036854775807 rows of 32 + 8}}
+"test.type"() : () -> !dsv2.latent_cache<latent = 32, rope = 8, format = bf16, page = 9223372036854775807>
+
+// -----
+
+// latent_cache_c5
+// expected-error @below {{expected a page of at most 268435456 elements, got 16 rows of 9223372036854775807 + 8}}
+"test.type"() : () -> !dsv2.latent_cache<latent = 9223372036854775807, rope = 8, format = bf16, page = 16>
+
+// -----
+
+// entry_c1
+// expected-error @below {{expected 'dsv2.entry' to be a non-empty string on a function, got ""}}
+func.func private @step() attributes {dsv2.entry = ""}
+
+// -----
+
+// entry_c1
+// expected-error @below {{expected 'dsv2.entry' to be a non-empty string on a function, got "step"}}
+module attributes {dsv2.entry = "step"} {}
+
+// -----
+
+// prepare_c1
+// expected-error @below {{expected 'dsv2.prepare' to be a unit attribute on a function, got 1 : i64}}
+func.func private @prepare() attributes {dsv2.prepare = 1}
+
+// -----
+
+// experts_c1
+// expected-error @below {{expected 'dsv2.experts' to be a positive i64 on a function with 'dsv2.prepare', got 0 : i64}}
+func.func private @prepare() attributes {dsv2.prepare, dsv2.experts = 0}
+
+// -----
+
+// experts_c1
+// expected-error @below {{expected 'dsv2.experts' to be a positive i64 on a function with 'dsv2.prepare', got 8 : i32}}
+func.func private @prepare() attributes {dsv2.prepare, dsv2.experts = 8 : i32}
+
+// -----
+
+// experts_c1
+// expected-error @below {{expected 'dsv2.experts' to be a positive i64 on a function with 'dsv2.prepare', got 8 : i64}}
+func.func private @other() attributes {dsv2.experts = 8}
+
+// -----
+
+// form_c1
+// expected-error @below {{expected 'dsv2.form' to be an attention form on a function with 'dsv2.entry', got "fast"}}
+func.func private @step() attributes {dsv2.entry = "decode", dsv2.form = "fast"}
+
+// -----
+
+// form_c1
+// expected-error @below {{expected 'dsv2.form' to be an attention form on a function with 'dsv2.entry', got "absorbed"}}
+func.func private @layer() attributes {dsv2.form = "absorbed"}
+
+// -----
+
+// manifest_c1
+// expected-error @below {{expected 'dsv2.manifest' to be a dictionary on a module, got "text"}}
+module attributes {dsv2.manifest = "text"} {}
