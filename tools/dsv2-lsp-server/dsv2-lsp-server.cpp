@@ -6,11 +6,22 @@
 //===----------------------------------------------------------------------===//
 
 #include "dsv2/InitAll.h"
+#include "dsv2/Support/Version.h"
 #include "mlir/IR/DialectRegistry.h"
 #include "mlir/Support/LogicalResult.h"
 #include "mlir/Tools/mlir-lsp-server/MlirLspServerMain.h"
+#include "llvm/Config/llvm-config.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/PrettyStackTrace.h"
+#include "llvm/Support/raw_ostream.h"
 
 int main(int argc, char **argv) {
+  llvm::setBugReportMsg("please report this, with the file that was open, to "
+                        "the dsv2 project\n");
+  llvm::cl::SetVersionPrinter([](llvm::raw_ostream &os) {
+    os << "dsv2-lsp-server " << mlir::dsv2::getVersion() << " (LLVM "
+       << LLVM_VERSION_STRING << ")\n";
+  });
   mlir::DialectRegistry registry;
   mlir::dsv2::registerAllDialects(registry);
   mlir::dsv2::registerAllExtensions(registry);

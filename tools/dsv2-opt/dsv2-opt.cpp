@@ -6,15 +6,26 @@
 //===----------------------------------------------------------------------===//
 
 #include "dsv2/InitAll.h"
+#include "dsv2/Support/Version.h"
 #include "mlir/IR/DialectRegistry.h"
 #include "mlir/Support/LogicalResult.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
+#include "llvm/Config/llvm-config.h"
+#include "llvm/Support/CommandLine.h"
+#include "llvm/Support/PrettyStackTrace.h"
+#include "llvm/Support/raw_ostream.h"
 
 int main(int argc, char **argv) {
+  llvm::setBugReportMsg("please report this, with the command line and the "
+                        "input, to the dsv2 project\n");
+  llvm::cl::SetVersionPrinter([](llvm::raw_ostream &os) {
+    os << "dsv2-opt " << mlir::dsv2::getVersion() << " (LLVM "
+       << LLVM_VERSION_STRING << ")\n";
+  });
   mlir::dsv2::registerAllPasses();
   mlir::DialectRegistry registry;
   mlir::dsv2::registerAllDialects(registry);
   mlir::dsv2::registerAllExtensions(registry);
-  return mlir::asMainReturnCode(mlir::MlirOptMain(
-      argc, argv, "dsv2 modular optimizer driver\n", registry));
+  return mlir::asMainReturnCode(
+      mlir::MlirOptMain(argc, argv, "runs passes on dsv2 IR\n", registry));
 }

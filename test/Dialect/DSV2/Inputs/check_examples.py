@@ -4,7 +4,7 @@
 # Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
-# Usage: check_examples.py TOOL TD...
+# Usage: check_examples.py TD... -- TOOL [FLAG...]
 #
 # Takes every ```mlir example out of the TableGen files, makes a module of each
 # and runs TOOL on it. Values and symbols that an example uses without defining
@@ -105,7 +105,8 @@ def make_module(body):
 
 
 def main():
-    tool, paths = sys.argv[1], sys.argv[2:]
+    split = sys.argv.index("--")
+    paths, tool = sys.argv[1:split], sys.argv[split + 1:]
     count, failures = 0, 0
     undocumented = []
     for path in paths:
@@ -114,7 +115,7 @@ def main():
             count += 1
             found[name] = True
             module = make_module(body)
-            run = subprocess.run([tool, "--allow-unregistered-dialect", "-"],
+            run = subprocess.run([*tool, "--allow-unregistered-dialect", "-"],
                                  input=module, capture_output=True, text=True)
             if run.returncode:
                 failures += 1
