@@ -18,11 +18,34 @@
 
 using namespace mlir::dsv2;
 
+/// Whether `path` is there and is a device, a pipe or the like. Such a thing is
+/// written to, never replaced.
+static bool isSpecialFile(llvm::StringRef path) {
+  llvm::sys::fs::file_status status;
+  return !llvm::sys::fs::status(path, status) &&
+         llvm::sys::fs::exists(status) &&
+         !llvm::sys::fs::is_regular_file(status) &&
+         !llvm::sys::fs::is_directory(status);
+}
+
 llvm::Error mlir::dsv2::writeFileAtomically(llvm::StringRef output,
                                             llvm::ArrayRef<char> data) {
   if (output == "-") {
     llvm::outs().write(data.data(), data.size());
     llvm::outs().flush();
+    return llvm::Error::success();
+  }
+  if (isSpecialFile(output)) {
+    std::error_code code;
+    llvm::raw_fd_ostream stream(output, code, llvm::sys::fs::CD_OpenExisting);
+    if (!code) {
+      stream.write(data.data(), data.size());
+      stream.close();
+      code = stream.error();
+      stream.clear_error();
+    }
+    if (code)
+      return llvm::createStringError(code, "cannot write '" + output + "'");
     return llvm::Error::success();
   }
   auto temporary = llvm::sys::fs::TempFile::create(output + ".tmp-%%%%%%");
@@ -77,6 +100,9 @@ static llvm::Error runTool(llvm::StringRef program,
 llvm::Error mlir::dsv2::linkArtifact(llvm::ArrayRef<char> object, EmitKind kind,
                                      const LinkerPaths &paths,
                                      llvm::StringRef output) {
+  if (isSpecialFile(output))
+    return llvm::createStringError("cannot link into '" + output +
+                                   "': expected a regular file");
   llvm::SmallString<128> objectPath;
   if (std::error_code code =
           llvm::sys::fs::createTemporaryFile("dsv2", "o", objectPath))
