@@ -220,3 +220,73 @@ func.func private @layer() attributes {dsv2.form = "absorbed"}
 // manifest_c1
 // expected-error @below {{expected 'dsv2.manifest' to be a dictionary on a module, got "text"}}
 module attributes {dsv2.manifest = "text"} {}
+
+// -----
+
+// prepare_c2
+// expected-error @below {{expected 'dsv2.sources' on a function with 'dsv2.prepare'}}
+func.func private @prepare(%w: tensor<4xf32>) attributes {dsv2.prepare, dsv2.layers = array<i64>} {
+  return
+}
+
+// -----
+
+// prepare_c2
+// expected-error @below {{expected 'dsv2.layers' on a function with 'dsv2.prepare'}}
+func.func private @prepare(%w: tensor<4xf32>) attributes {dsv2.prepare, dsv2.sources = ["w"]} {
+  return
+}
+
+// -----
+
+// sources_c1
+// expected-error @below {{expected 'dsv2.sources' to be an array of names on a function with 'dsv2.prepare', got [1]}}
+func.func private @prepare() attributes {dsv2.prepare, dsv2.sources = [1]}
+
+// -----
+
+// sources_c1
+// expected-error @below {{expected 'dsv2.sources' to be an array of names on a function with 'dsv2.prepare', got ["w"]}}
+func.func private @other() attributes {dsv2.sources = ["w"]}
+
+// -----
+
+// sources_c2
+// expected-error @below {{expected 'dsv2.sources' with one name for each of 2 tensors, got 1}}
+func.func private @prepare(tensor<4xf32>, tensor<4xf32>) attributes {dsv2.prepare, dsv2.sources = ["w"]}
+
+// -----
+
+// layers_c1
+// expected-error @below {{expected 'dsv2.layers' to be layer numbers that ascend on a function with 'dsv2.prepare', got array<i64: 2, 1>}}
+func.func private @prepare() attributes {dsv2.prepare, dsv2.layers = array<i64: 2, 1>}
+
+// -----
+
+// layers_c1
+// expected-error @below {{expected 'dsv2.layers' to be layer numbers that ascend on a function with 'dsv2.prepare', got array<i64: -1>}}
+func.func private @prepare() attributes {dsv2.prepare, dsv2.layers = array<i64: -1>}
+
+// -----
+
+// layers_c1
+// expected-error @below {{expected 'dsv2.layers' to be layer numbers that ascend on a function with 'dsv2.prepare', got [1, 2]}}
+func.func private @prepare() attributes {dsv2.prepare, dsv2.layers = [1, 2]}
+
+// -----
+
+// size_c1
+// expected-error @below {{expected 'dsv2.size' to be "tokens", "sequences" or "rows" on an argument of a function, got "pages"}}
+func.func private @step(memref<?xi32> {dsv2.size = "pages"})
+
+// -----
+
+// prefill_c1
+// expected-error @below {{expected 'dsv2.prefill_min_tokens' to be a positive i64 on a module, got 0 : i64}}
+module attributes {dsv2.prefill_min_tokens = 0} {}
+
+// -----
+
+// target_cpu_c1
+// expected-error @below {{expected 'dsv2.target_cpu' to be a string on a module, got unit}}
+module attributes {dsv2.target_cpu} {}

@@ -32,5 +32,15 @@ func.func private @step_decode()
   attributes {dsv2.entry = "decode", dsv2.form = "absorbed"}
 // CHECK: func.func private @prepare() attributes {dsv2.experts = 64 : i64, dsv2.prepare}
 func.func private @prepare() attributes {dsv2.prepare, dsv2.experts = 64}
+// CHECK: func.func private @prepare_body(%{{.*}}: tensor<4xf32>) attributes {dsv2.layers = array<i64: 0, 3>, dsv2.prepare, dsv2.sources = ["l.{layer}.w"]}
+func.func private @prepare_body(%w: tensor<4xf32>)
+  attributes {dsv2.prepare, dsv2.sources = ["l.{layer}.w"],
+              dsv2.layers = array<i64: 0, 3>} {
+  return
+}
+// CHECK: func.func private @sized(memref<?xi32> {dsv2.size = "tokens"})
+func.func private @sized(memref<?xi32> {dsv2.size = "tokens"})
+// CHECK: module attributes {dsv2.prefill_min_tokens = 171 : i64, dsv2.target_cpu = "x86-64-v3"}
+module attributes {dsv2.prefill_min_tokens = 171, dsv2.target_cpu = "x86-64-v3"} {}
 // CHECK: module attributes {dsv2.manifest = {version = 1 : i64}}
 module attributes {dsv2.manifest = {version = 1}} {}

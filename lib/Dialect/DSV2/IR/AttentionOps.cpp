@@ -31,7 +31,10 @@ LogicalResult RopeOp::verify() {
 
 OpCost RopeOp::getCost(const StepShape &step) {
   // Two products and a sum an element.
-  double elements = step.tokens * getNumElements(getInput());
+  double elements = step.tokens;
+  auto shape = cast<ShapedType>(getInput().getType()).getShape();
+  for (int64_t extent : shape.drop_front())
+    elements *= extent;
   OpCost cost;
   cost.flops = 3.0 * elements;
   cost.activationBytes = 2.0 * elements * getElementBytes(getInput());

@@ -29,42 +29,140 @@ void DSV2Dialect::initialize() {
 // Attributes of functions and modules
 //===----------------------------------------------------------------------===//
 
+/// Attributes that passes set and read; their headers name them for others.
+static constexpr llvm::StringLiteral kSourcesName = "dsv2.sources";
+static constexpr llvm::StringLiteral kLayersName = "dsv2.layers";
+static constexpr llvm::StringLiteral kSizeName = "dsv2.size";
+static constexpr llvm::StringLiteral kTargetCPUName = "dsv2.target_cpu";
+static constexpr llvm::StringLiteral kPrefillMinTokensName =
+    "dsv2.prefill_min_tokens";
+
+static InFlightDiagnostic emitUnexpected(Operation *op, NamedAttribute attr,
+                                         const Twine &expected) {
+  return op->emitOpError("expected '")
+         << attr.getName().getValue() << "' to be " << expected << ", got "
+         << attr.getValue();
+}
+
+static bool isPositiveI64(Attribute value) {
+  auto integer = dyn_cast<IntegerAttr>(value);
+  return integer && integer.getType().isSignlessInteger(64) &&
+         integer.getInt() > 0;
+}
+
+static bool isStringArray(Attribute value) {
+  auto array = dyn_cast<ArrayAttr>(value);
+  return array && llvm::all_of(array, [](Attribute element) {
+           return isa<StringAttr>(element);
+         });
+}
+
+static bool areLayers(Attribute value) {
+  auto layers = dyn_cast<DenseI64ArrayAttr>(value);
+  if (!layers)
+    return false;
+  int64_t last = -1;
+  for (int64_t layer : layers.asArrayRef()) {
+    if (layer <= last)
+      return false;
+    last = layer;
+  }
+  return true;
+}
+
+/// What a function that prepares weights says about them, as long as it is a
+/// function of tensors: kernels and memory leave that to the manifest.
+static LogicalResult verifyPrepareFunction(FunctionOpInterface function) {
+  size_t numTensors = llvm::count_if(function.getArgumentTypes(),
+                                     llvm::IsaPred<RankedTensorType>);
+  if (numTensors == 0)
+    return success();
+  // prepare_c2
+  if (!function.isExternal())
+    for (StringRef name : {kSourcesName, kLayersName})
+      if (!function->hasAttr(name))
+        return function.emitOpError("expected '")
+               << name << "' on a function with '" << kPrepareAttr << "'";
+  // sources_c2
+  auto sources = function->getAttrOfType<ArrayAttr>(kSourcesName);
+  if (sources && sources.size() != numTensors)
+    return function.emitOpError("expected '")
+           << kSourcesName << "' with one name for each of " << numTensors
+           << " tensors, got " << sources.size();
+  return success();
+}
+
 LogicalResult DSV2Dialect::verifyOperationAttribute(Operation *op,
                                                     NamedAttribute attribute) {
   StringRef name = attribute.getName().getValue();
   Attribute value = attribute.getValue();
-  auto fail = [&](const Twine &expected) {
-    return op->emitOpError("expected '")
-           << name << "' to be " << expected << ", got " << value;
+  auto check = [&](bool isValid, const Twine &expected) -> LogicalResult {
+    if (isValid)
+      return success();
+    return emitUnexpected(op, attribute, expected);
   };
-  bool isFunction = isa<FunctionOpInterface>(op);
+  auto function = dyn_cast<FunctionOpInterface>(op);
+  bool isPrepare = function && op->hasAttr(kPrepareAttr);
 
   // entry_c1
   if (name == kEntryAttr) {
     auto entry = dyn_cast<StringAttr>(value);
-    if (!isFunction || !entry || entry.getValue().empty())
-      return fail("a non-empty string on a function");
-  }
-  // prepare_c1
-  if (name == kPrepareAttr && (!isFunction || !isa<UnitAttr>(value)))
-    return fail("a unit attribute on a function");
-  // experts_c1
-  if (name == kExpertsAttr) {
-    auto experts = dyn_cast<IntegerAttr>(value);
-    if (!isFunction || !op->hasAttr(kPrepareAttr) || !experts ||
-        !experts.getType().isSignlessInteger(64) || experts.getInt() < 1)
-      return fail("a positive i64 on a function with '" + kPrepareAttr + "'");
+    return check(function && entry && !entry.getValue().empty(),
+                 "a non-empty string on a function");
   }
   // form_c1
   if (name == kFormAttr) {
     auto form = dyn_cast<StringAttr>(value);
-    if (!isFunction || !op->hasAttr(kEntryAttr) || !form ||
-        !symbolizeAttentionForm(form.getValue()))
-      return fail("an attention form on a function with '" + kEntryAttr + "'");
+    return check(function && op->hasAttr(kEntryAttr) && form &&
+                     symbolizeAttentionForm(form.getValue()),
+                 "an attention form on a function with '" + kEntryAttr + "'");
   }
+  // prepare_c1
+  if (name == kPrepareAttr) {
+    if (failed(check(function && isa<UnitAttr>(value),
+                     "a unit attribute on a function")))
+      return failure();
+    return verifyPrepareFunction(function);
+  }
+  // experts_c1
+  if (name == kExpertsAttr)
+    return check(isPrepare && isPositiveI64(value),
+                 "a positive i64 on a function with '" + kPrepareAttr + "'");
+  // sources_c1
+  if (name == kSourcesName)
+    return check(isPrepare && isStringArray(value),
+                 "an array of names on a function with '" + kPrepareAttr + "'");
+  // layers_c1
+  if (name == kLayersName)
+    return check(isPrepare && areLayers(value),
+                 "layer numbers that ascend on a function with '" +
+                     kPrepareAttr + "'");
+  // prefill_c1
+  if (name == kPrefillMinTokensName)
+    return check(isa<ModuleOp>(op) && isPositiveI64(value),
+                 "a positive i64 on a module");
+  // target_cpu_c1
+  if (name == kTargetCPUName)
+    return check(isa<ModuleOp>(op) && isa<StringAttr>(value),
+                 "a string on a module");
   // manifest_c1
-  if (name == kManifestAttr &&
-      (!isa<ModuleOp>(op) || !isa<DictionaryAttr>(value)))
-    return fail("a dictionary on a module");
+  if (name == kManifestAttr)
+    return check(isa<ModuleOp>(op) && isa<DictionaryAttr>(value),
+                 "a dictionary on a module");
   return success();
+}
+
+LogicalResult DSV2Dialect::verifyRegionArgAttribute(Operation *op, unsigned,
+                                                    unsigned,
+                                                    NamedAttribute attribute) {
+  // size_c1
+  if (attribute.getName() != kSizeName)
+    return success();
+  auto size = dyn_cast<StringAttr>(attribute.getValue());
+  if (isa<FunctionOpInterface>(op) && size &&
+      llvm::is_contained({"tokens", "sequences", "rows"}, size.getValue()))
+    return success();
+  return emitUnexpected(op, attribute,
+                        "\"tokens\", \"sequences\" or \"rows\" on an "
+                        "argument of a function");
 }

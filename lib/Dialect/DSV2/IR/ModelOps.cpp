@@ -242,8 +242,12 @@ PackedWeightOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
     SmallVector<int64_t> shape(type.getShape());
     if (auto experts = function->getAttrOfType<IntegerAttr>(kExpertsAttr))
       shape.insert(shape.begin(), experts.getInt());
+    // The packed shape may overflow, which the encoding reports.
     type =
-        RankedTensorType::get(shape, type.getElementType(), type.getEncoding());
+        RankedTensorType::getChecked([&] { return emitOpError(); }, shape,
+                                     type.getElementType(), type.getEncoding());
+    if (!type)
+      return failure();
   }
   if (type != getType())
     return (emitOpError("expected a result of type ")

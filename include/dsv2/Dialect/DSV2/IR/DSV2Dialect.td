@@ -38,10 +38,22 @@ def DSV2_Dialect : Dialect {
     - entry_c1: `dsv2.entry` is a non-empty string on a function: the name of
       the entry point
     - prepare_c1: `dsv2.prepare` is a unit attribute on a function
+    - prepare_c2: such a function, if it has a body and takes tensors, has
+      `dsv2.sources` and `dsv2.layers`
+    - sources_c1: `dsv2.sources` is an array of checkpoint names on a function
+      that has `dsv2.prepare`
+    - sources_c2: `dsv2.sources` has one name for each tensor among the
+      function's arguments, if there are any
+    - layers_c1: `dsv2.layers` is an array of i64 on a function that has
+      `dsv2.prepare`: layer numbers, not negative and strictly ascending
     - experts_c1: `dsv2.experts` is a positive i64 on a function that has
       `dsv2.prepare`
     - form_c1: `dsv2.form` is an attention form on a function that has
       `dsv2.entry`
+    - size_c1: `dsv2.size` is "tokens", "sequences" or "rows" on an argument of
+      a function: what the argument's first dimension counts
+    - prefill_c1: `dsv2.prefill_min_tokens` is a positive i64 on a module
+    - target_cpu_c1: `dsv2.target_cpu` is a string on a module
     - manifest_c1: `dsv2.manifest` is a dictionary on a module
   }];
   let useDefaultAttributePrinterParser = 1;
@@ -49,6 +61,7 @@ def DSV2_Dialect : Dialect {
   let dependentDialects = ["::mlir::arith::ArithDialect",
                            "::mlir::tensor::TensorDialect"];
   let hasOperationAttrVerify = 1;
+  let hasRegionArgAttrVerify = 1;
   let extraClassDeclaration = [{
   private:
     void registerAttributes();
