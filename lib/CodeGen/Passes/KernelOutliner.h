@@ -63,7 +63,7 @@ public:
 
 private:
   /// Gives every prepare function its slots and writes the manifest tables.
-  void collectSlots();
+  LogicalResult collectSlots();
   /// Writes the manifest's `cache`.
   void describeCache();
   void outlinePrepare(func::FuncOp function);
@@ -91,7 +91,11 @@ private:
   LogicalResult outlineLoop(scf::ForOp loop);
   LogicalResult outlineCall(func::CallOp call);
 
-  Value lookup(Value value) { return mapping.lookup(value); }
+  /// What `value` has become. An op may read something that no kernel gives
+  /// (the rows of a dispatch): that is an error, and a stand-in is returned.
+  Value lookup(Value value);
+  /// Whether the signature is one that the runtime's arguments can be added to.
+  LogicalResult checkSignature();
   /// Launches `kernel`, returns the results of its tensor outputs.
   SmallVector<Value> launch(func::FuncOp kernel, ValueRange inputs,
                             ValueRange outputs,
@@ -140,6 +144,8 @@ private:
   func::FuncOp oldFunction, newFunction;
   ImplicitLocOpBuilder b;
   IRMapping mapping;
+  /// Set when an error was reported outside of a LogicalResult.
+  bool hadError = false;
 
   /// Arguments added for the runtime.
   Value weights, workspace, logits, context, tapLevel;

@@ -238,6 +238,39 @@ void LowerLaunches::lower(TapOp op) {
   op.erase();
 }
 
+/// Refuses what the verifier allows but this pass cannot lower.
+static LogicalResult checkLowerable(Operation *op) {
+  for (Value operand : op->getOperands())
+    if (isa<TensorType>(operand.getType()))
+      return op->emitOpError("expected buffers, got an operand of type ")
+             << operand.getType();
+  auto function = op->getParentOfType<func::FuncOp>();
+  if (!function)
+    return op->emitOpError("expected to be inside a function");
+  if (isa<TapOp>(op)) {
+    ArrayRef<Type> arguments = function.getArgumentTypes();
+    if (arguments.size() < 2 ||
+        !isa<LLVM::LLVMPointerType>(arguments[arguments.size() - 2]) ||
+        !arguments.back().isInteger(32))
+      return op->emitOpError("expected a function whose last arguments are the "
+                             "context and the tap level");
+  }
+  if (auto launch = dyn_cast<LaunchOp>(op)) {
+    auto kernel = SymbolTable::lookupNearestSymbolFrom<func::FuncOp>(
+        op, launch.getKernelAttr());
+    if (!kernel)
+      return op->emitOpError("expected 'kernel' to name a func.func, got @")
+             << launch.getKernel();
+    for (auto [operand, type] :
+         llvm::zip(op->getOperands(), kernel.getArgumentTypes()))
+      if (operand.getType() != type &&
+          !memref::CastOp::areCastCompatible(operand.getType(), type))
+        return op->emitOpError("expected an operand that can be seen as ")
+               << type << ", got " << operand.getType();
+  }
+  return success();
+}
+
 void LowerLaunches::runOnOperation() {
   ModuleOp module = getOperation();
   SmallVector<Operation *> ops;
@@ -245,6 +278,9 @@ void LowerLaunches::runOnOperation() {
     if (isa<LaunchOp, WeightViewOp, TapOp>(op))
       ops.push_back(op);
   });
+  for (Operation *op : ops)
+    if (failed(checkLowerable(op)))
+      return signalPassFailure();
   for (Operation *op : ops)
     llvm::TypeSwitch<Operation *>(op).Case<LaunchOp, WeightViewOp, TapOp>(
         [&](auto op) { lower(op); });

@@ -78,8 +78,11 @@ void ModuleOutliner::describeCache() {
 LogicalResult ModuleOutliner::run() {
   describeCache();
   SmallVector<func::FuncOp> functions(module.getOps<func::FuncOp>());
-  collectSlots();
+  if (failed(collectSlots()))
+    return failure();
   for (func::FuncOp function : functions) {
+    if (function.isExternal())
+      continue;
     if (function->hasAttr(kPrepareAttr))
       outlinePrepare(function);
     else if (failed(FunctionOutliner(*this, function).run()))
@@ -93,7 +96,58 @@ LogicalResult ModuleOutliner::run() {
 // FunctionOutliner: structure
 //===----------------------------------------------------------------------===//
 
+Value FunctionOutliner::lookup(Value value) {
+  if (Value mapped = mapping.lookupOrNull(value))
+    return mapped;
+  hadError = true;
+  Operation *definition = value.getDefiningOp();
+  emitError(definition ? definition->getLoc() : oldFunction.getLoc())
+      << "this value is not available to kernels";
+  return UnrealizedConversionCastOp::create(b, value.getType(), ValueRange())
+      .getResult(0);
+}
+
+LogicalResult FunctionOutliner::checkSignature() {
+  MLIRContext *ctx = oldFunction.getContext();
+  Type i32 = IntegerType::get(ctx, 32);
+  constexpr int64_t dynamic = ShapedType::kDynamic;
+  Type list = RankedTensorType::get({dynamic}, i32);
+  Type table = RankedTensorType::get({dynamic, dynamic}, i32);
+  auto isActivation = [](Type type) {
+    auto tensor = dyn_cast<RankedTensorType>(type);
+    return tensor && tensor.getRank() == 2 && tensor.isDynamicDim(0) &&
+           tensor.getElementType().isF32();
+  };
+  ArrayRef<Type> inputs = oldFunction.getArgumentTypes();
+  ArrayRef<Type> results = oldFunction.getResultTypes();
+  auto isCache = [](Type type) { return isa<LatentCacheType>(type); };
+  auto entry = oldFunction->getAttrOfType<StringAttr>(kEntryAttr);
+  bool matches;
+  if (entry && entry.getValue() == "copy_pages")
+    matches = inputs.size() == 3 && isCache(inputs[0]) && inputs[1] == list &&
+              inputs[2] == list && results.empty();
+  else if (entry)
+    matches = inputs.size() == 7 &&
+              llvm::all_of(inputs.take_front(4),
+                           [&](Type type) { return type == list; }) &&
+              inputs[4] == table && inputs[5] == list && isCache(inputs[6]) &&
+              results.size() == 1 && isActivation(results[0]);
+  else
+    matches = inputs.size() == 8 && isActivation(inputs[0]) &&
+              inputs[1].isIndex() && inputs[2].isIndex() && inputs[3] == list &&
+              inputs[4] == list && inputs[5] == list && inputs[6] == table &&
+              isCache(inputs[7]) && results.size() == 1 &&
+              results[0] == inputs[0];
+  if (matches)
+    return success();
+  return oldFunction.emitOpError("expected the signature of a step, layer or "
+                                 "page-copy function, got ")
+         << oldFunction.getFunctionType();
+}
+
 LogicalResult FunctionOutliner::run() {
+  if (failed(checkSignature()))
+    return failure();
   auto entry = oldFunction->getAttrOfType<StringAttr>(kEntryAttr);
   bool isCopyPages = entry && entry.getValue() == "copy_pages";
   bool isStep = entry && !isCopyPages;
@@ -155,7 +209,9 @@ LogicalResult FunctionOutliner::run() {
     }
   }
 
-  if (failed(outlineBlock(oldFunction.getBody().front()))) {
+  if (!llvm::hasSingleElement(oldFunction.getBody()))
+    return oldFunction.emitOpError("expected a body of one block");
+  if (failed(outlineBlock(oldFunction.getBody().front())) || hadError) {
     newFunction.erase();
     return failure();
   }
@@ -296,7 +352,8 @@ static StringRef getSiteName(Operation *op) {
 }
 
 void FunctionOutliner::tap(Operation *op, Value value) {
-  bool isLayerOutput = isa<func::ReturnOp>(*op->getResult(0).user_begin());
+  bool isLayerOutput =
+      llvm::any_of(op->getResult(0).getUsers(), llvm::IsaPred<func::ReturnOp>);
   TapOp::create(b, value, getSiteName(op), layer, isLayerOutput ? 1 : 2);
 }
 

@@ -20,7 +20,7 @@ static StringRef getDTypeName(Type type) {
   return type.isF32() ? "F32" : type.isBF16() ? "BF16" : "F16";
 }
 
-void ModuleOutliner::collectSlots() {
+LogicalResult ModuleOutliner::collectSlots() {
   Builder b(module.getContext());
   SmallVector<Attribute> slots, sources, jobs;
   // Weights that a step reads only some rows of.
@@ -34,12 +34,24 @@ void ModuleOutliner::collectSlots() {
     if (!function->hasAttr(kPrepareAttr))
       continue;
     auto layers = function->getAttrOfType<DenseI64ArrayAttr>(kLayersAttr);
+    auto names = function->getAttrOfType<ArrayAttr>(kSourcesAttr);
+    if (function.isExternal() || !layers || !names ||
+        names.size() != function.getNumArguments())
+      return function.emitOpError("expected a prepare function with a body, "
+                                  "its layers and a source for each argument");
+    for (Type type : llvm::concat<const Type>(function.getArgumentTypes(),
+                                              function.getResultTypes()))
+      if (!isa<RankedTensorType>(type))
+        return function.emitOpError("expected ranked tensors, got ") << type;
+    for (Type type : function.getResultTypes())
+      if (!isa_and_nonnull<PackedAttr>(
+              cast<RankedTensorType>(type).getEncoding()))
+        return function.emitOpError("expected packed results, got ") << type;
     auto experts = function->getAttrOfType<IntegerAttr>(kExpertsAttr);
     int64_t numExperts = experts ? experts.getInt() : 0;
     int64_t instances = std::max<int64_t>(layers.size(), 1);
 
     SmallVector<Attribute> jobSources, jobOutputs;
-    auto names = function->getAttrOfType<ArrayAttr>(kSourcesAttr);
     for (auto [name, type] :
          llvm::zip_equal(names, function.getArgumentTypes())) {
       jobSources.push_back(index(sources.size()));
@@ -95,6 +107,7 @@ void ModuleOutliner::collectSlots() {
   setManifestEntry(module, "slots", b.getArrayAttr(slots));
   setManifestEntry(module, "sources", b.getArrayAttr(sources));
   setManifestEntry(module, "prepare", b.getArrayAttr(jobs));
+  return success();
 }
 
 //===----------------------------------------------------------------------===//

@@ -92,6 +92,9 @@ private:
 
   /// Replaces gate and up by one interleaved operand.
   void packGated(OpOperand &gate, MutableOperandRange up) {
+    // Without `up` the two are packed already.
+    if (up.empty())
+      return;
     auto type = cast<RankedTensorType>(gate.get().getType());
     SmallVector<int64_t> shape(type.getShape());
     shape.insert(shape.end() - 2, 2);
