@@ -453,16 +453,7 @@ Exit codes: 0 success; 1 a failure while running; 2 a wrong command line.)";
 
 static void declare(CLI::App &app, Flags &flags) {
   constexpr int64_t most = int64_t(1) << 32;
-  if (!Artifact::inProcess())
-    app.add_option("artifact", flags.model.artifact,
-                   "Compiled model, made by dsv2-compile")
-        ->required();
-  app.add_option("--weights", flags.model.weights,
-                 "Checkpoint folder, or random:SEED")
-      ->required();
-  app.add_option("--packed", flags.model.packed,
-                 "Where the packed weights are kept: FILE, or 'memory' for "
-                 "nowhere");
+  declareModelFlags(app, flags.model, Artifact::inProcess());
   app.add_option("-p", flags.promptTokens, "Prompt tokens; 0: no such test")
       ->delimiter(',')
       ->capture_default_str()

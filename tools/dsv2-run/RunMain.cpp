@@ -509,16 +509,7 @@ static std::string checkSeed(std::string &text) {
 
 /// Declares the flags on `app`.
 static void declare(CLI::App &app, Flags &flags, bool builtIn) {
-  if (!builtIn)
-    app.add_option("artifact", flags.model.artifact,
-                   "Compiled model, made by dsv2-compile")
-        ->required();
-  app.add_option("--weights", flags.model.weights,
-                 "Checkpoint folder, or random:SEED")
-      ->required();
-  app.add_option("--packed", flags.model.packed,
-                 "Where the packed weights are kept: FILE, or 'memory' for "
-                 "nowhere");
+  declareModelFlags(app, flags.model, builtIn);
   app.add_option("--tokenizer", flags.tokenizer,
                  "Folder with tokenizer.json (default: the checkpoint)");
   app.add_option("--prompt", flags.prompts, "Text to continue; repeatable")

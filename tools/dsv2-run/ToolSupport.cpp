@@ -7,6 +7,8 @@
 
 #include "ToolSupport.h"
 
+#include "CLI/CLI.hpp"
+
 #include "dsv2rt/Checkpoint.h"
 
 #include <chrono>
@@ -44,6 +46,19 @@ const std::atomic<bool> &dsv2rt::handleInterrupts() {
   // A reader that went away shows as a failed write.
   std::signal(SIGPIPE, SIG_IGN);
   return interrupted;
+}
+
+void dsv2rt::declareModelFlags(CLI::App &app, ModelFlags &flags, bool builtIn) {
+  if (!builtIn)
+    app.add_option("artifact", flags.artifact,
+                   "Compiled model, made by dsv2-compile")
+        ->required();
+  app.add_option("--weights", flags.weights,
+                 "Checkpoint folder, or random:SEED")
+      ->required();
+  app.add_option("--packed", flags.packed,
+                 "Where the packed weights are kept: FILE, or 'memory' for "
+                 "nowhere");
 }
 
 Expected<std::shared_ptr<const Artifact>>

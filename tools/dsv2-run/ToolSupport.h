@@ -16,6 +16,10 @@
 #include <memory>
 #include <string>
 
+namespace CLI {
+class App;
+} // namespace CLI
+
 namespace dsv2rt {
 
 /// Exit codes of the programs.
@@ -49,6 +53,10 @@ struct ModelFlags {
   std::string packed;
   int threads = 0;
 };
+
+/// Declares the flags for the artifact, its weights and the packed file. With
+/// `builtIn` the program holds its artifact and the command line names none.
+void declareModelFlags(CLI::App &app, ModelFlags &flags, bool builtIn);
 
 /// Loads the artifact: the file, or the one linked into the program when no
 /// file is named.

@@ -412,8 +412,6 @@ LogicalResult FunctionOutliner::outlineExperts(ExpertFFNOp op) {
     return op.emitOpError("expected 'input' to be the result of a dispatch");
   auto [input, rowTokens] = it->second;
   auto downType = cast<RankedTensorType>(op.getDown().getType());
-  auto idsType = cast<RankedTensorType>(rowTokens.getType());
-  (void)idsType;
   Value numRows = tensor::DimOp::create(b, rowTokens, 0);
   Value gate = lookup(op.getGate()), down = lookup(op.getDown());
   Value offsets = lookup(op.getOffsets());

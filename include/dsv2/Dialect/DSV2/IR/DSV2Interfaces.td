@@ -15,7 +15,6 @@ def DSV2_CostOpInterface : OpInterface<"CostOpInterface"> {
   let description = [{
     What an op costs, as functions of the step: floating-point operations and
     the bytes of weights, activations and cache it must move at least once.
-    The plan, `--explain` and the benchmark's limits are sums of these.
   }];
   let methods = [
     InterfaceMethod<
