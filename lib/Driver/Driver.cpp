@@ -7,6 +7,7 @@
 
 #include "dsv2/Driver/Driver.h"
 
+#include "dsv2/CodeGen/Passes.h"
 #include "dsv2/Dialect/DSV2/IR/DSV2.h"
 #include "dsv2/Import/ModelBuilder.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -71,7 +72,7 @@ static std::string printModule(ModuleOp module) {
 }
 
 static llvm::Error dump(ModuleOp module, Stage stage,
-                        const CompileOptions &options) {
+                        const CompileOptions &options, StringRef suffix) {
   if (options.dumpDir.empty())
     return llvm::Error::success();
   if (std::error_code code = llvm::sys::fs::create_directories(options.dumpDir))
@@ -79,9 +80,34 @@ static llvm::Error dump(ModuleOp module, Stage stage,
                                    "cannot create '" + options.dumpDir + "'");
   llvm::SmallString<128> path(options.dumpDir);
   llvm::sys::path::append(path, Twine(static_cast<int>(stage)) + "-" +
-                                    stringifyStage(stage) + ".mlir");
+                                    stringifyStage(stage) + suffix + ".mlir");
   std::string text = printModule(module);
   return writeFileAtomically(path, ArrayRef<char>(text.data(), text.size()));
+}
+
+/// Only what can be run has something to compare.
+static bool carriesReference(const CompileOptions &options) {
+  return options.withReference && options.lastStage == Stage::Artifact &&
+         (options.emit == EmitKind::Artifact ||
+          options.emit == EmitKind::Executable);
+}
+
+/// Takes `module` from the stage before `stage` to `stage`.
+static llvm::Error runStage(ModuleOp module, Stage stage,
+                            const CompileOptions &options, bool reference) {
+  PassManager passes(module.getContext(), ModuleOp::getOperationName());
+  CPUPipelineOptions pipeline = options.pipeline;
+  pipeline.reference = reference;
+  std::string error;
+  if (!buildCPUStage(passes, stage, pipeline, error))
+    return llvm::createStringError("target-cpu: " + error);
+  if (options.configurePasses && failed(options.configurePasses(passes)))
+    return llvm::createStringError("cannot configure the pass manager");
+  if (failed(passes.run(module)))
+    return llvm::createStringError("the " + stringifyStage(stage) +
+                                   " stage failed" +
+                                   (reference ? " for the reference" : ""));
+  return dump(module, stage, options, reference ? "-reference" : "");
 }
 
 llvm::Error mlir::dsv2::compile(MLIRContext &context,
@@ -89,21 +115,22 @@ llvm::Error mlir::dsv2::compile(MLIRContext &context,
   auto imported = importModule(context, options);
   if (!imported)
     return imported.takeError();
-  OwningOpRef<ModuleOp> module = std::move(*imported);
+  OwningOpRef<ModuleOp> module = std::move(*imported), reference;
 
   for (Stage stage : {Stage::Import, Stage::Plan, Stage::Structure,
                       Stage::Buffer, Stage::Target}) {
-    PassManager passes(&context, ModuleOp::getOperationName());
-    std::string error;
-    if (!buildCPUStage(passes, stage, options.pipeline, error))
-      return llvm::createStringError("target-cpu: " + error);
-    if (options.configurePasses && failed(options.configurePasses(passes)))
-      return llvm::createStringError("cannot configure the pass manager");
-    if (failed(passes.run(*module)))
-      return llvm::createStringError("the " + stringifyStage(stage) +
-                                     " stage failed");
-    if (llvm::Error failure = dump(*module, stage, options))
+    if (reference)
+      if (llvm::Error failure = runStage(*reference, stage, options, true))
+        return failure;
+    // The last passes of the target stage merge it into the module.
+    if (reference && stage == Stage::Target) {
+      reference->setName(kReferenceModule);
+      module->push_back(reference.release());
+    }
+    if (llvm::Error failure = runStage(*module, stage, options, false))
       return failure;
+    if (stage == Stage::Import && carriesReference(options))
+      reference = cast<ModuleOp>(module->getOperation()->clone());
     if (stage == options.lastStage) {
       std::string text = printModule(*module);
       return writeFileAtomically(options.output,

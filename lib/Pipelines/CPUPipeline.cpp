@@ -9,9 +9,16 @@
 
 #include "dsv2/CodeGen/CPU/LowerToLLVM.h"
 #include "dsv2/CodeGen/Passes.h"
+#include "dsv2/Conversion/Passes.h"
 #include "dsv2/Dialect/DSV2/Transforms/Passes.h"
 #include "dsv2/Support/TargetInfo.h"
+#include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/Arith/Transforms/Passes.h"
+#include "mlir/Dialect/Bufferization/Pipelines/Passes.h"
 #include "mlir/Dialect/Bufferization/Transforms/Passes.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/Passes.h"
+#include "mlir/Dialect/Math/Transforms/Passes.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Transforms/Passes.h"
@@ -41,13 +48,15 @@ static void buildPlanStage(OpPassManager &pm, const CPUPipelineOptions &options,
   pm.addPass(createSelectCacheFormatPass(cache));
   // Forms come before layouts: the absorbed form reads w_uk transposed.
   SpecializeEntriesPassOptions entries;
-  entries.attentionForm = options.attentionForm;
+  entries.attentionForm =
+      options.reference ? "expanded" : options.attentionForm;
   entries.deterministic = options.deterministic;
   entries.prefillMinTokens = options.prefillMinTokens;
   pm.addPass(createSpecializeEntriesPass(entries));
   SelectWeightLayoutsPassOptions layouts;
   layouts.format = options.weightFormat;
   layouts.panelWidth = target.panelWidth();
+  layouts.dense = options.reference;
   pm.addPass(createSelectWeightLayoutsPass(layouts));
   pm.addPass(createHoistWeightPreparationPass());
 }
@@ -56,12 +65,18 @@ static void buildStructureStage(OpPassManager &pm,
                                 const CPUPipelineOptions &options) {
   OutlineKernelsPassOptions outline;
   outline.targetCPU = options.targetCPU;
+  outline.reference = options.reference;
   pm.addPass(createOutlineKernelsPass(outline));
+  if (options.reference) {
+    pm.addPass(createConvertDSV2ToLinalgPass());
+    pm.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());
+  }
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
 }
 
-static void buildBufferStage(OpPassManager &pm) {
+static void buildBufferStage(OpPassManager &pm,
+                             const CPUPipelineOptions &options) {
   bufferization::OneShotBufferizePassOptions bufferize;
   bufferize.bufferizeFunctionBoundaries = true;
   bufferize.functionBoundaryTypeConversion =
@@ -74,15 +89,39 @@ static void buildBufferStage(OpPassManager &pm) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
   pm.addPass(createPlanWorkspacePass());
+  if (options.reference) {
+    bufferization::buildBufferDeallocationPipeline(pm);
+    pm.addPass(createConvertBufferizationToMemRefPass());
+  }
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
 }
 
-static void buildTargetStage(OpPassManager &pm, const CPUTargetInfo &target) {
-  pm.addPass(createLowerLaunchesPass());
+static void buildTargetStage(OpPassManager &pm,
+                             const CPUPipelineOptions &options,
+                             const CPUTargetInfo &target) {
   cpu::LowerToLLVMOptions lowering;
   lowering.useFMA = target.hasFMA;
+  if (options.reference) {
+    pm.addPass(createExpandCopiesPass());
+    pm.addPass(createConvertLinalgToLoopsPass());
+    // Without it, rounding to bf16 is a call into the compiler's library.
+    arith::ArithExpandOpsPassOptions expand;
+    expand.includeBf16 = true;
+    pm.addPass(arith::createArithExpandOpsPass(expand));
+    // Not this project's own functions: those are what is being checked.
+    lowering.expandMath = [](OpPassManager &pm) {
+      math::MathExpandOpsPassOptions expand;
+      expand.opMnemonics = {"rsqrt"};
+      pm.addPass(math::createMathExpandOpsPass(expand));
+      pm.addPass(createConvertMathToLibmPass());
+    };
+  }
+  pm.addPass(createLowerLaunchesPass());
   cpu::buildLowerToLLVMPipeline(pm, lowering);
+  if (options.reference)
+    return;
+  pm.addPass(createLinkReferencePass());
   pm.addPass(createEmbedManifestPass());
 }
 
@@ -104,10 +143,10 @@ bool mlir::dsv2::buildCPUStage(OpPassManager &pm, Stage stage,
     buildStructureStage(pm, options);
     break;
   case Stage::Buffer:
-    buildBufferStage(pm);
+    buildBufferStage(pm, options);
     break;
   case Stage::Target:
-    buildTargetStage(pm, *target);
+    buildTargetStage(pm, options, *target);
     break;
   case Stage::Artifact:
     return true;
@@ -144,6 +183,10 @@ struct CPUPipelineFlags : public PassPipelineOptions<CPUPipelineFlags> {
   Option<std::string> targetCPU{*this, "target-cpu",
                                 llvm::cl::desc("Processor to generate for"),
                                 llvm::cl::init("native")};
+  Option<bool> reference{
+      *this, "reference",
+      llvm::cl::desc("Reference lowering instead of kernels"),
+      llvm::cl::init(false)};
 
   CPUPipelineOptions get() const {
     CPUPipelineOptions options;
@@ -154,6 +197,7 @@ struct CPUPipelineFlags : public PassPipelineOptions<CPUPipelineFlags> {
     options.pageSize = pageSize;
     options.deterministic = deterministic;
     options.targetCPU = targetCPU;
+    options.reference = reference;
     return options;
   }
 };

@@ -42,3 +42,12 @@ func.func private @callee(%tokens: memref<?xi32> {dsv2.size = "tokens"}, %worksp
 // CHECK-DAG: arith.constant 64 : index
 // CHECK-DAG: arith.constant 576 : index
 // CHECK: arith.muli %[[TOKENS]], %{{.*}}
+
+// Kernels of the reference lowering are not on the step's path.
+// CHECK-LABEL: func.func private @reference_kernel
+// CHECK: memref.alloc
+func.func private @reference_kernel(%n: index) attributes {dsv2.reference} {
+  %a = memref.alloc(%n) : memref<?xf32>
+  memref.dealloc %a : memref<?xf32>
+  return
+}

@@ -54,6 +54,10 @@ static cl::opt<int64_t> prefillMinTokensFlag(
     "prefill-min-tokens", cl::cat(category), cl::init(0),
     cl::desc("Tokens of a sequence from which on auto uses the expanded form; "
              "0 computes the crossover from the model's shapes"));
+static cl::opt<bool>
+    noReferenceFlag("no-reference", cl::cat(category),
+                    cl::desc("Leave out the reference lowering that dsv2-run "
+                             "--compare-reference runs"));
 static cl::opt<bool> deterministicFlag(
     "deterministic", cl::cat(category),
     cl::desc("Make results independent of batch, chunking and threads"));
@@ -204,6 +208,7 @@ int main(int argc, char **argv) {
   options.pipeline.attentionForm = attentionFormFlag;
   options.pipeline.prefillMinTokens = prefillMinTokensFlag;
   options.pipeline.deterministic = deterministicFlag;
+  options.withReference = !noReferenceFlag;
   options.pipeline.targetCPU = targetCPUFlag;
   options.maxContext = maxContextFlag;
   options.maxBatch = maxBatchFlag;

@@ -52,6 +52,7 @@ struct Flags {
   std::string logits;
   bool json = false;
   bool checkFinite = false;
+  bool compareReference = false;
   std::string trace;
 };
 
@@ -68,6 +69,7 @@ private:
   Status buildRequests();
   Status checkContext() const;
   SessionOptions sessionOptions();
+  Status openWeights();
   Status openLogits();
   GenerateOptions generateOptions();
   bool emitToken(size_t request, int32_t token);
@@ -81,6 +83,7 @@ private:
   Flags flags;
   std::shared_ptr<const Artifact> artifact;
   std::shared_ptr<const PackedWeights> weights;
+  std::shared_ptr<const PackedWeights> referenceWeights;
   std::unique_ptr<Session> session;
   std::optional<Tokenizer> tokenizer;
   std::optional<IncrementalDecoder> stream;
@@ -240,6 +243,7 @@ SessionOptions Run::sessionOptions() {
   options.stepTokens = flags.chunk;
   options.threads = flags.model.threads;
   options.checkLevel = flags.checkFinite ? 2 : 1;
+  options.referenceWeights = referenceWeights;
   options.maxSequences =
       std::min<int64_t>(requests.size(), manifest.limits.maxBatch);
   int64_t limit = flags.context ? flags.context : manifest.limits.maxContext;
@@ -260,6 +264,28 @@ SessionOptions Run::sessionOptions() {
   if (!flags.trace.empty())
     options.trace = &trace;
   return options;
+}
+
+Status Run::openWeights() {
+  std::shared_ptr<const Artifact> reference;
+  if (flags.compareReference) {
+    reference = Artifact::referenceOf(artifact);
+    if (!reference)
+      return usageError("--compare-reference: artifact '" + artifact->path() +
+                        "' carries no reference lowering; compile it without "
+                        "--no-reference");
+  }
+  Expected<std::shared_ptr<const PackedWeights>> packed =
+      loadWeights(tool, flags.model, artifact);
+  if (!packed.ok())
+    return packed.status();
+  weights = std::move(packed.value());
+  if (!reference)
+    return Status();
+  packed = loadWeights(tool, flags.model, reference, ".reference");
+  if (packed.ok())
+    referenceWeights = std::move(packed.value());
+  return packed.status();
 }
 
 /// One prompt's logits go to FILE.npy, those of several to FILE.1.npy,
@@ -390,6 +416,15 @@ Status Run::printJson() {
                  {"total", plan.total()},
                  {"n_ctx", plan.maxContext},
                  {"peak_resident", peakResidentMemory()}}}};
+  if (flags.compareReference) {
+    ReferenceReport report = session->referenceReport();
+    root["reference"] = {{"steps", report.steps},
+                         {"values", report.values},
+                         {"sites", report.sites},
+                         {"ties", report.ties},
+                         {"largest_error", report.largestError},
+                         {"largest_error_at", report.largestErrorAt}};
+  }
   std::string text = root.dump(2, ' ', false, json::error_handler_t::replace);
   std::printf("%s\n", text.c_str());
   return Status();
@@ -404,6 +439,18 @@ void Run::printSummary() const {
   };
   line("prompt", stats.promptTokens, stats.promptSeconds);
   line("generation", stats.generatedTokens, stats.generateSeconds);
+  ReferenceReport report = session->referenceReport();
+  if (report.steps)
+    std::fprintf(
+        stderr,
+        "%s: compare-reference: %lld steps, %lld values at %lld sites "
+        "compared, largest error %.2g of the row's largest value%s%s; "
+        "%lld ties between experts\n",
+        tool, static_cast<long long>(report.steps),
+        static_cast<long long>(report.values),
+        static_cast<long long>(report.sites), double(report.largestError),
+        report.largestErrorAt.empty() ? "" : " at ",
+        report.largestErrorAt.c_str(), static_cast<long long>(report.ties));
 }
 
 Status Run::finishFiles() {
@@ -441,11 +488,9 @@ int Run::run() {
   if (!status.ok())
     return reportFailure(tool, status);
 
-  Expected<std::shared_ptr<const PackedWeights>> packed =
-      loadWeights(tool, flags.model, artifact);
-  if (!packed.ok())
-    return reportFailure(tool, packed.status());
-  weights = std::move(packed.value());
+  status = openWeights();
+  if (!status.ok())
+    return reportFailure(tool, status);
   Expected<std::unique_ptr<Session>> created =
       Session::create(artifact, weights, sessionOptions());
   if (!created.ok())
@@ -567,6 +612,10 @@ static void declare(CLI::App &app, Flags &flags, bool builtIn) {
   app.add_flag("--check-finite", flags.checkFinite,
                "Check the output of every kernel and name the first value "
                "that is not finite");
+  app.add_flag("--compare-reference", flags.compareReference,
+               "Run the reference lowering beside the compiled code, compare "
+               "the result of every op, and name the first op and layer out of "
+               "tolerance");
   app.add_option("--trace", flags.trace,
                  "Write a timeline of steps and kernels to FILE (trace event "
                  "format)");

@@ -69,7 +69,8 @@ dsv2rt::loadArtifact(const ModelFlags &flags) {
 
 Expected<std::shared_ptr<const PackedWeights>>
 dsv2rt::loadWeights(const char *tool, const ModelFlags &flags,
-                    const std::shared_ptr<const Artifact> &artifact) {
+                    const std::shared_ptr<const Artifact> &artifact,
+                    const std::string &suffix) {
   Expected<std::unique_ptr<WeightSource>> source =
       openWeightSource(flags.weights, flags.threads);
   if (!source.ok())
@@ -78,8 +79,8 @@ dsv2rt::loadWeights(const char *tool, const ModelFlags &flags,
   options.threads = flags.threads;
   options.cancel = &handleInterrupts();
   options.inMemory = flags.packed == "memory";
-  if (!options.inMemory)
-    options.path = flags.packed;
+  if (!options.inMemory && !flags.packed.empty())
+    options.path = flags.packed + suffix;
   bool shown = false;
   if (isatty(STDERR_FILENO)) {
     auto last = std::chrono::steady_clock::now();

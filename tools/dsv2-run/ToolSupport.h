@@ -63,10 +63,11 @@ void declareModelFlags(CLI::App &app, ModelFlags &flags, bool builtIn);
 Expected<std::shared_ptr<const Artifact>> loadArtifact(const ModelFlags &flags);
 
 /// Opens and packs the weights, with progress on standard error if that is a
-/// terminal.
+/// terminal. `suffix` is added to the name of the packed file, if one is named.
 Expected<std::shared_ptr<const PackedWeights>>
 loadWeights(const char *tool, const ModelFlags &flags,
-            const std::shared_ptr<const Artifact> &artifact);
+            const std::shared_ptr<const Artifact> &artifact,
+            const std::string &suffix = "");
 
 } // namespace dsv2rt
 

@@ -15,11 +15,9 @@
 
 namespace mlir::dsv2 {
 
-/// On the module: the `--target-cpu` its kernels were generated for.
-inline constexpr llvm::StringLiteral kTargetCPUAttr = "dsv2.target_cpu";
-/// On a function argument whose first dimension is a size of the step: which
-/// one, "tokens", "sequences" or "rows".
-inline constexpr llvm::StringLiteral kSizeAttr = "dsv2.size";
+/// The name of the nested module that holds the reference lowering, and of its
+/// entry in the manifest.
+inline constexpr llvm::StringLiteral kReferenceModule = "reference";
 
 #define GEN_PASS_DECL
 #include "dsv2/CodeGen/Passes.h.inc"

@@ -22,6 +22,28 @@ def EmbedManifestPass : Pass<"dsv2-embed-manifest", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
 }
 
+def LinkReferencePass : Pass<"dsv2-link-reference", "::mlir::ModuleOp"> {
+  let summary = "Merge the reference lowering into the artifact's module";
+  let description = [{
+    Enters: the module of the target stage with, if the artifact is to carry its
+    reference, a nested `module @reference`: the same model through the same
+    stages with the option `reference`. Its functions move into the outer module
+    and its manifest becomes the entry `reference` of the outer one's. Without
+    such a module nothing happens. Refused: a function that both define.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
+}
+
+def ExpandCopiesPass : Pass<"dsv2-expand-copies"> {
+  let summary = "Copies of memory become linalg.copy";
+  let description = [{
+    Enters: buffered IR. The lowering of `memref.copy` to LLVM calls a function
+    of MLIR's own runner library unless both sides are contiguous; as
+    `linalg.copy` a copy becomes loops like everything else.
+  }];
+  let dependentDialects = ["::mlir::linalg::LinalgDialect"];
+}
+
 def LowerLaunchesPass : Pass<"dsv2-lower-launches", "::mlir::ModuleOp"> {
   let summary = "Launches to parallel regions, views and taps to the ABI";
   let description = [{
@@ -52,11 +74,18 @@ def OutlineKernelsPass : Pass<"dsv2-outline-kernels", "::mlir::ModuleOp"> {
     (weights, workspace, logits, context, tap level). Prepare functions become
     launches of packing kernels. Tables of slots, sources and prepare jobs go
     into the module attribute `dsv2.manifest`.
+
+    With `reference` nothing is fused and every op becomes a launch of a kernel
+    that holds the op itself between buffers, marked `dsv2.reference`, for
+    `dsv2-convert-to-linalg` to lower. Its result is tapped so that the runtime
+    can replace it. Weights are expected in row-major order.
   }];
   let options = [
     Option<"targetCPU", "target-cpu", "std::string", /*default=*/"\"native\"",
            "Processor to generate for: native, x86-64-v2, x86-64-v3, "
-           "x86-64-v4 or an LLVM name, then ,+feature or ,-feature">
+           "x86-64-v4 or an LLVM name, then ,+feature or ,-feature">,
+    Option<"reference", "reference", "bool", /*default=*/"false",
+           "Build kernels of the reference lowering">
   ];
   let statistics = [
     Statistic<"numLaunches", "num-launches", "Number of launches emitted">,
@@ -80,7 +109,8 @@ def PlanWorkspacePass : Pass<"dsv2-plan-workspace", "::mlir::ModuleOp"> {
     allocation becomes a view of the function's workspace argument; callees use
     the space behind their caller's. For each entry a function `<entry>_workspace`
     is added that returns the bytes needed. Refused: an allocation in a loop,
-    or of a size that is not of this form.
+    or of a size that is not of this form. Kernels of the reference lowering
+    (`dsv2.reference`) keep their allocations.
   }];
   let statistics = [
     Statistic<"numBuffers", "num-buffers", "Number of buffers placed">,
@@ -97,7 +127,8 @@ def VerifyStagePass : Pass<"dsv2-verify-stage", "::mlir::ModuleOp"> {
     Fails, naming the first op that breaks it, unless the module keeps the
     contract of the given stage (docs/Architecture.md): `import`, `plan`,
     `structure`, `buffer` or `target`. In every stage no constant is larger
-    than 64 KiB, since weights never enter the IR.
+    than 64 KiB, since weights never enter the IR. Kernels of the reference
+    lowering (`dsv2.reference`) may allocate.
   }];
   let options = [
     Option<"stage", "stage", "std::string", /*default=*/"",

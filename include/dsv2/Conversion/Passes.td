@@ -20,8 +20,8 @@ def ConvertDSV2ToLinalgPass
     sums in index order. Operands of type bf16 or f16 are widened first; results
     are rounded once, to nearest even, at the end of the op.
 
-    Enters: functions with ops of the model, attention, moe and cache families,
-    at any stage before kernels are outlined. The token dimension may be dynamic
+    Enters: functions with ops of the model, attention, moe and cache families:
+    of the import and plan stages, or reference kernels, which hold one op each. The token dimension may be dynamic
     and may be 0. Leaves: `linalg`, `tensor`, `scf`, `arith`, `math` and
     `memref` ops, ready for one-shot bufferisation with function boundaries.
 
@@ -41,9 +41,11 @@ def ConvertDSV2ToLinalgPass
       stacked along a new leading dimension, of which the ordinal takes a slice;
       a call hands the weights of its callee on.
 
-    Refused, with an error that names the op: ops of the dialect that have no
-    meaning in linalg (`launch`, `weight_view`, `tap`), and any other op on a
-    cache or a packed tensor. `weights-as-arguments` also refuses recursion, and
+    - `dsv2.launch`, `dsv2.weight_view` and `dsv2.tap` stay too: they are about
+      kernels and memory, not about the model.
+
+    Refused, with an error that names the op: any other op on a cache or a
+    packed tensor. `weights-as-arguments` also refuses recursion, and
     a function with weights that is used other than by a call.
 
     ```mlir

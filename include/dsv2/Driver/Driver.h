@@ -29,6 +29,9 @@ struct CompileOptions {
   /// File to write; "-" is standard output (not for linked files).
   std::string output;
   CPUPipelineOptions pipeline;
+  /// Whether an artifact or program carries the reference lowering beside its
+  /// kernels.
+  bool withReference = true;
   /// Stage to stop after. Before `Artifact` the output is that stage's IR.
   Stage lastStage = Stage::Artifact;
   EmitKind emit = EmitKind::Artifact;
@@ -36,7 +39,8 @@ struct CompileOptions {
   /// 0: the model's own maximum, and 64.
   int64_t maxContext = 0;
   int64_t maxBatch = 0;
-  /// Directory for `N-<stage>.mlir`, one file a stage; empty: none.
+  /// Directory for `N-<stage>.mlir`, one file a stage, and
+  /// `N-<stage>-reference.mlir`; empty: none.
   std::string dumpDir;
   LinkerPaths linker;
   /// Called for each pass manager before it runs: timing, printing and

@@ -41,6 +41,10 @@ struct CPUPipelineOptions {
   int64_t pageSize = 64;
   bool deterministic = false;
   std::string targetCPU = "native";
+  /// Builds the reference lowering of every op instead of kernels, for
+  /// `dsv2-run --compare-reference`. Formats, page size and target stay what
+  /// the options say; the attention form is the definition, `expanded`.
+  bool reference = false;
 };
 
 /// Appends the passes that lead from the stage before `stage` to `stage`, its

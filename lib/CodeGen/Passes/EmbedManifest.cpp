@@ -5,9 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "ManifestFacts.h"
 #include "dsv2/CodeGen/Passes.h"
-#include "dsv2/Dialect/DSV2/Transforms/Passes.h"
-#include "dsv2/Support/Version.h"
 
 #include "dsv2rt/abi.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -58,41 +57,11 @@ struct EmbedManifest
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    auto facts = module->getAttrOfType<DictionaryAttr>(kManifestAttr);
-    if (!facts) {
-      module.emitError("expected a manifest from earlier stages, found none");
+    DictionaryAttr facts = completeManifest(module);
+    if (!facts)
       return signalPassFailure();
-    }
     llvm::json::Value value = toJSON(facts);
     llvm::json::Object &manifest = *value.getAsObject();
-    manifest["format"] = "dsv2-artifact";
-    manifest["version"] = 1;
-    manifest["pipeline"] = "dsv2-to-target";
-    manifest["compiler"] = ("dsv2 " + getVersion()).str();
-
-    llvm::json::Array entries;
-    for (auto function : module.getOps<LLVM::LLVMFuncOp>()) {
-      auto entry = function->getAttrOfType<StringAttr>(kEntryAttr);
-      StringRef name = function.getName();
-      // The C wrapper inherits the attributes of what it wraps.
-      if (!entry || name.starts_with("_mlir_ciface_"))
-        continue;
-      if (entry.getValue() == "copy_pages") {
-        manifest["copy_pages"] = ("_mlir_ciface_" + name).str();
-        continue;
-      }
-      StringRef form;
-      if (auto attr = function->getAttrOfType<StringAttr>(kFormAttr))
-        form = attr.getValue();
-      entries.push_back(
-          llvm::json::Object{{"name", entry.getValue()},
-                             {"symbol", ("_mlir_ciface_" + name).str()},
-                             {"workspace", (name + "_workspace").str()},
-                             {"form", form}});
-    }
-    manifest["entries"] = std::move(entries);
-    if (auto attr = module->getAttrOfType<IntegerAttr>(kPrefillMinTokensAttr))
-      manifest["prefill_min_tokens"] = attr.getInt();
 
     std::string text;
     llvm::raw_string_ostream(text) << value;
@@ -115,22 +84,7 @@ struct EmbedManifest
            b.getI64IntegerAttr(text.size()));
     global(bytes, DSV2RT_SYMBOL_MANIFEST, b.getStringAttr(text));
 
-    auto strip = [](Operation *op) {
-      SmallVector<StringAttr> names;
-      for (NamedAttribute attr : op->getDiscardableAttrs())
-        if (attr.getName().getValue().starts_with("dsv2."))
-          names.push_back(attr.getName());
-      for (StringAttr name : names)
-        op->removeDiscardableAttr(name);
-    };
-    strip(module);
-    for (auto function : module.getOps<LLVM::LLVMFuncOp>()) {
-      strip(function);
-      for (unsigned i = 0; i < function.getNumArguments(); ++i) {
-        function.removeArgAttr(i, kSizeAttr);
-        function.removeArgAttr(i, "bufferization.writable");
-      }
-    }
+    stripFacts(module);
   }
 };
 } // namespace

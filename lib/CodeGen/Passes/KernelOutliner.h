@@ -35,11 +35,23 @@ namespace mlir::dsv2 {
 /// rows: waking a team costs about as much as a dozen rows of a norm.
 inline constexpr int64_t kSerialRows = 16;
 
+/// Sites of what a router computes, which no location names: scores before the
+/// softmax, chosen experts and their weights.
+inline constexpr StringLiteral kRouterScoresSite = "mlp.gate";
+inline constexpr StringLiteral kRouterIdsSite = "mlp.gate.ids";
+inline constexpr StringLiteral kRouterWeightsSite = "mlp.gate.weights";
+
+/// What the name of every function of the reference starts with: it shares an
+/// artifact with the functions it is compared to.
+inline constexpr StringLiteral kReferencePrefix = "reference_";
+
 /// State shared by the functions of a module.
 class ModuleOutliner {
 public:
-  ModuleOutliner(ModuleOp module, const CPUTargetInfo &target)
-      : module(module), target(target), symbols(module) {}
+  /// With `reference` every op becomes a kernel of its own whose body is its
+  /// reference lowering, instead of the kernels for `target`.
+  ModuleOutliner(ModuleOp module, const CPUTargetInfo &target, bool reference)
+      : module(module), target(target), reference(reference), symbols(module) {}
 
   /// Rebuilds every function of the module.
   LogicalResult run();
@@ -56,8 +68,16 @@ public:
   /// The dense memory of a packed weight.
   static MemRefType getStorageType(RankedTensorType packed);
 
+  /// The kernel that computes `op` in memory as its reference lowering says.
+  /// Takes memory for each tensor operand and the cache, other operands as they
+  /// are, then memory for each tensor result, then the share, as every kernel
+  /// does. A tensor operand has the element type of its value in `operands`,
+  /// which is what the kernel will be launched on.
+  func::FuncOp getOrCreateReferenceKernel(Operation *op, ValueRange operands);
+
   ModuleOp module;
   const CPUTargetInfo &target;
+  const bool reference;
   SymbolTable symbols;
   int64_t numLaunches = 0;
 
@@ -70,6 +90,8 @@ private:
   void buildConversions();
 
   llvm::StringMap<int64_t> firstSlot;
+  /// Reference kernels by what they compute.
+  llvm::StringMap<func::FuncOp> referenceKernels;
 };
 
 /// Rebuilds one step, layer or page-copy function.
@@ -107,6 +129,24 @@ private:
   Value destination(Operation *op);
   /// Lets the runtime see the result of `op`.
   void tap(Operation *op, Value value);
+  /// The level of a tap on the result of `op`.
+  static int64_t getTapLevel(Operation *op);
+  /// What a tap on the result of `op` is called in the manifest.
+  static StringRef getSiteName(Operation *op);
+
+  //===--------------------------------------------------------------------===//
+  // Reference kernels (OutlineReference.cpp)
+  //===--------------------------------------------------------------------===//
+
+  LogicalResult outlineReference(Operation *op);
+  /// Launches the reference kernel of `op`, returns its results.
+  SmallVector<Value> launchReference(Operation *op);
+  /// Shows the runtime what the router scored.
+  void tapReferenceScores(RouteOp op);
+  /// Where result `index` of `op` goes.
+  Value getReferenceOutput(Operation *op, unsigned index);
+  /// Lets the runtime see and replace a result.
+  Value exchange(Value value, StringRef site, int64_t level);
 
   //===--------------------------------------------------------------------===//
   // Ops (OutlineModelOps.cpp)

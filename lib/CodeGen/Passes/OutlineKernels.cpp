@@ -78,6 +78,11 @@ void ModuleOutliner::describeCache() {
 LogicalResult ModuleOutliner::run() {
   describeCache();
   SmallVector<func::FuncOp> functions(module.getOps<func::FuncOp>());
+  if (reference)
+    for (func::FuncOp function : functions)
+      if (failed(symbols.rename(function,
+                                (kReferencePrefix + function.getName()).str())))
+        return failure();
   if (failed(collectSlots()))
     return failure();
   for (func::FuncOp function : functions) {
@@ -88,7 +93,9 @@ LogicalResult ModuleOutliner::run() {
     else if (failed(FunctionOutliner(*this, function).run()))
       return failure();
   }
-  buildConversions();
+  // The reference starts from f32 as well, staged by the same conversions.
+  if (!reference)
+    buildConversions();
   return success();
 }
 
@@ -225,7 +232,7 @@ LogicalResult FunctionOutliner::run() {
 LogicalResult FunctionOutliner::outlineBlock(Block &block) {
   for (Operation &op : block) {
     b.setLoc(op.getLoc());
-    if (isFusedIntoUser(&op))
+    if (!outliner.reference && isFusedIntoUser(&op))
       continue;
     if (failed(outlineOp(&op)))
       return failure();
@@ -233,7 +240,18 @@ LogicalResult FunctionOutliner::outlineBlock(Block &block) {
   return success();
 }
 
+/// Whether `op` computes on tensors, and so has a reference kernel.
+static bool isReferenceOp(Operation *op) {
+  if (isa<PackedWeightOp>(op))
+    return false;
+  return isa<DSV2Dialect>(op->getDialect()) ||
+         (isa<arith::AddFOp>(op) &&
+          isa<RankedTensorType>(op->getResult(0).getType()));
+}
+
 LogicalResult FunctionOutliner::outlineOp(Operation *op) {
+  if (outliner.reference && isReferenceOp(op))
+    return outlineReference(op);
   return llvm::TypeSwitch<Operation *, LogicalResult>(op)
       .Case([&](EmbedOp op) { return outlineEmbed(op); })
       .Case([&](RMSNormOp op) { return outlineNorm(op); })
@@ -341,7 +359,7 @@ Value FunctionOutliner::destination(Operation *op) {
 
 /// "self_attn.q_proj" from a location named
 /// "model.layers.1-59.self_attn.q_proj".
-static StringRef getSiteName(Operation *op) {
+StringRef FunctionOutliner::getSiteName(Operation *op) {
   auto name = dyn_cast<NameLoc>(op->getLoc());
   if (!name)
     return op->getName().stripDialect();
@@ -351,10 +369,15 @@ static StringRef getSiteName(Operation *op) {
   return text;
 }
 
-void FunctionOutliner::tap(Operation *op, Value value) {
+int64_t FunctionOutliner::getTapLevel(Operation *op) {
   bool isLayerOutput =
       llvm::any_of(op->getResult(0).getUsers(), llvm::IsaPred<func::ReturnOp>);
-  TapOp::create(b, value, getSiteName(op), layer, isLayerOutput ? 1 : 2);
+  return isLayerOutput ? 1 : 2;
+}
+
+void FunctionOutliner::tap(Operation *op, Value value) {
+  TapOp::create(b, /*replaced=*/Type(), value, getSiteName(op), layer,
+                getTapLevel(op));
 }
 
 //===----------------------------------------------------------------------===//
@@ -374,7 +397,7 @@ struct OutlineKernels
       return signalPassFailure();
     }
     size_t before = llvm::range_size(module.getOps<func::FuncOp>());
-    ModuleOutliner outliner(module, *target);
+    ModuleOutliner outliner(module, *target, reference);
     if (failed(outliner.run()))
       return signalPassFailure();
     module->setAttr(kTargetCPUAttr, StringAttr::get(&getContext(), targetCPU));

@@ -375,8 +375,10 @@ LogicalResult FunctionOutliner::outlineRoute(RouteOp op) {
              kSerialRows);
   mapping.map(op.getIds(), chosen[0]);
   mapping.map(op.getWeights(), chosen[1]);
-  TapOp::create(b, scores, "mlp.gate", layer, 2);
-  TapOp::create(b, chosen[1], "mlp.gate.weights", layer, 2);
+  for (auto [value, site] : {std::pair(scores, kRouterScoresSite),
+                             std::pair(chosen[0], kRouterIdsSite),
+                             std::pair(chosen[1], kRouterWeightsSite)})
+    TapOp::create(b, /*replaced=*/Type(), value, site, layer, 2);
   return success();
 }
 

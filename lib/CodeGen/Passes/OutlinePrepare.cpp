@@ -66,6 +66,7 @@ LogicalResult ModuleOutliner::collectSlots() {
 
     firstSlot[function.getName()] = slots.size();
     StringRef name = function.getName();
+    name.consume_front(kReferencePrefix);
     name.consume_front("prepare_");
     for (auto [number, result] : llvm::enumerate(function.getResultTypes())) {
       auto type = cast<RankedTensorType>(result);
@@ -124,7 +125,9 @@ static void launchPack(ImplicitLocOpBuilder &b, ModuleOutliner &outliner,
                                 : cpu::PanelFormat::BF16;
   int64_t sourceRank = cast<MemRefType>(sources[0].getType()).getRank();
   func::FuncOp kernel;
-  if (encoding.getOrder() == PackOrder::Dense) {
+  if (outliner.reference) {
+    kernel = outliner.getOrCreateReferenceKernel(op, sources);
+  } else if (encoding.getOrder() == PackOrder::Dense) {
     cpu::ConvertConfig config;
     config.format = format;
     config.rank = sourceRank;

@@ -315,13 +315,15 @@ void PlanWorkspace::emitSizeFunction(func::FuncOp function) {
 }
 
 void PlanWorkspace::runOnOperation() {
-  SmallVector<func::FuncOp> functions(getOperation().getOps<func::FuncOp>());
+  SmallVector<func::FuncOp> functions;
+  // Reference kernels may allocate.
+  for (auto function : getOperation().getOps<func::FuncOp>())
+    if (!function.isExternal() && !function->hasAttr(kReferenceAttr))
+      functions.push_back(function);
   for (func::FuncOp function : functions)
-    if (!function.isExternal() && failed(plan(function)))
+    if (failed(plan(function)))
       return signalPassFailure();
   for (func::FuncOp function : functions) {
-    if (function.isExternal())
-      continue;
     rewrite(function);
     if (function->hasAttr(kEntryAttr) && getWorkspace(function))
       emitSizeFunction(function);

@@ -66,7 +66,10 @@ static StringRef checkBuffer(Operation *op) {
     return text;
   if (hasTensor(op))
     return "has a tensor";
-  if (isa<memref::AllocOp, memref::DeallocOp, memref::ReallocOp>(op))
+  auto function = op->getParentOfType<func::FuncOp>();
+  bool isReference = function && function->hasAttr(kReferenceAttr);
+  if (isa<memref::AllocOp, memref::DeallocOp, memref::ReallocOp>(op) &&
+      !isReference)
     return "allocates on the step path";
   if (isa<bufferization::BufferizationDialect>(op->getDialect()))
     return "is left over from bufferisation";

@@ -93,6 +93,9 @@ struct ConvertDSV2ToLinalg
 
     target.addIllegalDialect<DSV2Dialect>();
     target.addLegalOp<ModuleOp, WeightOp>();
+    // Kernels may be built from model ops; what launches them is left alone.
+    target.addDynamicallyLegalOp<LaunchOp, TapOp, WeightViewOp>(
+        [&](Operation *op) { return converter.isLegal(op); });
     target.addDynamicallyLegalOp<PackedWeightOp>(
         [&](PackedWeightOp op) { return converter.isLegal(op.getType()); });
     // Blocks other than the first get their types from the branches to them.

@@ -72,12 +72,19 @@ public:
     return conversions[int(dtype)];
   }
 
+  /// The reference lowering of the same model that `artifact` carries, as an
+  /// artifact of its own that keeps the other one loaded; null when there is
+  /// none. It is named after the other, with ".reference" added.
+  static std::shared_ptr<const Artifact>
+  referenceOf(const std::shared_ptr<const Artifact> &artifact);
+
   /// The functions of manifest().prepare, in order.
   const std::vector<dsv2rt_prepare_fn> &prepare() const { return preparations; }
 
 private:
   Artifact() = default;
   Status bind(const std::function<void *(const char *)> &find);
+  Status bindFunctions(const std::function<void *(const char *)> &find);
 
   std::string name;
   void *handle = nullptr;
@@ -87,6 +94,7 @@ private:
   dsv2rt_copy_pages_fn copy = nullptr;
   dsv2rt_convert_fn conversions[3] = {};
   std::vector<dsv2rt_prepare_fn> preparations;
+  std::unique_ptr<Artifact> reference;
 };
 
 /// Sets the number of threads that compiled code runs on. Applies to the

@@ -12,6 +12,7 @@
 #include "dsv2rt/Status.h"
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -136,6 +137,9 @@ struct Manifest {
     int64_t level = 1;
   };
   std::vector<Site> sites;
+
+  /// The manifest of the reference lowering of the same model, or null.
+  std::shared_ptr<const Manifest> reference;
 
   /// Offset of each slot in the packed weights, and their end.
   std::vector<int64_t> slotOffsets() const;

@@ -47,6 +47,24 @@ struct SessionOptions {
   int checkLevel = 1;
   /// Receives a timeline of all steps; must outlive the session.
   Trace *trace = nullptr;
+  /// Weights of the artifact's reference(). When set, every step runs a second
+  /// time through the reference lowering and all values are compared.
+  std::shared_ptr<const PackedWeights> referenceWeights;
+};
+
+/// What comparing with the reference lowering has shown so far.
+struct ReferenceReport {
+  int64_t steps = 0;
+  /// Values compared, and the sites of one step they came from, each layer's
+  /// counted.
+  int64_t values = 0;
+  int64_t sites = 0;
+  /// Experts that were chosen otherwise because their scores are equal but for
+  /// rounding.
+  int64_t ties = 0;
+  /// Largest error as a part of the largest magnitude in its row, and where.
+  float largestError = 0;
+  std::string largestErrorAt;
 };
 
 /// Where a session's memory goes, in bytes.
@@ -77,7 +95,9 @@ struct StepInput {
 struct StepOutput {
   /// NonFinite when this sequence's values were not finite: it names step,
   /// layer and op, the sequence's cache is gone, and the sequence can only be
-  /// removed. Other sequences of the step are not affected.
+  /// removed. Other sequences of the step are not affected. Mismatch, for all
+  /// sequences of the step, names the first op and layer whose values are not
+  /// those of the reference lowering.
   Status status;
   /// f32 [rows, vocabulary], row-major; valid until the next step.
   const float *logits = nullptr;
@@ -140,6 +160,9 @@ public:
     int64_t copiedPages = 0;
   };
   const StepStats &lastStep() const;
+
+  /// What the comparison asked for by SessionOptions::referenceWeights found.
+  ReferenceReport referenceReport() const;
 
 private:
   struct Impl;

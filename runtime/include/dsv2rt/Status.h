@@ -43,6 +43,8 @@ enum class StatusCode {
   NonFinite,
   /// A defect of the runtime itself.
   Internal,
+  /// A computed value is not what the reference lowering gives.
+  Mismatch,
 };
 
 /// The outcome of an operation: a code and, unless Ok, one sentence that names

@@ -86,6 +86,9 @@ typedef struct dsv2rt_memref4d {
  *   logits       f32[R, V]   result
  *   context      passed back to every abi.def call
  *   tap_level    0: no taps, 1: layer outputs, 2: every kernel's output
+ *
+ * A step of the reference lowering is one too; there the runtime may change
+ * the values it is shown by a tap before it returns.
  */
 typedef void (*dsv2rt_step_fn)(
     dsv2rt_memref1d *tokens, dsv2rt_memref1d *positions,

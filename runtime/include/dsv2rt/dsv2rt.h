@@ -39,7 +39,8 @@ typedef enum dsv2rt_status {
   DSV2RT_OUT_OF_MEMORY = 6,
   DSV2RT_CONTEXT_LENGTH_EXCEEDED = 7,
   DSV2RT_NON_FINITE = 8,
-  DSV2RT_INTERNAL = 9
+  DSV2RT_INTERNAL = 9,
+  DSV2RT_MISMATCH = 10
 } dsv2rt_status;
 
 typedef struct dsv2rt_artifact dsv2rt_artifact;

@@ -144,9 +144,26 @@ Status Artifact::bind(const std::function<void *(const char *)> &find) {
   contents = std::move(manifest.value());
 
   status = checkCpuFeatures(contents.target.features, what);
-  if (!status.ok())
+  if (status.ok())
+    status = bindFunctions(find);
+  if (!status.ok() || !contents.reference)
     return status;
+  reference.reset(new Artifact());
+  reference->name = name + ".reference";
+  reference->contents = *contents.reference;
+  return reference->bindFunctions(find);
+}
 
+Status
+Artifact::bindFunctions(const std::function<void *(const char *)> &find) {
+  Status status;
+  auto symbol = [&](const std::string &wanted) {
+    void *address = find(wanted.c_str());
+    if (!address && status.ok())
+      status = makeError(StatusCode::CorruptData, "artifact ", quote(name),
+                         " does not export the symbol ", quote(wanted));
+    return address;
+  };
   for (const Manifest::Entry &entry : contents.entries) {
     Entry step{entry.name, entry.form, nullptr, nullptr};
     step.step = reinterpret_cast<dsv2rt_step_fn>(symbol(entry.symbol));
@@ -167,6 +184,12 @@ Status Artifact::bind(const std::function<void *(const char *)> &find) {
     preparations.push_back(
         reinterpret_cast<dsv2rt_prepare_fn>(symbol(prepare.symbol)));
   return status;
+}
+
+std::shared_ptr<const Artifact>
+Artifact::referenceOf(const std::shared_ptr<const Artifact> &artifact) {
+  // Shares the ownership of what holds the code.
+  return {artifact, artifact->reference.get()};
 }
 
 const Artifact::Entry &Artifact::entryFor(int64_t longest) const {

@@ -49,7 +49,8 @@ static_assert(int(StatusCode::InvalidArgument) == DSV2RT_INVALID_ARGUMENT &&
                   int(StatusCode::ContextLengthExceeded) ==
                       DSV2RT_CONTEXT_LENGTH_EXCEEDED &&
                   int(StatusCode::NonFinite) == DSV2RT_NON_FINITE &&
-                  int(StatusCode::Internal) == DSV2RT_INTERNAL,
+                  int(StatusCode::Internal) == DSV2RT_INTERNAL &&
+                  int(StatusCode::Mismatch) == DSV2RT_MISMATCH,
               "the C codes are those of StatusCode");
 
 /// Refuses null pointers by name.
@@ -97,6 +98,8 @@ const char *dsv2rt_status_name(dsv2rt_status status) {
     return "not finite";
   case DSV2RT_INTERNAL:
     return "internal error";
+  case DSV2RT_MISMATCH:
+    return "differs from the reference";
   }
   return "unknown status";
 }

@@ -90,6 +90,7 @@ public:
   Manifest m;
 
   void read(const json &root);
+  void readReference(const json &root);
 
 private:
   void readModel(ObjectReader reader);
@@ -377,6 +378,25 @@ void ManifestReader::read(const json &root) {
     readSites(reader.array("sites"));
 }
 
+/// The manifest of the reference is one like any other, but shares the identity
+/// of the artifact and holds no reference of its own.
+void ManifestReader::readReference(const json &root) {
+  auto entry = root.find("reference");
+  if (!status.ok() || entry == root.end())
+    return;
+  if (!entry->is_object())
+    return fail("manifest.reference", "an object", entry->type_name());
+  json own = *entry;
+  own["identity"] = m.identity;
+  ManifestReader reader;
+  reader.read(own);
+  if (!reader.status.ok())
+    status =
+        makeError(reader.status.code(), "reference: ", reader.status.message());
+  else
+    m.reference = std::make_shared<const Manifest>(std::move(reader.m));
+}
+
 Expected<Manifest> dsv2rt::parseManifest(std::string_view text) {
   return guarded([&]() -> Expected<Manifest> {
     Expected<json> parsed = parseStrictJson(text, "the manifest");
@@ -384,6 +404,7 @@ Expected<Manifest> dsv2rt::parseManifest(std::string_view text) {
       return parsed.status();
     ManifestReader reader;
     reader.read(parsed.value());
+    reader.readReference(parsed.value());
     if (!reader.status.ok())
       return reader.status;
     return std::move(reader.m);

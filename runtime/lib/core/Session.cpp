@@ -6,8 +6,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "dsv2rt/Session.h"
+#include "ReferenceCheck.h"
 #include "Support.h"
-#include "TapSink.h"
 #include "dsv2rt/Buffer.h"
 #include "dsv2rt/PageAllocator.h"
 #include "dsv2rt/Trace.h"
@@ -42,7 +42,16 @@ struct Session::Impl : public TapSink {
   MemoryPlan plan;
   StepStats stats;
 
-  Buffer cache, workspace, logits;
+  /// What compiled code computes in.
+  struct Memory {
+    Buffer cache, workspace, logits;
+  };
+  Memory memory;
+  /// The same for the reference, and what its values are compared by; null
+  /// without a comparison.
+  Memory referenceMemory;
+  std::unique_ptr<ReferenceCheck> check;
+  std::shared_ptr<const Artifact> reference;
   PageAllocator allocator;
   std::unordered_map<SequenceId, Sequence> sequences;
   SequenceId nextId = 1;
@@ -63,23 +72,27 @@ struct Session::Impl : public TapSink {
   }
 
   Status makePlan();
-  Expected<int64_t> workspaceBytes(int64_t tokens, int64_t sequences,
-                                   int64_t rows, int64_t longest) const;
+  static Expected<int64_t> workspaceBytes(const Artifact &code, int64_t tokens,
+                                          int64_t sequences, int64_t rows,
+                                          int64_t longest);
   Status reserve();
   void releasePages(Sequence &sequence, size_t keep, bool clear);
-  dsv2rt_memref4d cacheRef() const;
+  Status reserveReference();
+  dsv2rt_memref4d cacheRef(const Memory &memory) const;
 
   Status checkInputs(const StepInput *inputs, size_t count);
   Status checkPages(const StepInput *inputs, size_t count);
-  Status reserveStep(int64_t longest);
+  Status reserveStep(const Artifact &code, Memory &memory, int64_t longest);
   void layOut(const StepInput *inputs, size_t count);
   int64_t assignPages(const StepInput *inputs, size_t count);
   Status step(const StepInput *inputs, size_t count, StepOutput *outputs);
-  void run(const Artifact::Entry &entry);
+  void run(const Artifact::Entry &entry, const PackedWeights &weights,
+           Memory &memory, TapSink &taps, int level);
+  Status compare(int64_t longest);
   void report(const StepInput *inputs, size_t count, StepOutput *outputs);
   std::string siteText(const Finding &finding) const;
 
-  void tap(int32_t site, int64_t layer, const void *data, int64_t rows,
+  void tap(int32_t site, int64_t layer, void *data, int64_t rows,
            int64_t columns, int64_t rowStride, int32_t dtype) override;
 };
 
@@ -87,15 +100,15 @@ struct Session::Impl : public TapSink {
 // Planning
 //===----------------------------------------------------------------------===//
 
-Expected<int64_t> Session::Impl::workspaceBytes(int64_t tokens,
+Expected<int64_t> Session::Impl::workspaceBytes(const Artifact &code,
+                                                int64_t tokens,
                                                 int64_t sequences, int64_t rows,
-                                                int64_t longest) const {
-  int64_t bytes =
-      artifact->entryFor(longest).workspace(tokens, sequences, rows);
+                                                int64_t longest) {
+  const Artifact::Entry &entry = code.entryFor(longest);
+  int64_t bytes = entry.workspace(tokens, sequences, rows);
   if (bytes < 0)
-    return makeError(StatusCode::Internal, "entry '",
-                     artifact->entryFor(longest).name, "' asks for ", bytes,
-                     " bytes of workspace for ", tokens, " tokens of ",
+    return makeError(StatusCode::Internal, "entry '", entry.name, "' asks for ",
+                     bytes, " bytes of workspace for ", tokens, " tokens of ",
                      sequences, " sequences");
   return bytes;
 }
@@ -137,8 +150,8 @@ Status Session::Impl::makePlan() {
                  std::max<int64_t>(chunk - batch + 1, 1)},
                 {batch, batch, batch, 1}};
   for (const auto &shape : shapes) {
-    Expected<int64_t> bytes = workspaceBytes(shape.tokens, shape.sequences,
-                                             shape.rows, shape.longest);
+    Expected<int64_t> bytes = workspaceBytes(
+        *artifact, shape.tokens, shape.sequences, shape.rows, shape.longest);
     if (!bytes.ok())
       return bytes.status();
     plan.workspace = std::max(plan.workspace, bytes.value());
@@ -187,15 +200,38 @@ Status Session::Impl::makePlan() {
 }
 
 Status Session::Impl::reserve() {
-  Status status = cache.reserve(plan.cache, "the latent cache");
+  Status status = memory.cache.reserve(plan.cache, "the latent cache");
   if (status.ok())
-    status = workspace.reserve(std::max<int64_t>(plan.workspace, 64),
-                               "the workspace");
+    status = memory.workspace.reserve(std::max<int64_t>(plan.workspace, 64),
+                                      "the workspace");
   if (status.ok())
-    status = logits.reserve(plan.logits, "the logits");
+    status = memory.logits.reserve(plan.logits, "the logits");
   if (status.ok())
     allocator = PageAllocator(int32_t(plan.cachePositions / page()));
+  if (status.ok() && options.referenceWeights)
+    status = reserveReference();
   return status;
+}
+
+/// The reference gets a cache of its own, with the same pages.
+Status Session::Impl::reserveReference() {
+  reference = Artifact::referenceOf(artifact);
+  if (!reference)
+    return makeError(StatusCode::Unsupported, "artifact ",
+                     quote(artifact->path()),
+                     " carries no reference lowering to compare with");
+  const Manifest &own = manifest(), &other = reference->manifest();
+  if (other.cache.bytesPerPage() != own.cache.bytesPerPage() ||
+      other.cache.page != own.cache.page ||
+      other.cache.layers != own.cache.layers ||
+      other.model.vocabSize != own.model.vocabSize)
+    return makeError(StatusCode::CorruptData, "artifact ",
+                     quote(artifact->path()),
+                     ": expected a reference of the same model, found another "
+                     "cache or vocabulary");
+  check = std::make_unique<ReferenceCheck>(other);
+  return referenceMemory.cache.reserve(plan.cache,
+                                       "the latent cache of the reference");
 }
 
 Session::Session(std::unique_ptr<Impl> impl) : impl(std::move(impl)) {}
@@ -222,6 +258,9 @@ Session::create(std::shared_ptr<const Artifact> artifact,
 const Artifact &Session::artifact() const { return *impl->artifact; }
 const MemoryPlan &Session::plan() const { return impl->plan; }
 const Session::StepStats &Session::lastStep() const { return impl->stats; }
+ReferenceReport Session::referenceReport() const {
+  return impl->check ? impl->check->report() : ReferenceReport();
+}
 int64_t Session::availablePages() const { return impl->allocator.available(); }
 int64_t Session::pages() const { return impl->allocator.pages(); }
 
@@ -275,7 +314,7 @@ void Session::Impl::releasePages(Sequence &sequence, size_t keep, bool clear) {
     const Manifest::Cache &shape = manifest().cache;
     int64_t bytes = shape.bytesPerPage() / shape.layers;
     for (int64_t layer = 0; layer < shape.layers; ++layer)
-      std::memset(static_cast<char *>(cache.data()) +
+      std::memset(static_cast<char *>(memory.cache.data()) +
                       (layer * allocator.pages() + page) * bytes,
                   0, bytes);
   }
@@ -401,25 +440,27 @@ void Session::Impl::layOut(const StepInput *inputs, size_t count) {
   seqStarts.push_back(int32_t(tokens.size()));
 }
 
-Status Session::Impl::reserveStep(int64_t longest) {
-  Expected<int64_t> bytes =
-      workspaceBytes(tokens.size(), stepSequences.size(), rows.size(), longest);
+Status Session::Impl::reserveStep(const Artifact &code, Memory &memory,
+                                  int64_t longest) {
+  Expected<int64_t> bytes = workspaceBytes(
+      code, tokens.size(), stepSequences.size(), rows.size(), longest);
   if (!bytes.ok())
     return bytes.status();
-  Status status = workspace.reserve(bytes.value(), "the workspace of a step");
+  Status status =
+      memory.workspace.reserve(bytes.value(), "the workspace of a step");
   if (status.ok())
-    status = logits.reserve(uint64_t(rows.size()) *
-                                uint64_t(manifest().model.vocabSize) * 4,
-                            "the logits of a step");
+    status = memory.logits.reserve(uint64_t(rows.size()) *
+                                       uint64_t(manifest().model.vocabSize) * 4,
+                                   "the logits of a step");
   return status;
 }
 
-dsv2rt_memref4d Session::Impl::cacheRef() const {
+dsv2rt_memref4d Session::Impl::cacheRef(const Memory &memory) const {
   const Manifest::Cache &shape = manifest().cache;
   int64_t width = shape.latent + shape.rope;
   int64_t pages = allocator.pages();
-  return {cache.data(),
-          cache.data(),
+  return {memory.cache.data(),
+          memory.cache.data(),
           0,
           {shape.layers, pages, shape.page, width},
           {pages * shape.page * width, shape.page * width, width, 1}};
@@ -449,11 +490,15 @@ int64_t Session::Impl::assignPages(const StepInput *inputs, size_t count) {
     width = std::max(width, needed);
   }
   if (!copyFrom.empty()) {
-    dsv2rt_memref4d cacheMemory = cacheRef();
     int64_t copies = int64_t(copyFrom.size());
     dsv2rt_memref1d from = {copyFrom.data(), copyFrom.data(), 0, {copies}, {1}};
     dsv2rt_memref1d to = {copyTo.data(), copyTo.data(), 0, {copies}, {1}};
-    artifact->copyPages()(&cacheMemory, &from, &to);
+    dsv2rt_memref4d pages = cacheRef(memory);
+    artifact->copyPages()(&pages, &from, &to);
+    if (check) {
+      pages = cacheRef(referenceMemory);
+      reference->copyPages()(&pages, &from, &to);
+    }
   }
   // Entries past a sequence's last block stay 0, a valid page.
   tables.assign(count * width, 0);
@@ -463,7 +508,11 @@ int64_t Session::Impl::assignPages(const StepInput *inputs, size_t count) {
   return int64_t(copyFrom.size());
 }
 
-void Session::Impl::run(const Artifact::Entry &entry) {
+/// Calls `entry` on the step that is laid out.
+void Session::Impl::run(const Artifact::Entry &entry,
+                        const PackedWeights &weights, Memory &memory,
+                        TapSink &taps, int level) {
+  Buffer &workspace = memory.workspace, &logits = memory.logits;
   auto vector = [](std::vector<int32_t> &values) {
     return dsv2rt_memref1d{
         values.data(), values.data(), 0, {int64_t(values.size())}, {1}};
@@ -476,10 +525,10 @@ void Session::Impl::run(const Artifact::Entry &entry) {
   dsv2rt_memref1d rowRef = vector(rows);
   dsv2rt_memref2d tableRef = {
       tables.data(), tables.data(), 0, {count, width}, {width, 1}};
-  dsv2rt_memref4d cacheMemory = cacheRef();
-  auto *slots = const_cast<void **>(weights->slots().data());
+  dsv2rt_memref4d cacheMemory = cacheRef(memory);
+  auto *slots = const_cast<void **>(weights.slots().data());
   dsv2rt_memref1d weightRef = {
-      slots, slots, 0, {int64_t(weights->slots().size())}, {1}};
+      slots, slots, 0, {int64_t(weights.slots().size())}, {1}};
   dsv2rt_memref1d workRef = {
       workspace.data(), workspace.data(), 0, {int64_t(workspace.size())}, {1}};
   dsv2rt_memref2d logitRef = {logits.data(),
@@ -489,17 +538,29 @@ void Session::Impl::run(const Artifact::Entry &entry) {
                               {vocabulary, 1}};
   if (options.threads)
     setThreadCount(options.threads);
-  int32_t level = options.trace ? 2 : options.checkLevel;
   entry.step(&tokenRef, &positionRef, &seqIdRef, &seqStartRef, &tableRef,
-             &rowRef, &cacheMemory, &weightRef, &workRef, &logitRef,
-             static_cast<TapSink *>(this), level);
+             &rowRef, &cacheMemory, &weightRef, &workRef, &logitRef, &taps,
+             level);
 }
 
-void Session::Impl::tap(int32_t site, int64_t layer, const void *data,
+/// Repeats the step with the reference lowering.
+Status Session::Impl::compare(int64_t longest) {
+  Status status = reserveStep(*reference, referenceMemory, longest);
+  if (!status.ok())
+    return status;
+  run(reference->entryFor(longest), *options.referenceWeights, referenceMemory,
+      *check, /*level=*/2);
+  return check->finish(stats.step);
+}
+
+void Session::Impl::tap(int32_t site, int64_t layer, void *data,
                         int64_t rowCount, int64_t columns, int64_t rowStride,
                         int32_t dtype) {
   const std::vector<Manifest::Site> &sites = manifest().sites;
   bool known = site >= 0 && size_t(site) < sites.size();
+  if (check && known)
+    check->record(sites[site].name, layer, data, rowCount, columns, rowStride,
+                  dtype);
   if (options.trace) {
     int64_t now = options.trace->now();
     options.trace->add(known ? sites[site].name : strCat("site ", site),
@@ -547,7 +608,7 @@ std::string Session::Impl::siteText(const Finding &finding) const {
 void Session::Impl::report(const StepInput *inputs, size_t count,
                            StepOutput *outputs) {
   int64_t vocabulary = manifest().model.vocabSize;
-  auto *next = static_cast<const float *>(logits.data());
+  auto *next = static_cast<const float *>(memory.logits.data());
   for (size_t i = 0; i < count; ++i) {
     Sequence &sequence = *stepSequences[i];
     StepOutput &output = outputs[i];
@@ -594,7 +655,7 @@ Status Session::Impl::step(const StepInput *inputs, size_t count,
   for (size_t i = 0; i < count; ++i)
     longest = std::max(longest, inputs[i].count);
   layOut(inputs, count);
-  status = reserveStep(longest);
+  status = reserveStep(*artifact, memory, longest);
   if (!status.ok())
     return status;
 
@@ -606,7 +667,10 @@ Status Session::Impl::step(const StepInput *inputs, size_t count,
   if (options.trace)
     lastMark = traceBegin = options.trace->now();
   auto begin = std::chrono::steady_clock::now();
-  run(entry);
+  if (check)
+    check->begin();
+  run(entry, *weights, memory, *this,
+      options.trace || check ? 2 : options.checkLevel);
   std::chrono::duration<double> spent =
       std::chrono::steady_clock::now() - begin;
   stats.seconds = spent.count();
@@ -618,7 +682,10 @@ Status Session::Impl::step(const StepInput *inputs, size_t count,
                         {"tokens", stats.tokens},
                         {"sequences", int64_t(count)},
                         {"copied_pages", stats.copiedPages}});
+  Status comparison = check ? compare(longest) : Status();
   report(inputs, count, outputs);
+  for (size_t i = 0; !comparison.ok() && i < count; ++i)
+    outputs[i] = {comparison, nullptr, 0};
   ++stats.step;
   return Status();
 }

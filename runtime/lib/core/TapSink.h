@@ -19,8 +19,9 @@ class TapSink {
 public:
   virtual ~TapSink() = default;
 
-  /// One intermediate matrix; the arguments are those of dsv2rt_tap.
-  virtual void tap(int32_t site, int64_t layer, const void *data, int64_t rows,
+  /// One intermediate matrix; the arguments are those of dsv2rt_tap. Only the
+  /// values of a reference may be changed.
+  virtual void tap(int32_t site, int64_t layer, void *data, int64_t rows,
                    int64_t columns, int64_t rowStride, int32_t dtype) = 0;
 };
 

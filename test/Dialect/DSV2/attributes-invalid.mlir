@@ -281,6 +281,12 @@ func.func private @step(memref<?xi32> {dsv2.size = "pages"})
 
 // -----
 
+// reference_c1
+// expected-error @below {{expected 'dsv2.reference' to be a unit attribute on a function, got true}}
+func.func private @kernel() attributes {dsv2.reference = true}
+
+// -----
+
 // prefill_c1
 // expected-error @below {{expected 'dsv2.prefill_min_tokens' to be a positive i64 on a module, got 0 : i64}}
 module attributes {dsv2.prefill_min_tokens = 0} {}

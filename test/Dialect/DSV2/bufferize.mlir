@@ -74,3 +74,14 @@ func.func @outputs(%x: tensor<?x64xf32>,
   // CHECK: return %[[W]], %[[I]]
   return %0#1, %0#0 : tensor<?x2xf32>, tensor<?x2xi32>
 }
+
+// A tap with a result writes to its operand, in place when nobody reads that
+// any more.
+// CHECK-LABEL: func @replace
+// CHECK-SAME: (%[[H:.*]]: memref<?x64xf32>) -> memref<?x64xf32>
+// CHECK-NEXT: dsv2.tap %[[H]] site "mlp" level 2 : memref<?x64xf32>
+// CHECK-NEXT: return %[[H]]
+func.func @replace(%h: tensor<?x64xf32>) -> tensor<?x64xf32> {
+  %y = dsv2.tap %h site "mlp" level 2 : tensor<?x64xf32> -> tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
+}

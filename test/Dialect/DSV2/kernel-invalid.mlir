@@ -239,3 +239,21 @@ func.func @tap_level(%h: tensor<?x64xf32>) {
   dsv2.tap %h site "layer" level 3 : tensor<?x64xf32>
   return
 }
+
+// -----
+
+// tap_c3
+func.func @tap_result(%h: tensor<?x64xf32>) {
+  // expected-error @below {{'dsv2.tap' op expected a result of the value's type 'tensor<?x64xf32>', got 'tensor<?x32xf32>'}}
+  dsv2.tap %h site "mlp" level 2 : tensor<?x64xf32> -> tensor<?x32xf32>
+  return
+}
+
+// -----
+
+// tap_c3
+func.func @tap_memory(%h: memref<?x64xf32>) {
+  // expected-error @below {{'dsv2.tap' op result #0 must be ranked tensor of any type values, but got 'memref<?x64xf32>'}}
+  dsv2.tap %h site "mlp" level 2 : memref<?x64xf32> -> memref<?x64xf32>
+  return
+}

@@ -51,5 +51,7 @@ func.func @tap(%h: tensor<?x64xf32>, %o: memref<?x4x16xbf16>, %l: index) {
   dsv2.tap %h site "layer" layer %l level 1 : tensor<?x64xf32>
   // CHECK: dsv2.tap %[[O]] site "self_attn" level 2 : memref<?x4x16xbf16>
   dsv2.tap %o site "self_attn" level 2 : memref<?x4x16xbf16>
+  // CHECK: dsv2.tap %[[H]] site "mlp" level 2 : tensor<?x64xf32> -> tensor<?x64xf32>
+  %y = dsv2.tap %h site "mlp" level 2 : tensor<?x64xf32> -> tensor<?x64xf32>
   return
 }

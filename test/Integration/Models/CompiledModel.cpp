@@ -118,6 +118,10 @@ CompiledModel::get(const Fixture &fixture, const std::string &flags) {
   options.inMemory = true;
   result->weights =
       require(PackedWeights::open(result->artifact, *source, options), "pack");
+  result->referenceWeights =
+      require(PackedWeights::open(Artifact::referenceOf(result->artifact),
+                                  *source, options),
+              "pack for the reference");
   model = result;
   return model;
 }
@@ -128,6 +132,15 @@ std::unique_ptr<Session> CompiledModel::createSession(int64_t maxSequences,
   options.maxContext = 512;
   options.maxSequences = maxSequences;
   options.threads = threads;
+  return require(Session::create(artifact, weights, options), "session");
+}
+
+std::unique_ptr<Session> CompiledModel::createComparedSession() const {
+  SessionOptions options;
+  options.maxContext = 512;
+  options.maxSequences = 1;
+  options.threads = 1;
+  options.referenceWeights = referenceWeights;
   return require(Session::create(artifact, weights, options), "session");
 }
 

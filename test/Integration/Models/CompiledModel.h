@@ -61,9 +61,12 @@ public:
 
   std::unique_ptr<dsv2rt::Session> createSession(int64_t maxSequences = 1,
                                                  int threads = 1) const;
+  /// A session that compares every op with the reference lowering.
+  std::unique_ptr<dsv2rt::Session> createComparedSession() const;
 
   std::shared_ptr<const dsv2rt::Artifact> artifact;
   std::shared_ptr<const dsv2rt::PackedWeights> weights;
+  std::shared_ptr<const dsv2rt::PackedWeights> referenceWeights;
 };
 
 /// Logits of every token of `ids`, fed `chunk` tokens at a time (0: at once).

@@ -106,6 +106,24 @@ TEST_P(ModelGolden, GreedyTokens) {
   }
 }
 
+TEST_P(ModelGolden, EveryOpEqualsItsReference) {
+  Fixture fixture = loadFixture(GetParam().fixture);
+  auto model = CompiledModel::get(fixture, GetParam().flags);
+  auto session = model->createComparedSession();
+  int64_t steps = 0;
+  for (const GoldenPrompt &prompt : fixture.prompts)
+    for (int64_t chunk : {0, 7}) {
+      // A step that differs has a status that says where, and throws here.
+      evaluate(*session, prompt.ids, chunk);
+      int64_t count = prompt.ids.size();
+      steps += chunk ? (count + chunk - 1) / chunk : 1;
+    }
+  dsv2rt::ReferenceReport report = session->referenceReport();
+  EXPECT_EQ(report.steps, steps);
+  // At least the embedding, a norm and the logits, and ten ops of each layer.
+  EXPECT_GE(report.sites, 3 + 10 * session->artifact().manifest().cache.layers);
+}
+
 INSTANTIATE_TEST_SUITE_P(Fixtures, ModelGolden, testing::ValuesIn(makeCases()),
                          [](const testing::TestParamInfo<Case> &info) {
                            std::string name =

@@ -214,3 +214,24 @@ TEST(ManifestTest, RefusesOtherText) {
   expectFailure(parseManifest(std::string(100, '[')).status(),
                 StatusCode::CorruptData, {"nesting deeper than 32"});
 }
+
+TEST(ManifestTest, ReadsTheReference) {
+  EXPECT_EQ(take(parseManifest(fakeManifest().dump())).reference, nullptr);
+  json manifest = fakeManifest();
+  manifest["reference"] = fakeManifest();
+  manifest["reference"].erase("identity");
+  manifest["reference"]["copy_pages"] = "other_copy";
+  Manifest m = take(parseManifest(manifest.dump()));
+  ASSERT_NE(m.reference, nullptr);
+  EXPECT_EQ(m.reference->identity, m.identity);
+  EXPECT_EQ(m.reference->copyPages, "other_copy");
+  EXPECT_EQ(m.reference->slots.size(), m.slots.size());
+}
+
+TEST(ManifestTest, RefusesAWrongReference) {
+  expectRefused("/reference", 3, {"manifest.reference", "object"});
+  expectRefused("/reference", json::object(), {"reference:", "format"});
+  json other = fakeManifest();
+  other["cache"]["page"] = -1;
+  expectRefused("/reference", other, {"reference:", "manifest.cache.page"});
+}

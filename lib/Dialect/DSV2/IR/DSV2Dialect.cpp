@@ -29,14 +29,6 @@ void DSV2Dialect::initialize() {
 // Attributes of functions and modules
 //===----------------------------------------------------------------------===//
 
-/// Attributes that passes set and read; their headers name them for others.
-static constexpr llvm::StringLiteral kSourcesName = "dsv2.sources";
-static constexpr llvm::StringLiteral kLayersName = "dsv2.layers";
-static constexpr llvm::StringLiteral kSizeName = "dsv2.size";
-static constexpr llvm::StringLiteral kTargetCPUName = "dsv2.target_cpu";
-static constexpr llvm::StringLiteral kPrefillMinTokensName =
-    "dsv2.prefill_min_tokens";
-
 static InFlightDiagnostic emitUnexpected(Operation *op, NamedAttribute attr,
                                          const Twine &expected) {
   return op->emitOpError("expected '")
@@ -79,15 +71,15 @@ static LogicalResult verifyPrepareFunction(FunctionOpInterface function) {
     return success();
   // prepare_c2
   if (!function.isExternal())
-    for (StringRef name : {kSourcesName, kLayersName})
+    for (StringRef name : {kSourcesAttr, kLayersAttr})
       if (!function->hasAttr(name))
         return function.emitOpError("expected '")
                << name << "' on a function with '" << kPrepareAttr << "'";
   // sources_c2
-  auto sources = function->getAttrOfType<ArrayAttr>(kSourcesName);
+  auto sources = function->getAttrOfType<ArrayAttr>(kSourcesAttr);
   if (sources && sources.size() != numTensors)
     return function.emitOpError("expected '")
-           << kSourcesName << "' with one name for each of " << numTensors
+           << kSourcesAttr << "' with one name for each of " << numTensors
            << " tensors, got " << sources.size();
   return success();
 }
@@ -129,20 +121,24 @@ LogicalResult DSV2Dialect::verifyOperationAttribute(Operation *op,
     return check(isPrepare && isPositiveI64(value),
                  "a positive i64 on a function with '" + kPrepareAttr + "'");
   // sources_c1
-  if (name == kSourcesName)
+  if (name == kSourcesAttr)
     return check(isPrepare && isStringArray(value),
                  "an array of names on a function with '" + kPrepareAttr + "'");
   // layers_c1
-  if (name == kLayersName)
+  if (name == kLayersAttr)
     return check(isPrepare && areLayers(value),
                  "layer numbers that ascend on a function with '" +
                      kPrepareAttr + "'");
+  // reference_c1
+  if (name == kReferenceAttr)
+    return check(function && isa<UnitAttr>(value),
+                 "a unit attribute on a function");
   // prefill_c1
-  if (name == kPrefillMinTokensName)
+  if (name == kPrefillMinTokensAttr)
     return check(isa<ModuleOp>(op) && isPositiveI64(value),
                  "a positive i64 on a module");
   // target_cpu_c1
-  if (name == kTargetCPUName)
+  if (name == kTargetCPUAttr)
     return check(isa<ModuleOp>(op) && isa<StringAttr>(value),
                  "a string on a module");
   // manifest_c1
@@ -156,7 +152,7 @@ LogicalResult DSV2Dialect::verifyRegionArgAttribute(Operation *op, unsigned,
                                                     unsigned,
                                                     NamedAttribute attribute) {
   // size_c1
-  if (attribute.getName() != kSizeName)
+  if (attribute.getName() != kSizeAttr)
     return success();
   auto size = dyn_cast<StringAttr>(attribute.getValue());
   if (isa<FunctionOpInterface>(op) && size &&

@@ -143,5 +143,9 @@ LogicalResult TapOp::verify() {
   int64_t level = getLevelAttr().getInt();
   if (level != 1 && level != 2)
     return emitOpError("expected 'level' to be 1 or 2, got ") << level;
+  // tap_c3; ODS checks that the result is a tensor.
+  if (Value replaced = getReplaced(); replaced && replaced.getType() != type)
+    return emitOpError("expected a result of the value's type ")
+           << type << ", got " << replaced.getType();
   return success();
 }

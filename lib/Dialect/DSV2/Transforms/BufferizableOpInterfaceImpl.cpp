@@ -67,12 +67,14 @@ struct TapOpInterface
                               const AnalysisState &) const {
     return true;
   }
-  bool bufferizesToMemoryWrite(Operation *, OpOperand &,
+  bool bufferizesToMemoryWrite(Operation *op, OpOperand &,
                                const AnalysisState &) const {
-    return false;
+    return cast<dsv2::TapOp>(op).getReplaced() != nullptr;
   }
-  AliasingValueList getAliasingValues(Operation *, OpOperand &,
+  AliasingValueList getAliasingValues(Operation *op, OpOperand &,
                                       const AnalysisState &) const {
+    if (Value replaced = cast<dsv2::TapOp>(op).getReplaced())
+      return {{replaced, BufferRelation::Equivalent}};
     return {};
   }
   LogicalResult bufferize(Operation *op, RewriterBase &rewriter,
@@ -83,9 +85,12 @@ struct TapOpInterface
         getBuffer(rewriter, tap.getValue(), options, state);
     if (failed(buffer))
       return failure();
-    dsv2::TapOp::create(rewriter, op->getLoc(), *buffer, tap.getSiteAttr(),
-                        tap.getLayer(), tap.getLevelAttr());
-    rewriter.eraseOp(op);
+    dsv2::TapOp::create(rewriter, op->getLoc(), /*replaced=*/Type(), *buffer,
+                        tap.getSiteAttr(), tap.getLayer(), tap.getLevelAttr());
+    SmallVector<Value> results;
+    if (tap.getReplaced())
+      results.push_back(*buffer);
+    replaceOpWithBufferizedValues(rewriter, op, results);
     return success();
   }
 };

@@ -22,8 +22,8 @@ namespace {
 /// Inserts packs for the weights of one op at a time.
 class LayoutSelector {
 public:
-  LayoutSelector(Type matrixType, int64_t panelWidth)
-      : matrixType(matrixType), panelWidth(panelWidth) {}
+  LayoutSelector(Type matrixType, int64_t panelWidth, bool dense)
+      : matrixType(matrixType), panelWidth(panelWidth), dense(dense) {}
 
   /// Returns whether `op` was given new weights.
   bool select(Operation *op) {
@@ -75,6 +75,8 @@ public:
 private:
   Type matrixType;
   int64_t panelWidth;
+  /// Whether all weights stay row-major.
+  bool dense;
 
   PackedAttr encoding(MLIRContext *context, PackOrder order) {
     return PackedAttr::get(context, order,
@@ -84,6 +86,8 @@ private:
   void pack(OpOperand &weight, PackOrder order, Type element) {
     auto type = cast<RankedTensorType>(weight.get().getType());
     OpBuilder b(weight.getOwner());
+    if (dense)
+      order = PackOrder::Dense;
     auto packed = RankedTensorType::get(type.getShape(), element,
                                         encoding(b.getContext(), order));
     weight.set(PackOp::create(b, weight.get().getLoc(), packed, weight.get(),
@@ -95,6 +99,11 @@ private:
     // Without `up` the two are packed already.
     if (up.empty())
       return;
+    if (dense) {
+      pack(gate, PackOrder::Dense, matrixType);
+      pack(up[0], PackOrder::Dense, matrixType);
+      return;
+    }
     auto type = cast<RankedTensorType>(gate.get().getType());
     SmallVector<int64_t> shape(type.getShape());
     shape.insert(shape.end() - 2, 2);
@@ -142,7 +151,7 @@ struct SelectWeightLayouts
 
     setManifestEntry(module, "numerics", "weight_format",
                      b.getStringAttr(format));
-    LayoutSelector selector(matrixType, panelWidth);
+    LayoutSelector selector(matrixType, panelWidth, dense);
     SmallVector<Operation *> ops;
     module.walk([&](Operation *op) { ops.push_back(op); });
     for (Operation *op : ops)

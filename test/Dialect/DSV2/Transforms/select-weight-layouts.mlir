@@ -1,5 +1,6 @@
 // RUN: dsv2-opt %s --dsv2-select-weight-layouts -split-input-file | FileCheck %s
 // RUN: dsv2-opt %s --dsv2-select-weight-layouts="format=f32 panel-width=16" -split-input-file | FileCheck %s --check-prefix=F32
+// RUN: dsv2-opt %s --dsv2-select-weight-layouts=dense -split-input-file | FileCheck %s --check-prefix=DENSE --implicit-check-not=panels
 // RUN: not dsv2-opt %s --dsv2-select-weight-layouts=format=int8 -split-input-file 2>&1 | FileCheck %s --check-prefix=BAD
 
 // BAD: weight format: expected f32 or bf16, got 'int8'
@@ -24,6 +25,12 @@ func.func @products(%ids: tensor<?xi32>, %rows: tensor<?xi32>) -> tensor<?x256xf
 }
 
 // -----
+
+// The reference reads every weight by itself, as the checkpoint has it.
+// DENSE-LABEL: @moe
+// DENSE-DAG: %[[GATE:.*]] = dsv2.pack %{{.*}} : tensor<8x32x64xbf16> -> tensor<8x32x64xbf16, #dsv2.packed<dense, 1>>
+// DENSE-DAG: %[[UP:.*]] = dsv2.pack %{{.*}} : tensor<8x32x64xbf16> -> tensor<8x32x64xbf16, #dsv2.packed<dense, 1>>
+// DENSE: dsv2.expert_ffn %{{.*}}, %{{.*}}, %[[GATE]], %{{.*}} up %[[UP]]
 
 // Gate and up are read together, so they are stored together. The router stays
 // in f32 (F036): rounding it flips near-ties.

@@ -55,16 +55,32 @@ inline bool hasStaticSizes(Type type, unsigned first) {
 #include "dsv2/Dialect/DSV2/IR/DSV2Ops.h.inc"
 
 namespace mlir::dsv2 {
-/// Discardable-free facts attached to functions of the model (inherent to the
-/// pipeline's contract, verified by the dialect):
-/// marks a step function and names its entry point.
+// Facts that passes leave on functions and modules; the dialect verifies them.
+
+/// Marks a step function and names its entry point.
 inline constexpr llvm::StringLiteral kEntryAttr = "dsv2.entry";
 /// Marks a weight-preparation function.
 inline constexpr llvm::StringLiteral kPrepareAttr = "dsv2.prepare";
+/// On a prepare function: checkpoint names of its arguments.
+inline constexpr llvm::StringLiteral kSourcesAttr = "dsv2.sources";
+/// On a prepare function: the layers it runs for (empty: once).
+inline constexpr llvm::StringLiteral kLayersAttr = "dsv2.layers";
 /// On a prepare function: it runs once an expert, of this many.
 inline constexpr llvm::StringLiteral kExpertsAttr = "dsv2.experts";
 /// On a step function: the attention form it uses.
 inline constexpr llvm::StringLiteral kFormAttr = "dsv2.form";
+/// Marks a kernel made of the reference lowering of one op. Such kernels may
+/// allocate.
+inline constexpr llvm::StringLiteral kReferenceAttr = "dsv2.reference";
+/// On a function argument whose first dimension is a size of the step: which
+/// one, "tokens", "sequences" or "rows".
+inline constexpr llvm::StringLiteral kSizeAttr = "dsv2.size";
+/// On the module: tokens of one sequence from which on the prefill entry is
+/// used. Absent if there is only one entry.
+inline constexpr llvm::StringLiteral kPrefillMinTokensAttr =
+    "dsv2.prefill_min_tokens";
+/// On the module: the `--target-cpu` its kernels were generated for.
+inline constexpr llvm::StringLiteral kTargetCPUAttr = "dsv2.target_cpu";
 /// On the module: what the artifact's manifest will say, under the manifest's
 /// own key names (docs/RuntimeABI.md). Passes add what they decide.
 inline constexpr llvm::StringLiteral kManifestAttr = "dsv2.manifest";

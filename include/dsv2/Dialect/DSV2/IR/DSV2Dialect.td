@@ -50,6 +50,8 @@ def DSV2_Dialect : Dialect {
       `dsv2.prepare`
     - form_c1: `dsv2.form` is an attention form on a function that has
       `dsv2.entry`
+    - reference_c1: `dsv2.reference` is a unit attribute on a function: a kernel
+      made of the reference lowering of one op
     - size_c1: `dsv2.size` is "tokens", "sequences" or "rows" on an argument of
       a function: what the argument's first dimension counts
     - prefill_c1: `dsv2.prefill_min_tokens` is a positive i64 on a module

@@ -105,21 +105,30 @@ def DSV2_TapOp : DSV2_Op<"tap", [MemoryEffects<[MemRead, MemWrite]>]> {
     layer outputs and logits, which the runtime checks for non-finite values
     in every step; level 2 sites are the results of all ops.
 
+    A tap with a result lets the runtime replace the values: the result is what
+    they are afterwards. The reference lowering is tapped so, which makes each
+    of its ops start from the inputs that the compiled one had. On memory the
+    values are replaced in place and there is no result.
+
     Constraints:
     - tap_c1: `value` has rank 2 or 3 and elements of type f32, bf16 or i32
     - tap_c2: `level` is 1 or 2
+    - tap_c3: a result is a tensor and has the type of `value`
 
     Example:
 
     ```mlir
     dsv2.tap %h site "layer" layer %l level 1 : tensor<?x64xf32>
+    %y = dsv2.tap %h site "mlp" layer %l level 2 : tensor<?x64xf32>
+           -> tensor<?x64xf32>
     ```
   }];
   let arguments = (ins AnyShaped:$value, StrAttr:$site, Optional<Index>:$layer,
                        I64Attr:$level);
+  let results = (outs Optional<AnyRankedTensor>:$replaced);
   let assemblyFormat = [{
     $value `site` $site (`layer` $layer^)? `level` $level attr-dict
-    `:` type($value)
+    `:` type($value) (`->` type($replaced)^)?
   }];
   let hasVerifier = 1;
 }

@@ -15,15 +15,6 @@
 
 namespace mlir::dsv2 {
 
-/// On the module: tokens of one sequence from which on the prefill entry is
-/// used. Absent if there is only one entry.
-inline constexpr llvm::StringLiteral kPrefillMinTokensAttr =
-    "dsv2.prefill_min_tokens";
-/// On a prepare function: checkpoint names of its arguments.
-inline constexpr llvm::StringLiteral kSourcesAttr = "dsv2.sources";
-/// On a prepare function: the layers it runs for (empty: once).
-inline constexpr llvm::StringLiteral kLayersAttr = "dsv2.layers";
-
 #define GEN_PASS_DECL
 #include "dsv2/Dialect/DSV2/Transforms/Passes.h.inc"
 

@@ -69,7 +69,8 @@ def SelectWeightLayoutsPass
     products become panels of `panel-width` rows in the weight format, gate and
     up of a feed-forward network are interleaved, `w_uk` of absorbed attention
     is transposed; the embedding table stays row-major; norms and the router
-    are f32 whatever the format.
+    are f32 whatever the format. With `dense` every weight stays row-major and
+    apart from others: that is what the reference lowering reads.
 
     Enters: attention forms are decided. Leaves: every weight operand is the
     result of a `dsv2.pack`.
@@ -78,7 +79,9 @@ def SelectWeightLayoutsPass
     Option<"format", "format", "std::string", /*default=*/"\"bf16\"",
            "Element type of matrices: f32 or bf16">,
     Option<"panelWidth", "panel-width", "int64_t", /*default=*/"32",
-           "Rows of a weight in one panel">
+           "Rows of a weight in one panel">,
+    Option<"dense", "dense", "bool", /*default=*/"false",
+           "Leave every weight in row-major order">
   ];
   let statistics = [
     Statistic<"numPacked", "num-packed", "Number of weights given a layout">

@@ -1,0 +1,81 @@
+//===- ManifestFacts.cpp - what a module's manifest says ------------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "ManifestFacts.h"
+
+#include "dsv2/Support/Version.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/IR/Builders.h"
+
+using namespace mlir;
+using namespace mlir::dsv2;
+
+DictionaryAttr mlir::dsv2::completeManifest(ModuleOp module) {
+  auto facts = module->getAttrOfType<DictionaryAttr>(kManifestAttr);
+  if (!facts) {
+    module.emitError("expected a manifest from earlier stages, found none");
+    return {};
+  }
+  Builder b(module.getContext());
+  NamedAttrList manifest(facts);
+  auto set = [&](StringRef key, const Twine &value) {
+    manifest.set(key, b.getStringAttr(value));
+  };
+  set("format", "dsv2-artifact");
+  manifest.set("version", b.getI64IntegerAttr(1));
+  set("pipeline", "dsv2-to-target");
+  set("compiler", "dsv2 " + getVersion());
+
+  SmallVector<Attribute> entries;
+  for (auto function : module.getOps<LLVM::LLVMFuncOp>()) {
+    auto entry = function->getAttrOfType<StringAttr>(kEntryAttr);
+    StringRef name = function.getName();
+    // The C wrapper inherits the attributes of what it wraps.
+    if (!entry || name.starts_with("_mlir_ciface_"))
+      continue;
+    if (entry.getValue() == "copy_pages") {
+      set("copy_pages", "_mlir_ciface_" + name);
+      continue;
+    }
+    StringRef form;
+    if (auto attr = function->getAttrOfType<StringAttr>(kFormAttr))
+      form = attr.getValue();
+    auto text = [&](StringRef key, const Twine &value) {
+      return b.getNamedAttr(key, b.getStringAttr(value));
+    };
+    entries.push_back(b.getDictionaryAttr({
+        text("name", entry.getValue()),
+        text("symbol", "_mlir_ciface_" + name),
+        text("workspace", name + "_workspace"),
+        text("form", form),
+    }));
+  }
+  manifest.set("entries", b.getArrayAttr(entries));
+  if (auto attr = module->getAttrOfType<IntegerAttr>(kPrefillMinTokensAttr))
+    manifest.set("prefill_min_tokens", attr);
+  return manifest.getDictionary(module.getContext());
+}
+
+void mlir::dsv2::stripFacts(ModuleOp module) {
+  auto strip = [](Operation *op) {
+    SmallVector<StringAttr> names;
+    for (NamedAttribute attr : op->getDiscardableAttrs())
+      if (attr.getName().getValue().starts_with("dsv2."))
+        names.push_back(attr.getName());
+    for (StringAttr name : names)
+      op->removeDiscardableAttr(name);
+  };
+  strip(module);
+  for (auto function : module.getOps<LLVM::LLVMFuncOp>()) {
+    strip(function);
+    for (unsigned i = 0; i < function.getNumArguments(); ++i) {
+      function.removeArgAttr(i, kSizeAttr);
+      function.removeArgAttr(i, "bufferization.writable");
+    }
+  }
+}
