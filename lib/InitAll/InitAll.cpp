@@ -8,6 +8,7 @@
 #include "dsv2/InitAll.h"
 
 #include "dsv2/CodeGen/CPU/LowerToLLVM.h"
+#include "dsv2/CodeGen/CPU/Passes.h"
 #include "dsv2/CodeGen/Passes.h"
 #include "dsv2/Conversion/Passes.h"
 #include "dsv2/Dialect/DSV2/IR/DSV2.h"
@@ -35,6 +36,7 @@ void mlir::dsv2::registerAllPasses() {
   mlir::registerAllPasses();
   registerDSV2TransformsPasses();
   registerDSV2CodeGenPasses();
+  cpu::registerDSV2CPUCodeGenPasses();
   registerDSV2ConversionPasses();
   registerPipelines();
 }

@@ -203,6 +203,14 @@ struct CPUPipelineFlags : public PassPipelineOptions<CPUPipelineFlags> {
 };
 } // namespace
 
+namespace {
+struct LowerToLLVMFlags : public PassPipelineOptions<LowerToLLVMFlags> {
+  Option<bool> useFMA{*this, "fma",
+                      llvm::cl::desc("The processor has fused multiply-add"),
+                      llvm::cl::init(false)};
+};
+} // namespace
+
 template <Stage last>
 static void buildTo(OpPassManager &pm, const CPUPipelineFlags &flags) {
   for (Stage stage : {Stage::Import, Stage::Plan, Stage::Structure,
@@ -222,6 +230,13 @@ static void buildTo(OpPassManager &pm, const CPUPipelineFlags &flags) {
 }
 
 void mlir::dsv2::registerPipelines() {
+  PassPipelineRegistration<LowerToLLVMFlags>(
+      "dsv2-lower-to-llvm", "Kernels and what calls them to the LLVM dialect",
+      [](OpPassManager &pm, const LowerToLLVMFlags &flags) {
+        cpu::LowerToLLVMOptions options;
+        options.useFMA = flags.useFMA;
+        cpu::buildLowerToLLVMPipeline(pm, options);
+      });
   PassPipelineRegistration<CPUPipelineFlags>(
       "dsv2-to-plan", "Import stage to plan stage", buildTo<Stage::Plan>);
   PassPipelineRegistration<CPUPipelineFlags>("dsv2-to-structure",

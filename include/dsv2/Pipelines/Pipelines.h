@@ -55,7 +55,8 @@ bool buildCPUStage(OpPassManager &pm, Stage stage,
                    const CPUPipelineOptions &options, std::string &error);
 
 /// Registers `dsv2-to-plan`, `dsv2-to-structure`, `dsv2-to-buffer` and
-/// `dsv2-to-target`, each from the import stage to the one it names.
+/// `dsv2-to-target`, each from the import stage to the one it names, and
+/// `dsv2-lower-to-llvm`, the part of the target stage that is not about models.
 void registerPipelines();
 
 } // namespace dsv2

@@ -8,7 +8,7 @@
 
 #include "dsv2/CodeGen/CPU/LowerToLLVM.h"
 
-#include "dsv2/CodeGen/CPU/VectorMath.h"
+#include "dsv2/CodeGen/CPU/Passes.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -33,36 +33,6 @@
 
 using namespace mlir;
 
-namespace {
-
-/// The lowering of scf.for carries `llvm.loop_annotation` over to the branch
-/// that closes the loop, but as a discardable attribute, which the translation
-/// to LLVM IR drops. Makes it the branch's own attribute.
-struct AttachLoopAnnotationsPass
-    : PassWrapper<AttachLoopAnnotationsPass, OperationPass<ModuleOp>> {
-  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(AttachLoopAnnotationsPass)
-
-  StringRef getArgument() const override {
-    return "dsv2-attach-loop-annotations";
-  }
-  StringRef getDescription() const override {
-    return "Make loop annotations attributes of the branch they sit on";
-  }
-
-  void runOnOperation() override {
-    constexpr StringLiteral kName = "llvm.loop_annotation";
-    getOperation().walk([&](LLVM::BrOp branch) {
-      auto annotation = branch->getDiscardableAttr(kName);
-      if (!annotation)
-        return;
-      branch->removeDiscardableAttr(kName);
-      branch.setLoopAnnotationAttr(cast<LLVM::LoopAnnotationAttr>(annotation));
-    });
-  }
-};
-
-} // namespace
-
 void dsv2::cpu::registerCPUCodeGenDialects(DialectRegistry &registry) {
   registry.insert<affine::AffineDialect, arith::ArithDialect,
                   cf::ControlFlowDialect, func::FuncDialect,
@@ -83,7 +53,7 @@ void dsv2::cpu::buildLowerToLLVMPipeline(OpPassManager &pm,
   if (options.expandMath)
     options.expandMath(pm);
   else
-    pm.addPass(createExpandVectorMathPass(options.useFMA));
+    pm.addPass(createExpandVectorMathPass({options.useFMA}));
 
   // Views become arithmetic on the strides, which the clean-up below can share
   // between loads and hoist out of loops.
@@ -114,5 +84,5 @@ void dsv2::cpu::buildLowerToLLVMPipeline(OpPassManager &pm,
   pm.addPass(createReconcileUnrealizedCastsPass());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
-  pm.addPass(std::make_unique<AttachLoopAnnotationsPass>());
+  pm.addPass(createAttachLoopAnnotationsPass());
 }

@@ -8,6 +8,7 @@
 
 #include "KernelTestUtils.h"
 
+#include "dsv2/CodeGen/CPU/Passes.h"
 #include "dsv2/CodeGen/CPU/VectorMath.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -53,7 +54,7 @@ void addMapKernel(KernelModule &m, StringRef name, Emit emit) {
 
 void runExpandPass(KernelModule &m, bool useFMA) {
   PassManager pm(m.context());
-  pm.addPass(createExpandVectorMathPass(useFMA));
+  pm.addPass(createExpandVectorMathPass({useFMA}));
   ASSERT_TRUE(succeeded(pm.run(m.module())));
 }
 

@@ -24,7 +24,6 @@
 #include <utility>
 
 namespace mlir {
-class Pass;
 class RewritePatternSet;
 
 namespace dsv2::cpu {
@@ -33,18 +32,7 @@ namespace dsv2::cpu {
 // Elementary functions
 //===----------------------------------------------------------------------===//
 
-/// Creates the pass `dsv2-expand-vector-math`. It replaces, anywhere below the
-/// op it runs on, `math.exp` on f32 (scalar or vector of any rank) by
-/// `emitExp`, and `math.rsqrt` on f32 or f64 by `1 / math.sqrt`. What remains
-/// lowers to instructions: no call to libm is left behind by these two ops.
-/// `useFMA` lets the expansion use `math.fma`, which needs a processor that has
-/// it; on the command line, option `fma`.
-std::unique_ptr<Pass> createExpandVectorMathPass(bool useFMA = false);
-
-/// Registers `dsv2-expand-vector-math` with the global pass registry.
-void registerExpandVectorMathPass();
-
-/// Adds the rewrites of `dsv2-expand-vector-math` to `patterns`.
+/// Adds the expansions of `dsv2-expand-vector-math` to `patterns`.
 void populateExpandVectorMathPatterns(RewritePatternSet &patterns, bool useFMA);
 
 /// Returns e^x for an f32 scalar or vector, branch-free.
