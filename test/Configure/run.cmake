@@ -28,3 +28,9 @@ expect_failure(major "dsv2: expected LLVM 22, found 21.1.0"
   -DLLVM_DIR=${WORK_DIR}/llvm21)
 expect_failure(json "apt-get install nlohmann-json3-dev"
   -DDSV2_BUILD_COMPILER=OFF -DCMAKE_DISABLE_FIND_PACKAGE_nlohmann_json=ON)
+# F097: without lit or FileCheck the suite would be empty, not green. A program
+# that is "OFF" is not looked for.
+foreach(tool LIT FILECHECK NOT)
+  expect_failure(${tool} "dsv2: lit, FileCheck or not not found. Install it with apt-get install llvm-22-tools"
+    -DDSV2_${tool}=OFF)
+endforeach()

@@ -16,6 +16,7 @@
 #include <fstream>
 #include <map>
 #include <numeric>
+#include <sstream>
 #include <stdexcept>
 
 using namespace dsv2test;
@@ -46,11 +47,15 @@ Matrix dsv2test::readNpy(const std::string &path) {
   std::string header(headerBytes, ' ');
   file.read(header.data(), headerBytes);
   Matrix matrix;
-  size_t shape = header.find("'shape': (");
-  if (header.find("'<f4'") == std::string::npos || shape == std::string::npos ||
-      std::sscanf(header.c_str() + shape, "'shape': (%ld, %ld", &matrix.rows,
-                  &matrix.columns) != 2)
-    throw std::runtime_error(path + ": expected f32 of rank 2");
+  const std::string key = "'shape': (";
+  size_t shape = header.find(key);
+  if (header.find("'<f4'") == std::string::npos || shape == std::string::npos)
+    throw std::runtime_error(path + ": expected f32");
+  std::istringstream sizes(header.substr(shape + key.size()));
+  char comma = 0, end = 0;
+  sizes >> matrix.rows >> comma >> matrix.columns >> end;
+  if (!sizes || comma != ',' || end != ')')
+    throw std::runtime_error(path + ": expected rank 2");
   matrix.data.resize(matrix.rows * matrix.columns);
   if (!file.read(reinterpret_cast<char *>(matrix.data.data()),
                  matrix.data.size() * sizeof(float)))

@@ -411,7 +411,7 @@ bool sameTokens(const Array<float> &x, int64_t a, const Array<float> &y,
   for (int64_t t = 0; t < count; ++t)
     for (int64_t h = 0; h < x.dim(1); ++h)
       if (std::memcmp(&x(a + t, h, 0), &y(b + t, h, 0),
-                      x.dim(2) * sizeof(float)))
+                      x.dim(2) * sizeof(float)) != 0)
         return false;
   return true;
 }

@@ -29,7 +29,7 @@ class Elementwise : public ::testing::TestWithParam<std::string> {};
 
 template <typename T> bool sameRows(const Array<T> &a, const Array<T> &b) {
   for (int64_t t = 0; t < a.dim(0); ++t)
-    if (std::memcmp(&a(t, 0), &b(t, 0), a.dim(1) * sizeof(T)))
+    if (std::memcmp(&a(t, 0), &b(t, 0), a.dim(1) * sizeof(T)) != 0)
       return false;
   return true;
 }

@@ -22,6 +22,7 @@
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
 // Compiled artifacts run on LLVM's OpenMP runtime; the process has to have it.
+// NOLINTNEXTLINE(bugprone-reserved-identifier)
 extern "C" int32_t __kmpc_global_thread_num(void *location);
 
 namespace {

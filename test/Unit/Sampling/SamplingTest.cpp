@@ -6,10 +6,10 @@
 //===----------------------------------------------------------------------===//
 
 #include "dsv2rt/sampling.h"
+#include "gtest/gtest.h"
 
 #include <algorithm>
 #include <cmath>
-#include <gtest/gtest.h>
 #include <limits>
 #include <map>
 #include <set>

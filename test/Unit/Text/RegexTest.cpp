@@ -8,9 +8,9 @@
 #include "Regex.h"
 #include "Internal.h"
 #include "dsv2rt/text/Utf8.h"
+#include "gtest/gtest.h"
 
 #include <chrono>
-#include <gtest/gtest.h>
 
 using namespace dsv2rt;
 using namespace dsv2rt::text;
