@@ -15,7 +15,7 @@
 #ifndef DSV2_IMPORT_MODELCONFIG_H
 #define DSV2_IMPORT_MODELCONFIG_H
 
-#include "dsv2/Import/RopeConfig.h"
+#include "dsv2/Support/RopeConfig.h"
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/ADT/SmallVector.h"

@@ -51,8 +51,8 @@ template <class Op> struct WidenOperand : OpRewritePattern<Op> {
     Type wide = getWiderType(op.getType());
     if (!wide || !isFixed(op.getType()))
       return rewriter.notifyMatchFailure(op, "not of 16 bits, or a tensor");
-    Value x = arith::ExtFOp::create(rewriter, op.getLoc(), wide,
-                                    op.getOperand());
+    Value x =
+        arith::ExtFOp::create(rewriter, op.getLoc(), wide, op.getOperand());
     Value y = Op::create(rewriter, op.getLoc(), x);
     rewriter.replaceOpWithNewOp<arith::TruncFOp>(op, op.getType(), y);
     return success();

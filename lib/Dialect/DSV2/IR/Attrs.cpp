@@ -6,7 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "dsv2/Dialect/DSV2/IR/DSV2.h"
-#include "dsv2/Import/RopeConfig.h"
+#include "dsv2/Support/RopeConfig.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectImplementation.h"
 #include "llvm/ADT/StringExtras.h"

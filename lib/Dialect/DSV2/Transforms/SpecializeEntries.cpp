@@ -7,7 +7,7 @@
 
 #include "dsv2/Dialect/DSV2/Transforms/Passes.h"
 
-#include "llvm/Support/MathExtras.h"
+#include <cmath>
 
 namespace mlir::dsv2 {
 #define GEN_PASS_DEF_SPECIALIZEENTRIESPASS
@@ -18,17 +18,31 @@ using namespace mlir;
 using namespace mlir::dsv2;
 
 /// Tokens of one sequence from which on the expanded form costs less, or 0 if
-/// it never does. Counting floating-point operations per head: expansion costs
-/// 2 L (N + V) per position once, and then saves
-/// 2 (L + R + L) - 2 (N + R + V) per query and position.
+/// it never does. Both forms cost floating-point operations linear in the
+/// tokens. Expansion starts higher and rises more slowly, if it does, so that
+/// the lines cross at most once; at a long context, which is what counts.
 static int64_t computeCrossover(LatentAttentionOp op) {
-  int64_t latent = op.getCache().getType().getLatent();
-  int64_t nope = op.getWUk().getType().getDimSize(1);
-  int64_t value = op.getWUv().getType().getDimSize(1);
-  int64_t saved = 2 * latent - nope - value;
+  constexpr int64_t longContext = int64_t(1) << 32;
+  auto getFlops = [&](AttentionForm form, int64_t tokens) {
+    auto copy = cast<LatentAttentionOp>(op->clone());
+    copy.setForm(form);
+    StepShape step;
+    step.tokens = tokens;
+    step.context = longContext;
+    double flops = copy.getCost(step).flops;
+    copy->destroy();
+    return flops;
+  };
+  auto getSlope = [&](AttentionForm form) {
+    return getFlops(form, 1) - getFlops(form, 0);
+  };
+  double saved =
+      getSlope(AttentionForm::Absorbed) - getSlope(AttentionForm::Expanded);
   if (saved <= 0)
     return 0;
-  return llvm::divideCeil(latent * (nope + value), saved);
+  double start = getFlops(AttentionForm::Expanded, 0) -
+                 getFlops(AttentionForm::Absorbed, 0);
+  return static_cast<int64_t>(std::ceil(start / saved));
 }
 
 /// Clones `entry` and the functions it calls, gives them `suffix`, and sets the

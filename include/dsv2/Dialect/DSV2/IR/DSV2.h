@@ -24,6 +24,7 @@
 #include "mlir/IR/SymbolTable.h"
 #include "mlir/IR/TensorEncoding.h"
 #include "mlir/Interfaces/DestinationStyleOpInterface.h"
+#include "mlir/Interfaces/FunctionInterfaces.h"
 #include "mlir/Interfaces/InferTypeOpInterface.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "llvm/ADT/STLExtras.h"
@@ -84,6 +85,13 @@ inline constexpr llvm::StringLiteral kTargetCPUAttr = "dsv2.target_cpu";
 /// On the module: what the artifact's manifest will say, under the manifest's
 /// own key names (docs/RuntimeABI.md). Passes add what they decide.
 inline constexpr llvm::StringLiteral kManifestAttr = "dsv2.manifest";
+
+/// What a step through `entry` costs: the sum over the ops of the import or
+/// plan stage that it and the functions it calls hold, those in a loop counted
+/// once an iteration. Nothing if a loop has bounds that are not constant, or if
+/// functions call each other in a circle.
+std::optional<OpCost> getTotalCost(FunctionOpInterface entry,
+                                   const StepShape &step);
 
 /// Sets `key` of the module's manifest to `value`.
 void setManifestEntry(ModuleOp module, StringRef key, Attribute value);

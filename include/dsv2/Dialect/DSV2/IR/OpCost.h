@@ -42,6 +42,12 @@ struct OpCost {
     cacheBytes += other.cacheBytes;
     return *this;
   }
+
+  /// The cost of doing it `times` times.
+  OpCost operator*(double times) const {
+    return {flops * times, weightBytes * times, activationBytes * times,
+            cacheBytes * times};
+  }
 };
 
 } // namespace mlir::dsv2

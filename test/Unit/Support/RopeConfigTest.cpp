@@ -6,7 +6,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "dsv2/Import/RopeConfig.h"
+#include "dsv2/Support/RopeConfig.h"
 #include "gtest/gtest.h"
 
 #include <cmath>

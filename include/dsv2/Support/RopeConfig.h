@@ -13,8 +13,8 @@
 //
 //===----------------------------------------------------------------------===//
 
-#ifndef DSV2_IMPORT_ROPECONFIG_H
-#define DSV2_IMPORT_ROPECONFIG_H
+#ifndef DSV2_SUPPORT_ROPECONFIG_H
+#define DSV2_SUPPORT_ROPECONFIG_H
 
 #include <cstdint>
 #include <optional>
@@ -104,4 +104,4 @@ struct RopeConfig {
 
 } // namespace dsv2
 
-#endif // DSV2_IMPORT_ROPECONFIG_H
+#endif // DSV2_SUPPORT_ROPECONFIG_H
