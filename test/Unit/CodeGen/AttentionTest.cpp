@@ -665,12 +665,6 @@ TEST_P(Attention, F112_VectorsOfTheTargetAndNoLibraryCalls) {
 }
 
 INSTANTIATE_TEST_SUITE_P(CPUs, Attention, ::testing::ValuesIn(testedCPUs()),
-                         [](const auto &info) {
-                           std::string name = info.param;
-                           std::replace_if(
-                               name.begin(), name.end(),
-                               [](char c) { return !llvm::isAlnum(c); }, '_');
-                           return name;
-                         });
+                         cpuName);
 
 } // namespace

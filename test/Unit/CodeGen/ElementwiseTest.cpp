@@ -305,12 +305,6 @@ TEST_P(Elementwise, F042_RopeRotatesAdjacentPairs) {
 }
 
 INSTANTIATE_TEST_SUITE_P(CPUs, Elementwise, ::testing::ValuesIn(testedCPUs()),
-                         [](const auto &info) {
-                           std::string name = info.param;
-                           std::replace_if(
-                               name.begin(), name.end(),
-                               [](char c) { return !llvm::isAlnum(c); }, '_');
-                           return name;
-                         });
+                         cpuName);
 
 } // namespace

@@ -17,6 +17,7 @@
 #include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ExecutionEngine/Orc/JITTargetMachineBuilder.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Support/TargetSelect.h"
@@ -35,6 +36,14 @@ Descriptor::Descriptor(void *data, int64_t offset, ArrayRef<int64_t> sizes,
   words.push_back(offset);
   words.append(sizes.begin(), sizes.end());
   words.append(strides.begin(), strides.end());
+}
+
+std::string
+dsv2::cpu::test::cpuName(const testing::TestParamInfo<std::string> &info) {
+  std::string name = info.param;
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return !llvm::isAlnum(c); }, '_');
+  return name;
 }
 
 std::vector<std::string> dsv2::cpu::test::testedCPUs() {

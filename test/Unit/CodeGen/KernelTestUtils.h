@@ -26,6 +26,7 @@
 #include "mlir/IR/OwningOpRef.h"
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/SmallVector.h"
+#include "gtest/gtest.h"
 
 #include <algorithm>
 #include <cassert>
@@ -33,6 +34,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <initializer_list>
+#include <map>
 #include <memory>
 #include <random>
 #include <string>
@@ -148,6 +150,9 @@ private:
 /// host itself. Those the host cannot run are left out.
 std::vector<std::string> testedCPUs();
 
+/// A processor's name as a part of a test's name.
+std::string cpuName(const testing::TestParamInfo<std::string> &info);
+
 /// bf16 bits of `value`, to nearest even, and back.
 uint16_t toBF16(float value);
 float fromBF16(uint16_t bits);
@@ -226,6 +231,35 @@ private:
   OwningOpRef<ModuleOp> op;
   std::unique_ptr<ExecutionEngine> engine;
   std::string llvmText;
+};
+
+/// A test of kernels that are compiled once for each processor: `Kernels` is
+/// made from the processor's name and has `module` and, whether that compiled,
+/// `compiled`.
+template <class Kernels>
+class KernelTest : public testing::TestWithParam<std::string> {
+protected:
+  void SetUp() override {
+    std::unique_ptr<Kernels> &entry = all()[GetParam()];
+    if (!entry)
+      entry = std::make_unique<Kernels>(GetParam());
+    ASSERT_TRUE(entry->compiled);
+    kernels = entry.get();
+    width = kernels->module.target().panelWidth();
+  }
+
+  // Compiled code has to go before LLVM's own global state does.
+  static void TearDownTestSuite() { all().clear(); }
+
+  static std::map<std::string, std::unique_ptr<Kernels>> &all() {
+    static std::map<std::string, std::unique_ptr<Kernels>> kernels;
+    return kernels;
+  }
+
+  KernelModule &module() { return kernels->module; }
+
+  Kernels *kernels = nullptr;
+  int64_t width = 0; // of a panel
 };
 
 } // namespace mlir::dsv2::cpu::test

@@ -415,13 +415,6 @@ TEST_P(MoE, F047_RowOffsetsBeyond31Bits) {
   munmap(memory, bytes);
 }
 
-INSTANTIATE_TEST_SUITE_P(CPUs, MoE, ::testing::ValuesIn(testedCPUs()),
-                         [](const auto &info) {
-                           std::string name = info.param;
-                           std::replace_if(
-                               name.begin(), name.end(),
-                               [](char c) { return !llvm::isAlnum(c); }, '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(CPUs, MoE, ::testing::ValuesIn(testedCPUs()), cpuName);
 
 } // namespace

@@ -60,36 +60,7 @@ struct Kernels {
   std::string pack[3][2][2][2], packGated[3][2][2][2], convert[3][2][2];
 };
 
-class PackTest : public testing::TestWithParam<std::string> {
-protected:
-  void SetUp() override {
-    std::unique_ptr<Kernels> &entry = all()[GetParam()];
-    if (!entry)
-      entry = std::make_unique<Kernels>(GetParam());
-    ASSERT_TRUE(entry->compiled);
-    kernels = entry.get();
-    width = kernels->module.target().panelWidth();
-  }
-
-  // Compiled code has to go before LLVM's own global state does.
-  static void TearDownTestSuite() { all().clear(); }
-
-  static std::map<std::string, std::unique_ptr<Kernels>> &all() {
-    static std::map<std::string, std::unique_ptr<Kernels>> kernels;
-    return kernels;
-  }
-
-  KernelModule &module() { return kernels->module; }
-
-  Kernels *kernels = nullptr;
-  int64_t width = 0; // of a panel
-};
-
-std::string cpuName(const testing::TestParamInfo<std::string> &info) {
-  std::string name = info.param;
-  std::replace(name.begin(), name.end(), '-', '_');
-  return name;
-}
+using PackTest = KernelTest<Kernels>;
 
 /// The value of an f16, from its definition.
 float fromF16(uint16_t bits) {

@@ -271,12 +271,6 @@ TEST_P(VectorMath, TransposedSumsAndTransposes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(CPUs, VectorMath, ::testing::ValuesIn(testedCPUs()),
-                         [](const auto &info) {
-                           std::string name = info.param;
-                           std::replace_if(
-                               name.begin(), name.end(),
-                               [](char c) { return !llvm::isAlnum(c); }, '_');
-                           return name;
-                         });
+                         cpuName);
 
 } // namespace
