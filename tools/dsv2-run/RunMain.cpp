@@ -47,6 +47,7 @@ struct Flags {
   SamplingParams sampling;
   std::optional<uint64_t> seed;
   std::string device = "cpu";
+  int64_t ranks = 1;
   int64_t context = 0;
   int64_t chunk = 512;
   std::string logits;
@@ -471,6 +472,11 @@ int Run::run() {
     return reportFailure(tool, usageError("--device: this artifact format runs "
                                           "on 'cpu' only, found '" +
                                           flags.device + "'"));
+  if (flags.ranks != 1)
+    return reportFailure(
+        tool, usageError("--ranks: this artifact was compiled for 1 rank, "
+                         "found " +
+                         std::to_string(flags.ranks)));
   Status status = flags.sampling.validate();
   if (status.ok())
     status = readPrompts();
@@ -596,6 +602,8 @@ static void declare(CLI::App &app, Flags &flags, bool builtIn) {
                  "Threads to compute on (default: all processors)")
       ->check(CLI::Range(1, 4096));
   app.add_option("--device", flags.device, "Where to compute: cpu")
+      ->capture_default_str();
+  app.add_option("--ranks", flags.ranks, "Ranks to run on: 1")
       ->capture_default_str();
   app.add_option("--context", flags.context,
                  "Positions of one sequence (default: what prompt and "
