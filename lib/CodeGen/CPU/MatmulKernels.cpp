@@ -9,6 +9,9 @@
 #include "dsv2/CodeGen/CPU/MatmulKernels.h"
 
 #include "MatmulTile.h"
+#include "QuantTile.h"
+#include "dsv2/CodeGen/CPU/QuantKernels.h"
+#include "dsv2/Support/BlockFormat.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 
 using namespace mlir;
@@ -19,15 +22,41 @@ using namespace mlir::dsv2::cpu;
 // Types
 //===----------------------------------------------------------------------===//
 
+StringRef dsv2::cpu::stringifyPanelFormat(PanelFormat format) {
+  switch (format) {
+  case PanelFormat::F32:
+    return "f32";
+  case PanelFormat::BF16:
+    return "bf16";
+  case PanelFormat::Q8:
+    return "q8";
+  }
+  llvm_unreachable("unknown panel format");
+}
+
 Type dsv2::cpu::getPanelElementType(MLIRContext *context, PanelFormat format) {
-  if (format == PanelFormat::BF16)
+  switch (format) {
+  case PanelFormat::F32:
+    return Float32Type::get(context);
+  case PanelFormat::BF16:
     return BFloat16Type::get(context);
-  return Float32Type::get(context);
+  case PanelFormat::Q8:
+    return IntegerType::get(context, 8);
+  }
+  llvm_unreachable("unknown panel format");
+}
+
+MemRefType dsv2::cpu::getProductInputType(MLIRContext *context,
+                                          PanelFormat format) {
+  return format == PanelFormat::Q8 ? getQuantizedActivationType(context)
+                                   : getActivationType(context);
 }
 
 static MemRefType panelType(MLIRContext *context, const CPUTargetInfo &target,
                             PanelFormat format, ArrayRef<int64_t> shape) {
   int64_t width = target.panelWidth();
+  if (format == PanelFormat::Q8)
+    width = kQ8Format.panelBytes(width);
   SmallVector<int64_t> sizes(shape);
   sizes.append({ShapedType::kDynamic, width});
   SmallVector<int64_t> strides(shape.size(), ShapedType::kDynamic);
@@ -53,11 +82,8 @@ MemRefType dsv2::cpu::getGatedPanelType(MLIRContext *context,
   return panelType(context, target, format, shape);
 }
 
-static std::string kernelName(MLIRContext *context, StringRef stem,
-                              PanelFormat format) {
-  return ("dsv2_" + stem + "_" +
-          elementName(getPanelElementType(context, format)))
-      .str();
+static std::string kernelName(StringRef stem, PanelFormat format) {
+  return ("dsv2_" + stem + "_" + stringifyPanelFormat(format)).str();
 }
 
 //===----------------------------------------------------------------------===//
@@ -86,11 +112,31 @@ struct ProductOperands {
   std::function<Slice(Value panel, int64_t which)> w;
   /// Rows of the residual, or null.
   std::function<SmallVector<Slice>(Value row, int64_t count)> residual;
-  /// Sizes of the reduction and of the output's last dimension.
+  PanelFormat format;
+  /// Elements or blocks of the reduction, and size of the output's last
+  /// dimension.
   Value depth, width;
+
+  TilePlan getPlan(const CPUTargetInfo &target, int64_t streams) const {
+    return format == PanelFormat::Q8 ? getQuantTilePlan(target, streams)
+                                     : getTilePlan(target, streams);
+  }
+  TileSums emitSums(KernelBuilder &b, ArrayRef<Slice> rows,
+                    ArrayRef<Slice> panels, bool prefetch) const {
+    if (format == PanelFormat::Q8)
+      return emitQuantTile(b, rows, panels, depth);
+    return emitTile(b, rows, panels, depth, prefetch);
+  }
 };
 
 } // namespace
+
+/// Elements or blocks of the reduction.
+static Value getDepth(KernelBuilder &b, Value w, Value x, PanelFormat format) {
+  if (format != PanelFormat::Q8)
+    return b.dim(x, 1);
+  return b.dim(w, cast<MemRefType>(w.getType()).getRank() - 2);
+}
 
 /// y = [r +] x W^T over a range of panels and rows.
 static void emitProduct(KernelBuilder &b, const ProductOperands &operands,
@@ -102,7 +148,7 @@ static void emitProduct(KernelBuilder &b, const ProductOperands &operands,
     for (Value panel : panels)
       weights.push_back(operands.w(panel, 0));
     TileSums sums =
-        emitTile(b, operands.x(row, count), weights, operands.depth, prefetch);
+        operands.emitSums(b, operands.x(row, count), weights, prefetch);
     SmallVector<Slice> out = operands.y(row, count);
     if (operands.residual)
       residual = operands.residual(row, count);
@@ -118,7 +164,7 @@ static void emitProduct(KernelBuilder &b, const ProductOperands &operands,
             return b.fadd(r, sum);
           });
   };
-  TilePlan plan = getTilePlan(b.getTarget(), /*streams=*/1);
+  TilePlan plan = operands.getPlan(b.getTarget(), /*streams=*/1);
   walkPanels(
       b, plan, panelLo, panelHi, rowLo, rowHi,
       [&](ArrayRef<Value> panels, Value row, int64_t count) {
@@ -170,8 +216,8 @@ static void emitGatedProduct(KernelBuilder &b, const ProductOperands &operands,
     for (Value panel : panels)
       for (int64_t which : {0, 1})
         weights.push_back(operands.w(panel, which));
-    TileSums sums = emitTile(b, operands.x(row, count), weights, operands.depth,
-                             /*prefetch=*/false);
+    TileSums sums = operands.emitSums(b, operands.x(row, count), weights,
+                                      /*prefetch=*/false);
     for (auto [p, panel] : llvm::enumerate(panels)) {
       for (int64_t which : {0, 1})
         keep(sums, 2 * p + which, count, which);
@@ -183,12 +229,12 @@ static void emitGatedProduct(KernelBuilder &b, const ProductOperands &operands,
   auto tile = [&](Value panel, Value row, int64_t count) {
     SmallVector<Slice> x = operands.x(row, count);
     for (int64_t which : {0, 1})
-      keep(emitTile(b, x, operands.w(panel, which), operands.depth,
-                    /*prefetch=*/count >= 4),
+      keep(operands.emitSums(b, x, operands.w(panel, which),
+                             /*prefetch=*/count >= 4),
            0, count, which);
     finish(panel, row, count);
   };
-  TilePlan plan = getTilePlan(b.getTarget(), /*streams=*/2);
+  TilePlan plan = operands.getPlan(b.getTarget(), /*streams=*/2);
   walkPanels(b, plan, panelLo, panelHi, rowLo, rowHi, fewTile, tile);
 }
 
@@ -207,19 +253,20 @@ func::FuncOp dsv2::cpu::getOrCreateMatmulKernel(ModuleOp module,
                                                 const CPUTargetInfo &target) {
   MLIRContext *context = module.getContext();
   MemRefType act = getActivationType(context);
-  SmallVector<Type> types{act, getPanelType(context, target, config.format)};
+  SmallVector<Type> types{getProductInputType(context, config.format),
+                          getPanelType(context, target, config.format)};
   if (config.addResidual)
     types.push_back(act);
   types.push_back(act);
 
   return getOrCreateKernel(
       module,
-      kernelName(context, config.addResidual ? "matmul_add" : "matmul",
-                 config.format),
+      kernelName(config.addResidual ? "matmul_add" : "matmul", config.format),
       target, types,
       [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
         Value x = args[0], w = args[1], y = args.back();
         ProductOperands operands;
+        operands.format = config.format;
         operands.x = [&](Value row, int64_t count) {
           return rowSlices(b, x, row, count);
         };
@@ -231,10 +278,11 @@ func::FuncOp dsv2::cpu::getOrCreateMatmulKernel(ModuleOp module,
             return rowSlices(b, args[2], row, count);
           };
         operands.w = [&](Value panel, int64_t) { return Slice{w, {panel}}; };
-        operands.depth = b.dim(x, 1);
+        operands.depth = getDepth(b, w, x, config.format);
         operands.width = b.dim(y, 1);
-        shareProduct(b, getTilePlan(target, 1), b.dim(y, 0), b.dim(w, 0), part,
-                     parts, [&](Value rowLo, Value rowHi, Value lo, Value hi) {
+        shareProduct(b, operands.getPlan(target, 1), b.dim(y, 0), b.dim(w, 0),
+                     part, parts,
+                     [&](Value rowLo, Value rowHi, Value lo, Value hi) {
                        emitProduct(b, operands, lo, hi, rowLo, rowHi);
                      });
       });
@@ -247,12 +295,14 @@ dsv2::cpu::getOrCreateGatedMatmulKernel(ModuleOp module,
   MLIRContext *context = module.getContext();
   MemRefType act = getActivationType(context);
   return getOrCreateKernel(
-      module, kernelName(context, "gated_matmul", config.format), target,
-      {act, getGatedPanelType(context, target, config.format), act},
+      module, kernelName("gated_matmul", config.format), target,
+      {getProductInputType(context, config.format),
+       getGatedPanelType(context, target, config.format), act},
       [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
         Value x = args[0], w = args[1], h = args[2];
         Value scratch = gateScratch(b);
         ProductOperands operands;
+        operands.format = config.format;
         operands.x = [&](Value row, int64_t count) {
           return rowSlices(b, x, row, count);
         };
@@ -262,13 +312,13 @@ dsv2::cpu::getOrCreateGatedMatmulKernel(ModuleOp module,
         operands.w = [&](Value panel, int64_t which) {
           return Slice{w, {panel, b.index(which)}};
         };
-        operands.depth = b.dim(x, 1);
+        operands.depth = getDepth(b, w, x, config.format);
         operands.width = b.dim(h, 1);
-        shareProduct(b, getTilePlan(target, 2), b.dim(h, 0), b.dim(w, 0), part,
-                     parts, [&](Value rowLo, Value rowHi, Value lo, Value hi) {
-                       emitGatedProduct(b, operands, scratch, lo, hi, rowLo,
-                                        rowHi);
-                     });
+        shareProduct(
+            b, operands.getPlan(target, 2), b.dim(h, 0), b.dim(w, 0), part,
+            parts, [&](Value rowLo, Value rowHi, Value lo, Value hi) {
+              emitGatedProduct(b, operands, scratch, lo, hi, rowLo, rowHi);
+            });
       });
 }
 
@@ -283,7 +333,7 @@ dsv2::cpu::getOrCreateHeadMatmulKernel(ModuleOp module,
   MLIRContext *context = module.getContext();
   MemRefType act = getActivationType(context, /*rank=*/3);
   return getOrCreateKernel(
-      module, kernelName(context, "head_matmul", config.format), target,
+      module, kernelName("head_matmul", config.format), target,
       {act, getPanelType(context, target, config.format, /*leadingDims=*/1),
        act},
       [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
@@ -298,6 +348,7 @@ dsv2::cpu::getOrCreateHeadMatmulKernel(ModuleOp module,
                       return all;
                     };
                     ProductOperands operands;
+                    operands.format = config.format;
                     operands.x = [&](Value row, int64_t count) {
                       return slices(x, row, count);
                     };
@@ -374,7 +425,7 @@ static func::FuncOp createGrouped(ModuleOp module,
   MemRefType act = getActivationType(context);
   MemRefType list = getIndexListType(context);
   SmallVector<Type> types{
-      act,
+      getProductInputType(context, config.format),
       gated ? getGatedPanelType(context, target, config.format, 1)
             : getPanelType(context, target, config.format, 1),
       list};
@@ -386,7 +437,7 @@ static func::FuncOp createGrouped(ModuleOp module,
   if (config.gather)
     stem += "_gather";
   return getOrCreateKernel(
-      module, kernelName(context, stem, config.format), target, types,
+      module, kernelName(stem, config.format), target, types,
       [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
         Value x = args[0], w = args[1], offsets = args[2], y = args.back();
         Value scratch = gated ? gateScratch(b) : Value();
@@ -394,6 +445,7 @@ static func::FuncOp createGrouped(ModuleOp module,
             b, offsets, b.dim(w, 0), b.dim(w, 1), config.format, part, parts,
             [&](Value expert, Value rowLo, Value rowHi, Value lo, Value hi) {
               ProductOperands operands;
+              operands.format = config.format;
               operands.x = [&](Value row, int64_t count) {
                 SmallVector<Slice> slices = rowSlices(b, x, row, count);
                 if (config.gather)
@@ -411,7 +463,7 @@ static func::FuncOp createGrouped(ModuleOp module,
                   slice.prefix.push_back(b.index(which));
                 return slice;
               };
-              operands.depth = b.dim(x, 1);
+              operands.depth = getDepth(b, w, x, config.format);
               operands.width = b.dim(y, 1);
               if (gated)
                 emitGatedProduct(b, operands, scratch, lo, hi, rowLo, rowHi);

@@ -9,6 +9,7 @@
 #include "dsv2/CodeGen/CPU/PackKernels.h"
 
 #include "MatmulTile.h"
+#include "QuantTile.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 using namespace mlir;
@@ -30,8 +31,8 @@ static Type sourceElementType(MLIRContext *context, SourceType source) {
 static std::string kernelName(MLIRContext *context, StringRef stem,
                               SourceType source, PanelFormat format) {
   StringRef from = elementName(sourceElementType(context, source));
-  StringRef to = elementName(getPanelElementType(context, format));
-  return ("dsv2_" + stem + "_" + from + "_" + to).str();
+  return ("dsv2_" + stem + "_" + from + "_" + stringifyPanelFormat(format))
+      .str();
 }
 
 /// Transposes a square of vectors: result[i][j] = rows[j][i]. Log-many rounds
@@ -119,6 +120,15 @@ static void packTransposed(KernelBuilder &b, const Slice &src, const Slice &dst,
       [&] { copy(/*whole=*/false); });
 }
 
+/// What packs one panel.
+static auto getPacker(const PackConfig &config) {
+  assert((!config.transposed || config.format != PanelFormat::Q8) &&
+         "blocks run along the rows of the source");
+  if (config.format == PanelFormat::Q8)
+    return &packQ8Rows;
+  return config.transposed ? &packTransposed : &packRows;
+}
+
 func::FuncOp dsv2::cpu::getOrCreatePackPanelsKernel(
     ModuleOp module, const PackConfig &config, const CPUTargetInfo &target) {
   MLIRContext *context = module.getContext();
@@ -149,8 +159,7 @@ func::FuncOp dsv2::cpu::getOrCreatePackPanelsKernel(
                       }
                       to.prefix.push_back(panel);
                       Value first = b.mul(panel, target.panelWidth());
-                      (config.transposed ? packTransposed : packRows)(
-                          b, from, to, first, width, depth);
+                      getPacker(config)(b, from, to, first, width, depth);
                     });
                   });
       });
@@ -188,8 +197,7 @@ func::FuncOp dsv2::cpu::getOrCreatePackGatedPanelsKernel(
                           to.prefix.push_back(batch);
                         }
                         to.prefix.append({panel, b.index(which)});
-                        (config.transposed ? packTransposed : packRows)(
-                            b, from, to, first, width, depth);
+                        getPacker(config)(b, from, to, first, width, depth);
                       }
                     });
                   });

@@ -33,17 +33,27 @@
 
 namespace mlir::dsv2::cpu {
 
-/// How the elements of a panel are stored.
-enum class PanelFormat { F32, BF16 };
+/// How the elements of a panel are stored. Q8: see BlockFormat.h.
+enum class PanelFormat { F32, BF16, Q8 };
 
-/// The element type of a panel.
+/// "f32", "bf16" or "q8".
+StringRef stringifyPanelFormat(PanelFormat format);
+
+/// The element type of a panel; i8 for Q8.
 Type getPanelElementType(MLIRContext *context, PanelFormat format);
+
+/// Type of the rows that are multiplied with panels: f32, or the quantised rows
+/// of QuantKernels.h for Q8, which wherever `x: act` is said below.
+MemRefType getProductInputType(MLIRContext *context, PanelFormat format);
 
 /// Type of packed weights: [leading..., panel, K, NR], where `leadingDims`
 /// dynamic dimensions precede the panel: none for one weight, one for heads or
 /// experts. Panels are contiguous inside, everything above has a dynamic stride
 /// and the whole a dynamic offset, so that one expert of many is a plain view:
 ///   memref<?x?xNRxelt, strided<[?, NR, 1], offset: ?>>
+/// In the format Q8 the bytes of a block of all columns take the place of one
+/// k:
+///   memref<?x?xBYTESxi8, strided<[?, BYTES, 1], offset: ?>>
 MemRefType getPanelType(MLIRContext *context, const CPUTargetInfo &target,
                         PanelFormat format, int64_t leadingDims = 0);
 /// Type of interleaved gate and up panels: [leading..., panel, 2, K, NR], gate

@@ -1,0 +1,57 @@
+//===- BlockFormat.h - weights quantised in blocks --------------*- C++ -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// A block is a run of elements along a row of a weight that share one scale.
+// The blocks of the NR rows of a panel that cover the same columns lie
+// together: first their elements, in the order in which dot products of bytes
+// read them, then their scales. One such panel block is `panelBytes(NR)` bytes:
+//
+//   element (n, j), j < 32:  byte (j / 4) * 4 NR + 4 n + j % 4
+//   scale of row n:          bfloat16 at byte 32 NR + 2 n
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_SUPPORT_BLOCKFORMAT_H
+#define DSV2_SUPPORT_BLOCKFORMAT_H
+
+#include <cstdint>
+
+namespace mlir::dsv2 {
+
+/// How one block is stored.
+struct BlockFormat {
+  /// Elements that share a scale; a row is padded with zeros to whole blocks.
+  int64_t elements;
+  /// Bits of one element.
+  int64_t elementBits;
+  int64_t scaleBytes;
+
+  int64_t blocks(int64_t columns) const {
+    return columns / elements + (columns % elements != 0);
+  }
+  /// Bytes of the block of each of `rows` rows.
+  int64_t panelBytes(int64_t rows) const {
+    return rows * (elements * elementBits / 8 + scaleBytes);
+  }
+};
+
+/// Bytes `q + 128` with q from -127 to 127, which stand for `q * scale`; 8.5
+/// bits an element.
+inline constexpr BlockFormat kQ8Format = {32, 8, 2};
+
+/// Activations as they meet quantised weights: for each block of a row 32 bytes
+/// q from -127 to 127, the scale as f32, and -128 times the sum of the q as
+/// i32, which takes the offset of the weights' bytes out of a dot product.
+struct QuantizedActivation {
+  static constexpr int64_t kScaleByte = 32;
+  static constexpr int64_t kCorrectionByte = 36;
+  static constexpr int64_t kBlockBytes = 40;
+};
+
+} // namespace mlir::dsv2
+
+#endif // DSV2_SUPPORT_BLOCKFORMAT_H
