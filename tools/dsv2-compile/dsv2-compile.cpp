@@ -41,11 +41,11 @@ static cl::opt<std::string> targetCPUFlag(
              "name, then any number of ,+feature or ,-feature"));
 static cl::opt<std::string>
     weightFormatFlag("weight-format", cl::cat(category), cl::init("bf16"),
-                     cl::desc("How weights are stored: f32 or bf16"));
+                     cl::desc("How weights are stored: f32, bf16 or q8"));
 static cl::opt<std::string> kvFormatFlag(
     "kv-format", cl::cat(category), cl::init("auto"),
-    cl::desc("How the latent cache is stored: f32, bf16, or auto for the "
-             "weight format"));
+    cl::desc("How the latent cache is stored: f32, bf16, or auto: f32 for "
+             "f32 weights, else bf16"));
 static cl::opt<std::string> attentionFormFlag(
     "attention-form", cl::cat(category), cl::init("auto"),
     cl::desc("auto (absorbed for decoding, expanded for long chunks), "
@@ -168,8 +168,9 @@ int main(int argc, char **argv) {
   if (targetFlag != "cpu")
     return fail("target: expected cpu, got '" + targetFlag + "'");
   // The passes check these too; here the message names the flag.
-  if (weightFormatFlag != "f32" && weightFormatFlag != "bf16")
-    return fail("weight-format: expected f32 or bf16, got '" +
+  if (weightFormatFlag != "f32" && weightFormatFlag != "bf16" &&
+      weightFormatFlag != "q8")
+    return fail("weight-format: expected f32, bf16 or q8, got '" +
                 weightFormatFlag + "'");
   if (kvFormatFlag != "f32" && kvFormatFlag != "bf16" && kvFormatFlag != "auto")
     return fail("kv-format: expected f32, bf16 or auto, got '" + kvFormatFlag +
@@ -203,8 +204,9 @@ int main(int argc, char **argv) {
       *stage == Stage::Artifact && llvm::sys::Process::StandardOutIsDisplayed())
     return fail("an object file is not for the terminal: add -o FILE");
   options.pipeline.weightFormat = weightFormatFlag;
-  options.pipeline.kvFormat =
-      kvFormatFlag == "auto" ? weightFormatFlag : kvFormatFlag;
+  options.pipeline.kvFormat = kvFormatFlag != "auto"      ? kvFormatFlag
+                              : weightFormatFlag == "f32" ? weightFormatFlag
+                                                          : std::string("bf16");
   options.pipeline.attentionForm = attentionFormFlag;
   options.pipeline.prefillMinTokens = prefillMinTokensFlag;
   options.pipeline.deterministic = deterministicFlag;

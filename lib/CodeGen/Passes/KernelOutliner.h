@@ -176,6 +176,8 @@ private:
   /// The pages of one layer.
   Value getCacheLayer(Value cache, Value layer);
   cpu::LatentCacheConfig getCacheConfig(LatentCacheType type) const;
+  /// The rows `x` as products with `weight` take them. `rows` is how many.
+  Value getProductInput(Value x, Value weight, Value rows);
   /// Panel format of a weight operand.
   static cpu::PanelFormat getFormat(Value weight);
 
@@ -195,6 +197,8 @@ private:
   Value layer;
   /// The hidden state a layer function may overwrite.
   Value hidden;
+  /// Quantised rows by what they are of.
+  DenseMap<Value, Value> quantizedRows;
   /// cos/sin tables by attribute.
   DenseMap<Attribute, Value> ropeTables;
   /// For the result of a dispatch: its input and the token of each row.

@@ -44,8 +44,9 @@ MemRefType ModuleOutliner::getWorkspaceType() {
 
 MemRefType ModuleOutliner::getStorageType(RankedTensorType packed) {
   auto encoding = cast<PackedAttr>(packed.getEncoding());
-  return MemRefType::get(encoding.getStorageShape(packed.getShape()),
-                         packed.getElementType());
+  return MemRefType::get(
+      encoding.getStorageShape(packed.getShape()),
+      encoding.getStorageElementType(packed.getElementType()));
 }
 
 void ModuleOutliner::describeCache() {

@@ -7,6 +7,8 @@
 
 #include "KernelOutliner.h"
 
+#include "dsv2/CodeGen/CPU/QuantKernels.h"
+#include "dsv2/Support/BlockFormat.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 
 using namespace mlir;
@@ -17,9 +19,28 @@ static int64_t getWidth(Value value) {
 }
 
 cpu::PanelFormat FunctionOutliner::getFormat(Value weight) {
-  return cast<ShapedType>(weight.getType()).getElementType().isF32()
-             ? cpu::PanelFormat::F32
-             : cpu::PanelFormat::BF16;
+  Type element = cast<ShapedType>(weight.getType()).getElementType();
+  if (element.isInteger(8))
+    return cpu::PanelFormat::Q8;
+  return element.isF32() ? cpu::PanelFormat::F32 : cpu::PanelFormat::BF16;
+}
+
+Value FunctionOutliner::getProductInput(Value x, Value weight, Value rows) {
+  if (getFormat(weight) != cpu::PanelFormat::Q8)
+    return x;
+  // Several products may read the same rows.
+  Value &quantized = quantizedRows[x];
+  if (!quantized) {
+    int64_t bytes =
+        kQ8Format.blocks(getWidth(x)) * QuantizedActivation::kBlockBytes;
+    auto kernel = cpu::getOrCreateQuantizeRowsKernel(outliner.module, target);
+    quantized =
+        launch(kernel, x,
+               empty({ShapedType::kDynamic, bytes}, b.getI8Type(), rows),
+               kSerialRows)
+            .front();
+  }
+  return quantized;
 }
 
 //===----------------------------------------------------------------------===//
@@ -193,7 +214,8 @@ LogicalResult FunctionOutliner::outlineLinear(LinearOp op, Value residual,
   Value weight = lookup(op.getWeight());
   auto kernel = cpu::getOrCreateMatmulKernel(
       outliner.module, {getFormat(weight), residual != nullptr}, target);
-  SmallVector<Value> inputs = {lookup(op.getInput()), weight};
+  SmallVector<Value> inputs = {
+      getProductInput(lookup(op.getInput()), weight, tokens), weight};
   if (residual)
     inputs.push_back(residual);
   Value value = launch(kernel, inputs, destination(result)).front();
@@ -211,12 +233,14 @@ LogicalResult FunctionOutliner::outlineFFN(GatedFFNOp op, Value residual,
                                                  {getFormat(gate)}, target);
   int64_t width = getWidth(op.getDown());
   Value hiddenUnits =
-      launch(gated, {lookup(op.getInput()), gate},
+      launch(gated,
+             {getProductInput(lookup(op.getInput()), gate, tokens), gate},
              empty({ShapedType::kDynamic, width}, b.getF32Type(), tokens))
           .front();
   auto product = cpu::getOrCreateMatmulKernel(
       outliner.module, {getFormat(down), residual != nullptr}, target);
-  SmallVector<Value> inputs = {hiddenUnits, down};
+  SmallVector<Value> inputs = {getProductInput(hiddenUnits, down, tokens),
+                               down};
   if (residual)
     inputs.push_back(residual);
   Value value = launch(product, inputs, destination(result)).front();
@@ -237,7 +261,9 @@ LogicalResult FunctionOutliner::outlineLogits(LogitsOp op) {
   Value weight = lookup(op.getWeight());
   auto product = cpu::getOrCreateMatmulKernel(
       outliner.module, {getFormat(weight), /*addResidual=*/false}, target);
-  Value result = launch(product, {chosen, weight}, logits).front();
+  Value result =
+      launch(product, {getProductInput(chosen, weight, rows), weight}, logits)
+          .front();
   mapping.map(op.getResult(), result);
   tap(op, result);
   return success();
@@ -420,16 +446,19 @@ LogicalResult FunctionOutliner::outlineExperts(ExpertFFNOp op) {
   auto gated = cpu::getOrCreateGroupedGatedMatmulKernel(
       outliner.module, {getFormat(gate), /*gather=*/true}, target);
   Value hiddenUnits =
-      launch(gated, {input, gate, offsets, rowTokens},
+      launch(gated,
+             {getProductInput(input, gate, tokens), gate, offsets, rowTokens},
              empty({ShapedType::kDynamic, downType.getDimSize(2)},
                    b.getF32Type(), numRows))
           .front();
   auto product = cpu::getOrCreateGroupedMatmulKernel(
       outliner.module, {getFormat(down), /*gather=*/false}, target);
-  Value result = launch(product, {hiddenUnits, down, offsets},
-                        empty({ShapedType::kDynamic, downType.getDimSize(1)},
-                              b.getF32Type(), numRows))
-                     .front();
+  Value result =
+      launch(product,
+             {getProductInput(hiddenUnits, down, numRows), down, offsets},
+             empty({ShapedType::kDynamic, downType.getDimSize(1)},
+                   b.getF32Type(), numRows))
+          .front();
   mapping.map(op.getResult(), result);
   tap(op, result);
   return success();

@@ -16,7 +16,10 @@ using namespace mlir::dsv2;
 // Manifest tables
 //===----------------------------------------------------------------------===//
 
-static StringRef getDTypeName(Type type) {
+static StringRef getDTypeName(RankedTensorType packed) {
+  if (cast<PackedAttr>(packed.getEncoding()).hasBlocks())
+    return "Q8";
+  Type type = packed.getElementType();
   return type.isF32() ? "F32" : type.isBF16() ? "BF16" : "F16";
 }
 
@@ -88,8 +91,7 @@ LogicalResult ModuleOutliner::collectSlots() {
       slots.push_back(b.getDictionaryAttr({
           b.getNamedAttr("name", b.getStringAttr(slotName)),
           b.getNamedAttr("layout", b.getStringAttr(layout)),
-          b.getNamedAttr("dtype",
-                         b.getStringAttr(getDTypeName(type.getElementType()))),
+          b.getNamedAttr("dtype", b.getStringAttr(getDTypeName(type))),
           b.getNamedAttr("shape", b.getDenseI64ArrayAttr(shape)),
           b.getNamedAttr("instances", b.getI64IntegerAttr(instances)),
           b.getNamedAttr("bytes", b.getI64IntegerAttr(bytes)),
@@ -120,7 +122,8 @@ static void launchPack(ImplicitLocOpBuilder &b, ModuleOutliner &outliner,
                        PackOp op, ValueRange sources, Value destination) {
   auto type = cast<RankedTensorType>(op.getType());
   auto encoding = cast<PackedAttr>(type.getEncoding());
-  cpu::PanelFormat format = type.getElementType().isF32()
+  cpu::PanelFormat format = encoding.hasBlocks() ? cpu::PanelFormat::Q8
+                            : type.getElementType().isF32()
                                 ? cpu::PanelFormat::F32
                                 : cpu::PanelFormat::BF16;
   int64_t sourceRank = cast<MemRefType>(sources[0].getType()).getRank();

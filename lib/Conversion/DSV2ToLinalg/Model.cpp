@@ -8,6 +8,7 @@
 #include "Builders.h"
 #include "dsv2/Conversion/DSV2ToLinalg/DSV2ToLinalg.h"
 #include "dsv2/Dialect/DSV2/IR/DSV2.h"
+#include "dsv2/Support/BlockFormat.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -109,6 +110,70 @@ struct LogitsLowering : OpConversionPattern<LogitsOp> {
   }
 };
 
+/// The nearest values to those of `weight`, f32 of static shape [..., K], that
+/// blocks of 32 along K hold in the format q8, as f32.
+static Value roundToQ8(LocBuilder &b, Value weight) {
+  auto type = cast<RankedTensorType>(weight.getType());
+  Type f32 = b.getF32Type();
+  int64_t rank = type.getRank(), columns = type.getShape().back();
+  int64_t blocks = kQ8Format.blocks(columns);
+  int64_t padded = blocks * kQ8Format.elements;
+  Value zero = floatConstant(b, 0.0);
+  SmallVector<int64_t> shape(type.getShape());
+  shape.back() = padded;
+  auto wholeType = RankedTensorType::get(shape, f32);
+  Value whole = weight;
+  if (padded != columns) {
+    SmallVector<OpFoldResult> low(rank, b.getIndexAttr(0)), high(low);
+    high.back() = b.getIndexAttr(padded - columns);
+    whole = tensor::PadOp::create(b, wholeType, weight, low, high, zero);
+  }
+  SmallVector<ReassociationIndices> groups;
+  for (int64_t d = 0; d < rank; ++d)
+    groups.push_back({d});
+  groups.back().push_back(rank);
+  shape.back() = blocks;
+  shape.push_back(kQ8Format.elements);
+  Value split = tensor::ExpandShapeOp::create(
+      b, RankedTensorType::get(shape, f32), whole, groups);
+
+  // One letter a dimension, k for blocks and j inside of them.
+  std::string block = std::string("abcdefgh").substr(0, rank - 1) + "k";
+  std::string element = block + "j";
+  Value largest =
+      reduce(b, element + "->" + block, split, zero,
+             [](LocBuilder &b, ValueRange args) -> Value {
+               Value magnitude = math::AbsFOp::create(b, args[0]);
+               return arith::MaximumFOp::create(b, args[1], magnitude);
+             });
+  Value scales = elementwise(
+      b, block + "->" + block, largest, f32,
+      [&](LocBuilder &b, ValueRange args) -> Value {
+        Value scale = arith::MulFOp::create(
+            b, args[0], floatConstant(b, double(1.0f / 127)));
+        return convertFloat(b, convertFloat(b, scale, b.getBF16Type()), f32);
+      });
+  Value rounded = elementwise(
+      b, element + "," + block + "->" + element, {split, scales}, f32,
+      [&](LocBuilder &b, ValueRange args) -> Value {
+        Value inverse =
+            arith::DivFOp::create(b, floatConstant(b, 1.0), args[1]);
+        Value isZero =
+            arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, args[1], zero);
+        inverse = arith::SelectOp::create(b, isZero, zero, inverse);
+        Value q = arith::MulFOp::create(b, args[0], inverse);
+        q = arith::MaximumFOp::create(b, q, floatConstant(b, -127.0));
+        q = arith::MinimumFOp::create(b, q, floatConstant(b, 127.0));
+        q = math::RoundEvenOp::create(b, q);
+        return arith::MulFOp::create(b, q, args[1]);
+      });
+  Value result = tensor::CollapseShapeOp::create(b, wholeType, rounded, groups);
+  if (padded == columns)
+    return result;
+  return takeRange(b, result, rank - 1, b.getIndexAttr(0),
+                   b.getIndexAttr(columns));
+}
+
 /// A layout is a matter of memory: values keep their logical order, so all that
 /// is left of packing is the element type and the stacking of two tensors.
 struct PackLowering : OpConversionPattern<PackOp> {
@@ -120,14 +185,19 @@ struct PackLowering : OpConversionPattern<PackOp> {
     LocBuilder b(op.getLoc(), rewriter);
     auto type =
         cast<RankedTensorType>(getTypeConverter()->convertType(op.getType()));
-    Value weight =
-        convertElements(b, adaptor.getWeight(), type.getElementType());
+    auto encoding =
+        cast<PackedAttr>(cast<RankedTensorType>(op.getType()).getEncoding());
+    auto convert = [&](Value value) {
+      Value converted = convertElements(b, value, type.getElementType());
+      return encoding.getFormat() == PackFormat::Q8 ? roundToQ8(b, converted)
+                                                    : converted;
+    };
+    Value weight = convert(adaptor.getWeight());
     if (!adaptor.getSecond()) {
       rewriter.replaceOp(op, finish(b, weight, type));
       return success();
     }
-    Value second =
-        convertElements(b, adaptor.getSecond(), type.getElementType());
+    Value second = convert(adaptor.getSecond());
     // The new dimension precedes the trailing matrix.
     int64_t newDim = type.getRank() - 3;
     SmallVector<OpFoldResult> sizes =
@@ -136,7 +206,8 @@ struct PackLowering : OpConversionPattern<PackOp> {
     Value stack = emptyTensor(b, sizes, type.getElementType());
     sizes[newDim] = b.getIndexAttr(1);
     SmallVector<OpFoldResult> strides(sizes.size(), b.getIndexAttr(1));
-    for (auto [position, part] : llvm::enumerate(ArrayRef{weight, second})) {
+    Value parts[] = {weight, second};
+    for (auto [position, part] : llvm::enumerate(parts)) {
       SmallVector<OpFoldResult> offsets(sizes.size(), b.getIndexAttr(0));
       offsets[newDim] = b.getIndexAttr(position);
       stack = tensor::InsertSliceOp::create(b, part, stack, offsets, sizes,

@@ -222,3 +222,25 @@ func.func private @prepare(%w: tensor<4x4xbf16>)
          : tensor<4x4xbf16> -> tensor<4x4xbf16, #dsv2.packed<panels, 16>>
   return %p : tensor<4x4xbf16, #dsv2.packed<panels, 16>>
 }
+
+// -----
+
+// Blocks of 32 along a row: the last one is padded for its scale. Scales are
+// rounded to bf16 before the elements are rounded to multiples of them.
+// CHECK-LABEL: @pack_q8
+// CHECK-SAME: %[[W:.*]]: tensor<6x40xf32>
+// CHECK: %[[PADDED:.*]] = tensor.pad %[[W]] low[0, 0] high[0, 24]
+// CHECK: %[[BLOCKS:.*]] = tensor.expand_shape %[[PADDED]] {{.*}} into tensor<6x2x32xf32>
+// CHECK: linalg.generic {{.*}} ins(%[[BLOCKS]]
+// CHECK: math.absf
+// CHECK: arith.maximumf
+// CHECK: arith.truncf {{.*}} : f32 to bf16
+// CHECK: arith.extf
+// CHECK: math.roundeven
+// CHECK: tensor.extract_slice {{.*}} : tensor<6x64xf32> to tensor<6x40xf32>
+func.func @pack_q8(%w: tensor<6x40xf32>)
+    -> tensor<6x40xf32, #dsv2.packed<panels, 16, q8>> {
+  %p = dsv2.pack %w
+         : tensor<6x40xf32> -> tensor<6x40xf32, #dsv2.packed<panels, 16, q8>>
+  return %p : tensor<6x40xf32, #dsv2.packed<panels, 16, q8>>
+}

@@ -121,6 +121,18 @@
 
 // -----
 
+// packed_c8
+// expected-error @below {{expected the format 'plain' for 'transposed_panels', got 'q8'}}
+"test.type"() : () -> tensor<64x64xf32, #dsv2.packed<transposed_panels, 16, q8>>
+
+// -----
+
+// packed_c8
+// expected-error @below {{expected a matrix of f32 elements for the format 'q8', got rank 2 and 'bf16'}}
+"test.type"() : () -> tensor<64x64xbf16, #dsv2.packed<panels, 16, q8>>
+
+// -----
+
 // packed_c7
 // expected-error @below {{expected a packed weight of fewer than 2^63 elements}}
 "test.type"() : () -> tensor<4294967296x4294967296xf32, #dsv2.packed<panels, 16>>

@@ -21,13 +21,15 @@ protected:
 
   using Shape = SmallVector<int64_t>;
 
-  Shape getStorage(PackOrder order, int64_t width, ArrayRef<int64_t> shape) {
-    return PackedAttr::get(&context, order, width).getStorageShape(shape);
+  Shape getStorage(PackOrder order, int64_t width, ArrayRef<int64_t> shape,
+                   PackFormat format = PackFormat::Plain) {
+    return PackedAttr::get(&context, order, width, format)
+        .getStorageShape(shape);
   }
 
   /// The message of `verifyEncoding`, empty if the encoding suits the shape.
   std::string verify(PackOrder order, int64_t width, ArrayRef<int64_t> shape,
-                     Type elementType) {
+                     Type elementType, PackFormat format = PackFormat::Plain) {
     std::string message;
     ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diagnostic) {
       message = diagnostic.str();
@@ -35,7 +37,7 @@ protected:
     });
     Location loc = UnknownLoc::get(&context);
     auto emit = [&] { return emitError(loc); };
-    auto packed = PackedAttr::get(&context, order, width);
+    auto packed = PackedAttr::get(&context, order, width, format);
     LogicalResult result = packed.verifyEncoding(shape, elementType, emit);
     EXPECT_EQ(failed(result), !message.empty());
     return message;
@@ -72,6 +74,35 @@ TEST_F(PackedAttrTest, TransposedPanels) {
             Shape({3, 7, 32}));
   EXPECT_EQ(getStorage(PackOrder::TransposedPanels, 16, {4, 7, 16}),
             Shape({4, 1, 7, 16}));
+}
+
+TEST_F(PackedAttrTest, Blocks) {
+  // [N / w][K / 32][bytes], a block of w rows being 32 w elements and w scales.
+  EXPECT_EQ(getStorage(PackOrder::Panels, 32, {64, 64}, PackFormat::Q8),
+            Shape({2, 2, 1088}));
+  EXPECT_EQ(getStorage(PackOrder::Panels, 16, {8, 17, 65}, PackFormat::Q8),
+            Shape({8, 2, 3, 544}));
+  EXPECT_EQ(getStorage(PackOrder::GatedPanels, 16, {2, 17, 65}, PackFormat::Q8),
+            Shape({2, 2, 3, 544}));
+  // Dense ones hold the rounded values themselves.
+  EXPECT_EQ(getStorage(PackOrder::Dense, 1, {64, 64}, PackFormat::Q8),
+            Shape({64, 64}));
+  Type f32 = Float32Type::get(&context), bf16 = BFloat16Type::get(&context);
+  auto element = [&](PackOrder order, int64_t width, PackFormat format) {
+    return PackedAttr::get(&context, order, width, format)
+        .getStorageElementType(f32);
+  };
+  EXPECT_EQ(element(PackOrder::Panels, 32, PackFormat::Q8),
+            Type(IntegerType::get(&context, 8)));
+  EXPECT_EQ(element(PackOrder::Dense, 1, PackFormat::Q8), f32);
+  EXPECT_EQ(element(PackOrder::Panels, 32, PackFormat::Plain), f32);
+  EXPECT_EQ(verify(PackOrder::Panels, 32, {64, 64}, f32, PackFormat::Q8), "");
+  EXPECT_EQ(verify(PackOrder::Panels, 32, {64, 64}, bf16, PackFormat::Q8),
+            "expected a matrix of f32 elements for the format 'q8', got rank 2 "
+            "and 'bf16'");
+  EXPECT_EQ(verify(PackOrder::Dense, 1, {64}, f32, PackFormat::Q8),
+            "expected a matrix of f32 elements for the format 'q8', got rank 1 "
+            "and 'f32'");
 }
 
 TEST_F(PackedAttrTest, WidthsNearTheLimitDoNotOverflow) {

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "dsv2/Dialect/DSV2/IR/DSV2.h"
+#include "dsv2/Support/BlockFormat.h"
 #include "dsv2/Support/RopeConfig.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectImplementation.h"
@@ -184,7 +185,8 @@ double RopeAttr::getSoftmaxScale(int64_t qkHeadDim) const {
 //===----------------------------------------------------------------------===//
 
 LogicalResult PackedAttr::verify(function_ref<InFlightDiagnostic()> emitError,
-                                 PackOrder order, int64_t width) {
+                                 PackOrder order, int64_t width,
+                                 PackFormat format) {
   // packed_c1
   if (width < 1)
     return emitError() << "expected a positive panel width, got " << width;
@@ -193,6 +195,10 @@ LogicalResult PackedAttr::verify(function_ref<InFlightDiagnostic()> emitError,
     return emitError() << "expected width 1 for 'dense', which has no panels, "
                           "got "
                        << width;
+  // packed_c8
+  if (format == PackFormat::Q8 && order == PackOrder::TransposedPanels)
+    return emitError() << "expected the format 'plain' for "
+                          "'transposed_panels', got 'q8'";
   return success();
 }
 
@@ -233,6 +239,12 @@ PackedAttr::verifyEncoding(ArrayRef<int64_t> shape, Type elementType,
     return emitError() << "expected f32 or bf16 elements for a packed weight, "
                           "got "
                        << elementType;
+  // packed_c8
+  if (getFormat() == PackFormat::Q8 &&
+      (!elementType.isF32() || shape.size() < 2))
+    return emitError() << "expected a matrix of f32 elements for the format "
+                          "'q8', got rank "
+                       << shape.size() << " and " << elementType;
   // packed_c7: the padding to whole panels must not overflow.
   int64_t elements = 1;
   for (int64_t size : getStorageShape(shape))
@@ -251,19 +263,22 @@ PackedAttr::getStorageShape(ArrayRef<int64_t> shape) const {
   auto numPanels = [&](int64_t size) {
     return size / width + (size % width != 0);
   };
+  // One k after the other, or one block of them.
+  int64_t rowBytes = hasBlocks() ? kQ8Format.panelBytes(width) : width;
+  auto steps = [&](int64_t k) { return hasBlocks() ? kQ8Format.blocks(k) : k; };
   switch (getOrder()) {
   case PackOrder::Dense:
     return SmallVector<int64_t>(shape);
   case PackOrder::Panels: {
     SmallVector<int64_t> storage = leading(2);
     int64_t n = shape[shape.size() - 2], k = shape.back();
-    storage.append({numPanels(n), k, width});
+    storage.append({numPanels(n), steps(k), rowBytes});
     return storage;
   }
   case PackOrder::GatedPanels: {
     SmallVector<int64_t> storage = leading(3);
     int64_t n = shape[shape.size() - 2], k = shape.back();
-    storage.append({numPanels(n), 2, k, width});
+    storage.append({numPanels(n), 2, steps(k), rowBytes});
     return storage;
   }
   case PackOrder::TransposedPanels: {
@@ -274,4 +289,8 @@ PackedAttr::getStorageShape(ArrayRef<int64_t> shape) const {
   }
   }
   llvm_unreachable("unknown pack order");
+}
+
+Type PackedAttr::getStorageElementType(Type element) const {
+  return hasBlocks() ? IntegerType::get(getContext(), 8) : element;
 }

@@ -22,8 +22,12 @@ namespace {
 /// Inserts packs for the weights of one op at a time.
 class LayoutSelector {
 public:
-  LayoutSelector(Type matrixType, int64_t panelWidth, bool dense)
-      : matrixType(matrixType), panelWidth(panelWidth), dense(dense) {}
+  /// `format` is that of products with activations, `matrixType` the element
+  /// type of every other matrix.
+  LayoutSelector(Type matrixType, PackFormat format, int64_t panelWidth,
+                 bool dense)
+      : matrixType(matrixType), format(format), panelWidth(panelWidth),
+        dense(dense) {}
 
   /// Returns whether `op` was given new weights.
   bool select(Operation *op) {
@@ -33,11 +37,11 @@ public:
           return true;
         })
         .Case([&](LinearOp linear) {
-          pack(linear.getWeightMutable(), PackOrder::Panels, matrixType);
+          packProduct(linear.getWeightMutable());
           return true;
         })
         .Case([&](LogitsOp logits) {
-          pack(logits.getWeightMutable(), PackOrder::Panels, matrixType);
+          packProduct(logits.getWeightMutable());
           return true;
         })
         .Case([&](RMSNormOp norm) {
@@ -61,12 +65,12 @@ public:
         })
         .Case([&](GatedFFNOp ffn) {
           packGated(ffn.getGateMutable(), ffn.getUpMutable());
-          pack(ffn.getDownMutable(), PackOrder::Panels, matrixType);
+          packProduct(ffn.getDownMutable());
           return true;
         })
         .Case([&](ExpertFFNOp ffn) {
           packGated(ffn.getGateMutable(), ffn.getUpMutable());
-          pack(ffn.getDownMutable(), PackOrder::Panels, matrixType);
+          packProduct(ffn.getDownMutable());
           return true;
         })
         .Default(false);
@@ -74,22 +78,35 @@ public:
 
 private:
   Type matrixType;
+  PackFormat format;
   int64_t panelWidth;
   /// Whether all weights stay row-major.
   bool dense;
 
-  PackedAttr encoding(MLIRContext *context, PackOrder order) {
+  PackedAttr encoding(MLIRContext *context, PackOrder order,
+                      PackFormat format) {
     return PackedAttr::get(context, order,
-                           order == PackOrder::Dense ? 1 : panelWidth);
+                           order == PackOrder::Dense ? 1 : panelWidth, format);
   }
 
-  void pack(OpOperand &weight, PackOrder order, Type element) {
+  /// The element type of a matrix in `format`.
+  Type getProductType(MLIRContext *context) {
+    return format == PackFormat::Plain ? matrixType : Float32Type::get(context);
+  }
+
+  void packProduct(OpOperand &weight) {
+    pack(weight, PackOrder::Panels,
+         getProductType(weight.getOwner()->getContext()), format);
+  }
+
+  void pack(OpOperand &weight, PackOrder order, Type element,
+            PackFormat format = PackFormat::Plain) {
     auto type = cast<RankedTensorType>(weight.get().getType());
     OpBuilder b(weight.getOwner());
     if (dense)
       order = PackOrder::Dense;
-    auto packed = RankedTensorType::get(type.getShape(), element,
-                                        encoding(b.getContext(), order));
+    auto packed = RankedTensorType::get(
+        type.getShape(), element, encoding(b.getContext(), order, format));
     weight.set(PackOp::create(b, weight.get().getLoc(), packed, weight.get(),
                               Value()));
   }
@@ -100,8 +117,8 @@ private:
     if (up.empty())
       return;
     if (dense) {
-      pack(gate, PackOrder::Dense, matrixType);
-      pack(up[0], PackOrder::Dense, matrixType);
+      packProduct(gate);
+      packProduct(up[0]);
       return;
     }
     auto type = cast<RankedTensorType>(gate.get().getType());
@@ -109,7 +126,8 @@ private:
     shape.insert(shape.end() - 2, 2);
     OpBuilder b(gate.getOwner());
     auto packed = RankedTensorType::get(
-        shape, matrixType, encoding(b.getContext(), PackOrder::GatedPanels));
+        shape, getProductType(b.getContext()),
+        encoding(b.getContext(), PackOrder::GatedPanels, format));
     Value both =
         PackOp::create(b, gate.get().getLoc(), packed, gate.get(), up[0].get());
     gate.set(both);
@@ -126,12 +144,15 @@ struct SelectWeightLayouts
     ModuleOp module = getOperation();
     Builder b(&getContext());
     Type matrixType;
+    PackFormat products = PackFormat::Plain;
     if (format == "f32")
       matrixType = b.getF32Type();
-    else if (format == "bf16")
+    else if (format == "bf16" || format == "q8")
       matrixType = b.getBF16Type();
+    if (format == "q8")
+      products = PackFormat::Q8;
     if (!matrixType) {
-      module.emitError() << "weight format: expected f32 or bf16, got '"
+      module.emitError() << "weight format: expected f32, bf16 or q8, got '"
                          << format << "'";
       return signalPassFailure();
     }
@@ -151,7 +172,7 @@ struct SelectWeightLayouts
 
     setManifestEntry(module, "numerics", "weight_format",
                      b.getStringAttr(format));
-    LayoutSelector selector(matrixType, panelWidth, dense);
+    LayoutSelector selector(matrixType, products, panelWidth, dense);
     SmallVector<Operation *> ops;
     module.walk([&](Operation *op) { ops.push_back(op); });
     for (Operation *op : ops)

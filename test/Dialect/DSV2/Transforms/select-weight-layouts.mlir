@@ -1,12 +1,19 @@
 // RUN: dsv2-opt %s --dsv2-select-weight-layouts -split-input-file | FileCheck %s
 // RUN: dsv2-opt %s --dsv2-select-weight-layouts="format=f32 panel-width=16" -split-input-file | FileCheck %s --check-prefix=F32
+// RUN: dsv2-opt %s --dsv2-select-weight-layouts=format=q8 -split-input-file | FileCheck %s --check-prefix=Q8
 // RUN: dsv2-opt %s --dsv2-select-weight-layouts=dense -split-input-file | FileCheck %s --check-prefix=DENSE --implicit-check-not=panels
 // RUN: not dsv2-opt %s --dsv2-select-weight-layouts=format=int8 -split-input-file 2>&1 | FileCheck %s --check-prefix=BAD
 
-// BAD: weight format: expected f32 or bf16, got 'int8'
+// BAD: weight format: expected f32, bf16 or q8, got 'int8'
 
 // CHECK-LABEL: @products
 // F32-LABEL: @products
+// Products with activations are quantised, and nothing else.
+// Q8-LABEL: @products
+// Q8: dsv2.pack {{.*}} -> tensor<256x64xbf16, #dsv2.packed<dense, 1>>
+// Q8: dsv2.pack {{.*}} -> tensor<64xf32, #dsv2.packed<dense, 1>>
+// Q8: dsv2.pack {{.*}} -> tensor<64x64xf32, #dsv2.packed<panels, 32, q8>>
+// Q8: dsv2.pack {{.*}} -> tensor<256x64xf32, #dsv2.packed<panels, 32, q8>>
 func.func @products(%ids: tensor<?xi32>, %rows: tensor<?xi32>) -> tensor<?x256xf32> {
   %table = dsv2.weight "model.embed_tokens.weight" : tensor<256x64xbf16>
   %norm = dsv2.weight "model.norm.weight" : tensor<64xbf16>
@@ -25,6 +32,11 @@ func.func @products(%ids: tensor<?xi32>, %rows: tensor<?xi32>) -> tensor<?x256xf
 }
 
 // -----
+
+// Q8-LABEL: @moe
+// Q8: dsv2.pack {{.*}} -> tensor<8x64xf32, #dsv2.packed<panels, 32>>
+// Q8: dsv2.pack {{.*}} with {{.*}} -> tensor<8x2x32x64xf32, #dsv2.packed<gated_panels, 32, q8>>
+// Q8: dsv2.pack {{.*}} -> tensor<8x64x32xf32, #dsv2.packed<panels, 32, q8>>
 
 // The reference reads every weight by itself, as the checkpoint has it.
 // DENSE-LABEL: @moe

@@ -105,6 +105,12 @@ def DSV2_PackedAttr : DSV2_Attr<"Packed", "packed", [
 
     Leading dimensions (heads, experts) are outermost.
 
+    With the format `q8` the elements are what blocks of 32 along K can hold:
+    multiples, from -127 to 127, of a scale that is max|x| / 127 of the block
+    rounded to bfloat16. In panels each block of 32 k is the
+    bytes that BlockFormat.h describes; `dense` q8 keeps the rounded values as
+    they are, for the reference.
+
     Constraints:
     - packed_c1: the panel width is positive
     - packed_c2: `dense`, which has no panels, has width 1
@@ -114,22 +120,34 @@ def DSV2_PackedAttr : DSV2_Attr<"Packed", "packed", [
     - packed_c5: for `gated_panels` the third-last dimension is 2
     - packed_c6: the elements are f32 or bf16
     - packed_c7: the number of elements, padding included, fits 63 bits
+    - packed_c8: `q8` has f32 elements, rank 2 or more, and is not for
+      `transposed_panels`, whose rows are not those of the weight
 
     Example:
 
     ```mlir
-    tensor<3072x2048xbf16, #dsv2.packed<panels, 32>>
+    tensor<3072x2048xf32, #dsv2.packed<panels, 32, q8>>
     ```
   }];
   let parameters = (ins EnumParameter<DSV2_PackOrder>:$order,
-                        "int64_t":$width);
-  let assemblyFormat = "`<` $order `,` $width `>`";
+                        "int64_t":$width,
+    DefaultValuedParameter<"::mlir::dsv2::PackFormat",
+                           "::mlir::dsv2::PackFormat::Plain">:$format);
+  let assemblyFormat = "`<` $order `,` $width (`,` $format^)? `>`";
   let genVerifyDecl = 1;
   let extraClassDeclaration = [{
     /// Shape of the memory that holds a tensor of logical `shape` in this
     /// encoding: leading dimensions, then the panel dimensions.
     ::llvm::SmallVector<int64_t>
     getStorageShape(::llvm::ArrayRef<int64_t> shape) const;
+
+    /// Element type of that memory, for tensors of type `element`.
+    ::mlir::Type getStorageElementType(::mlir::Type element) const;
+
+    /// Whether the memory holds blocks of bytes.
+    bool hasBlocks() const {
+      return getFormat() != PackFormat::Plain && getOrder() != PackOrder::Dense;
+    }
   }];
 }
 

@@ -36,4 +36,13 @@ def DSV2_PackOrder : I32EnumAttr<"PackOrder",
   let genSpecializedAttr = 0;
 }
 
+def DSV2_PackFormat : I32EnumAttr<"PackFormat",
+    "How a packed weight's elements are stored", [
+      I32EnumAttrCase<"Plain", 0, "plain">,
+      I32EnumAttrCase<"Q8", 1, "q8">
+    ]> {
+  let cppNamespace = "::mlir::dsv2";
+  let genSpecializedAttr = 0;
+}
+
 #endif // DSV2_DIALECT_DSV2_IR_DSV2ENUMS_TD

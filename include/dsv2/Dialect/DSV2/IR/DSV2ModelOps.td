@@ -186,8 +186,8 @@ def DSV2_PackOp : DSV2_Op<"pack", [Pure]> {
   let summary = "Reorder and convert a weight for a kernel";
   let description = [{
     The result holds the elements of `weight`, converted to its own element
-    type (round to nearest even), in the order its `#dsv2.packed` encoding
-    says. With `second`, the two are stacked along a new dimension before the
+    type or, if its `#dsv2.packed` encoding has one, quantised to that format
+    (each to nearest even), in the order that the encoding says. With `second`, the two are stacked along a new dimension before the
     trailing matrix: gate, then up.
 
     Constraints:
