@@ -10,8 +10,16 @@
 // together: first their elements, in the order in which dot products of bytes
 // read them, then their scales. One such panel block is `panelBytes(NR)` bytes:
 //
-//   element (n, j), j < 32:  byte (j / 4) * 4 NR + 4 n + j % 4
-//   scale of row n:          bfloat16 at byte 32 NR + 2 n
+//   q8: element (n, j), j < 32:  byte (j / 4) * 4 NR + 4 n + j % 4
+//       scale of row n:          bfloat16 at byte 32 NR + 2 n
+//   q4: element (n, j), j < 32:  byte (j / 8) * 4 NR + 4 n + j % 4, its lower
+//                                half if j % 8 < 4, else its upper half
+//       scale of row n:          byte 16 NR + n
+//
+// The scale of q4 is a sign, 4 bits of exponent and 3 of mantissa: the IEEE
+// half with that sign, the exponent 16 higher and the mantissa, times 2^-14.
+// That is
+// +-2^-13 to +-3.5, and not finite with the highest exponent.
 //
 //===----------------------------------------------------------------------===//
 
@@ -42,6 +50,20 @@ struct BlockFormat {
 /// Bytes `q + 128` with q from -127 to 127, which stand for `q * scale`; 8.5
 /// bits an element.
 inline constexpr BlockFormat kQ8Format = {32, 8, 2};
+
+/// Halves of bytes `q + 8` with q from -8 to 7, which stand for `q * scale`;
+/// 4.25 bits an element. The scale has the sign that gives the element of
+/// largest magnitude a negative q, as there is one more of those, and is the
+/// one of least squared error among `kQ4Candidates` adjacent ones, the first of
+/// which is the largest that is not above max|x| / `kQ4Divisor` (or the
+/// smallest there is). A block with a value that is not finite, or that no
+/// scale reaches, has the scale `kQ4NaN`.
+inline constexpr BlockFormat kQ4Format = {32, 4, 1};
+inline constexpr int kQ4Candidates = 5;
+inline constexpr float kQ4Divisor = 9.0f;
+inline constexpr int kQ4NaN = 0x7f;
+/// The last code, sign apart, that is finite.
+inline constexpr int kQ4LastCode = 0x77;
 
 /// Activations as they meet quantised weights: for each block of a row 32 bytes
 /// q from -127 to 127, the scale as f32, and -128 times the sum of the q as

@@ -11,7 +11,6 @@
 #include "MatmulTile.h"
 #include "QuantTile.h"
 #include "dsv2/CodeGen/CPU/QuantKernels.h"
-#include "dsv2/Support/BlockFormat.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 
 using namespace mlir;
@@ -30,6 +29,21 @@ StringRef dsv2::cpu::stringifyPanelFormat(PanelFormat format) {
     return "bf16";
   case PanelFormat::Q8:
     return "q8";
+  case PanelFormat::Q4:
+    return "q4";
+  }
+  llvm_unreachable("unknown panel format");
+}
+
+const BlockFormat *dsv2::cpu::getBlockFormat(PanelFormat format) {
+  switch (format) {
+  case PanelFormat::F32:
+  case PanelFormat::BF16:
+    return nullptr;
+  case PanelFormat::Q8:
+    return &kQ8Format;
+  case PanelFormat::Q4:
+    return &kQ4Format;
   }
   llvm_unreachable("unknown panel format");
 }
@@ -41,6 +55,7 @@ Type dsv2::cpu::getPanelElementType(MLIRContext *context, PanelFormat format) {
   case PanelFormat::BF16:
     return BFloat16Type::get(context);
   case PanelFormat::Q8:
+  case PanelFormat::Q4:
     return IntegerType::get(context, 8);
   }
   llvm_unreachable("unknown panel format");
@@ -48,15 +63,15 @@ Type dsv2::cpu::getPanelElementType(MLIRContext *context, PanelFormat format) {
 
 MemRefType dsv2::cpu::getProductInputType(MLIRContext *context,
                                           PanelFormat format) {
-  return format == PanelFormat::Q8 ? getQuantizedActivationType(context)
-                                   : getActivationType(context);
+  return getBlockFormat(format) ? getQuantizedActivationType(context)
+                                : getActivationType(context);
 }
 
 static MemRefType panelType(MLIRContext *context, const CPUTargetInfo &target,
                             PanelFormat format, ArrayRef<int64_t> shape) {
   int64_t width = target.panelWidth();
-  if (format == PanelFormat::Q8)
-    width = kQ8Format.panelBytes(width);
+  if (const BlockFormat *blocks = getBlockFormat(format))
+    width = blocks->panelBytes(width);
   SmallVector<int64_t> sizes(shape);
   sizes.append({ShapedType::kDynamic, width});
   SmallVector<int64_t> strides(shape.size(), ShapedType::kDynamic);
@@ -118,13 +133,13 @@ struct ProductOperands {
   Value depth, width;
 
   TilePlan getPlan(const CPUTargetInfo &target, int64_t streams) const {
-    return format == PanelFormat::Q8 ? getQuantTilePlan(target, streams)
-                                     : getTilePlan(target, streams);
+    return getBlockFormat(format) ? getQuantTilePlan(target, streams)
+                                  : getTilePlan(target, streams);
   }
   TileSums emitSums(KernelBuilder &b, ArrayRef<Slice> rows,
                     ArrayRef<Slice> panels, bool prefetch) const {
-    if (format == PanelFormat::Q8)
-      return emitQuantTile(b, rows, panels, depth);
+    if (getBlockFormat(format))
+      return emitQuantTile(b, rows, panels, depth, format);
     return emitTile(b, rows, panels, depth, prefetch);
   }
 };
@@ -133,7 +148,7 @@ struct ProductOperands {
 
 /// Elements or blocks of the reduction.
 static Value getDepth(KernelBuilder &b, Value w, Value x, PanelFormat format) {
-  if (format != PanelFormat::Q8)
+  if (!getBlockFormat(format))
     return b.dim(x, 1);
   return b.dim(w, cast<MemRefType>(w.getType()).getRank() - 2);
 }

@@ -122,10 +122,12 @@ static void packTransposed(KernelBuilder &b, const Slice &src, const Slice &dst,
 
 /// What packs one panel.
 static auto getPacker(const PackConfig &config) {
-  assert((!config.transposed || config.format != PanelFormat::Q8) &&
+  assert((!config.transposed || !getBlockFormat(config.format)) &&
          "blocks run along the rows of the source");
   if (config.format == PanelFormat::Q8)
     return &packQ8Rows;
+  if (config.format == PanelFormat::Q4)
+    return &packQ4Rows;
   return config.transposed ? &packTransposed : &packRows;
 }
 

@@ -30,8 +30,8 @@ namespace {
 /// 32 adjacent elements of a row, zero where the row has ended.
 struct BlockOfRow {
   SmallVector<Value> vectors;
-  /// Largest magnitude; NaN if there is one.
-  Value largest;
+  /// Largest magnitude and largest value; NaN if there is one.
+  Value largest, highest;
 };
 } // namespace
 
@@ -56,8 +56,10 @@ static BlockOfRow loadBlock(KernelBuilder &b, const Slice &row, Value first,
     Value magnitude = math::AbsFOp::create(b, v);
     block.largest =
         block.largest ? b.fmax(block.largest, magnitude) : magnitude;
+    block.highest = block.highest ? b.fmax(block.highest, v) : v;
   }
   block.largest = b.reduceMax(block.largest);
+  block.highest = b.reduceMax(block.highest);
   return block;
 }
 
@@ -195,6 +197,115 @@ void dsv2::cpu::packQ8Rows(KernelBuilder &b, const Slice &src, const Slice &dst,
       vector::StoreOp::create(b, scaleBytes, dst.memref,
                               at(b.add(b.mul(n, kQ8Format.scaleBytes),
                                        kQ8Format.elements * panelWidth)));
+    });
+  });
+}
+
+/// The scale that `code` (i32), a byte of q4 without its sign, stands for.
+static Value decodeQ4Scale(KernelBuilder &b, Value code) {
+  Value bits = arith::AddIOp::create(
+      b, arith::ShLIOp::create(b, code, b.i32(20)), b.i32((127 - 13) << 23));
+  return arith::BitcastOp::create(b, b.getF32Type(), bits);
+}
+
+void dsv2::cpu::packQ4Rows(KernelBuilder &b, const Slice &src, const Slice &dst,
+                           Value first, Value width, Value depth) {
+  constexpr int64_t kGroup = 4;
+  int64_t lanes = b.lanes(), panelWidth = b.getTarget().panelWidth();
+  auto four = VectorType::get({kGroup}, b.getI8Type());
+  // q for a scale: rounded to nearest even, from -8 to 7, as floats.
+  auto quantize = [&](Value v, Value inverse) {
+    Value q = math::RoundEvenOp::create(b, b.fmul(v, inverse));
+    q = emitMax(b, q, b.splat(-8.0f));
+    return b.select(b.fcmp(arith::CmpFPredicate::OLT, q, b.splat(7.0f)), q,
+                    b.splat(7.0f));
+  };
+  b.forEach(b.index(0), b.ceilDiv(depth, kQ4Format.elements), [&](Value k) {
+    b.forEach(b.index(0), b.index(panelWidth), [&](Value n) {
+      Value valid = b.lt(b.add(first, n), width);
+      Slice row{src.memref, src.at({b.select(valid, b.add(first, n), first)})};
+      BlockOfRow block = loadBlock(b, row, b.mul(k, kQ4Format.elements), depth);
+      Value largest = b.select(valid, block.largest, b.f32(0.0f));
+      Value highest = b.select(valid, block.highest, b.f32(0.0f));
+      SmallVector<Value> values;
+      for (Value v : block.vectors)
+        values.push_back(b.select(valid, v, b.splat(0.0f)));
+
+      // The bits of a float above the 20th are its exponent and 3 of mantissa.
+      Value bits = arith::BitcastOp::create(
+          b, b.getI32Type(), b.fmul(largest, b.f32(1.0f / kQ4Divisor)));
+      Value first =
+          arith::SubIOp::create(b, arith::ShRUIOp::create(b, bits, b.i32(20)),
+                                b.i32((127 - 13) << 3));
+      constexpr int last = kQ4LastCode - (kQ4Candidates - 1);
+      Value base = b.min(b.max(first, b.i32(0)), b.i32(last));
+      // The largest element gets the one q more that is below zero.
+      Value isNegative = b.fcmp(arith::CmpFPredicate::OEQ, highest, largest);
+      auto signedScale = [&](Value code) {
+        Value scale = decodeQ4Scale(b, code);
+        return b.select(isNegative, b.fneg(scale), scale);
+      };
+      Value bestCode, bestError;
+      for (int candidate = 0; candidate < kQ4Candidates; ++candidate) {
+        Value code = arith::AddIOp::create(b, base, b.i32(candidate));
+        Value scale = signedScale(code);
+        Value scales = b.broadcast(scale);
+        Value inverse = b.broadcast(b.fdiv(b.f32(1.0f), scale));
+        Value error;
+        for (Value v : values) {
+          Value d = b.fsub(v, b.fmul(quantize(v, inverse), scales));
+          Value square = b.fmul(d, d);
+          error = error ? b.fadd(error, square) : square;
+        }
+        error = b.reduceAdd(error);
+        if (!bestCode) {
+          bestCode = code, bestError = error;
+          continue;
+        }
+        Value better = b.fcmp(arith::CmpFPredicate::OLT, error, bestError);
+        bestCode = b.select(better, code, bestCode);
+        bestError = b.select(better, error, bestError);
+      }
+      Value inverse = b.broadcast(b.fdiv(b.f32(1.0f), signedScale(bestCode)));
+      // Too large, infinite or NaN: all of these have larger bits.
+      Value isReached = b.le(first, b.i32(last));
+      Value sign = b.select(isNegative, b.i32(0x80), b.i32(0));
+      bestCode = b.select(isReached, arith::OrIOp::create(b, bestCode, sign),
+                          b.i32(kQ4NaN));
+
+      SmallVector<Value> bytes;
+      for (Value v : values) {
+        Value ints = arith::FPToSIOp::create(b, b.vecType(b.getI32Type()),
+                                             quantize(v, inverse));
+        bytes.push_back(
+            toBytes(b, arith::AddIOp::create(b, ints, b.splatI32(8))));
+      }
+      auto group = [&](int64_t g) -> Value {
+        return vector::ExtractStridedSliceOp::create(
+            b, four, bytes[g * kGroup / lanes],
+            b.getI64ArrayAttr({g * kGroup % lanes}),
+            b.getI64ArrayAttr({kGroup}), b.getI64ArrayAttr({1}));
+      };
+      auto at = [&](Value byte) {
+        SmallVector<Value> indices = dst.at({k});
+        indices.push_back(byte);
+        return indices;
+      };
+      Value shift = arith::ConstantOp::create(
+          b, DenseElementsAttr::get(four, b.getI8IntegerAttr(4)));
+      int64_t pairs = kQ4Format.elements / (2 * kGroup);
+      for (int64_t pair = 0; pair < pairs; ++pair) {
+        Value high = arith::ShLIOp::create(b, group(2 * pair + 1), shift);
+        Value both = arith::OrIOp::create(b, group(2 * pair), high);
+        vector::StoreOp::create(
+            b, both, dst.memref,
+            at(b.add(b.mul(n, kGroup), pair * kGroup * panelWidth)));
+      }
+      Value code = vector::BroadcastOp::create(
+          b, VectorType::get({1}, b.getI8Type()),
+          arith::TruncIOp::create(b, b.getI8Type(), bestCode));
+      vector::StoreOp::create(b, code, dst.memref,
+                              at(b.add(n, pairs * kGroup * panelWidth)));
     });
   });
 }

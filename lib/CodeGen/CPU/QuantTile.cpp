@@ -91,47 +91,123 @@ static Value emitByteDot(KernelBuilder &b, Value sum, Value w, Value x) {
 // Tiles
 //===----------------------------------------------------------------------===//
 
+namespace {
+
+/// Reads the panels of one format.
+class PanelReader {
+public:
+  PanelReader(KernelBuilder &b, PanelFormat format)
+      : b(b), format(format), blocks(*getBlockFormat(format)),
+        width(b.getTarget().panelWidth()), lanes(b.lanes()) {}
+
+  /// Groups of 4 bytes a lane that come from one load.
+  int64_t groupsAtOnce() const { return format == PanelFormat::Q8 ? 1 : 2; }
+
+  /// The unsigned bytes of groups `group`, ... for one half of the columns of
+  /// block `k`.
+  SmallVector<Value> getGroups(const Slice &panel, Value k, int64_t group,
+                               int64_t half) const {
+    auto bytes = VectorType::get({4 * lanes}, b.getI8Type());
+    int64_t index = group / groupsAtOnce();
+    Value loaded = load(panel, k, (index * width + half * lanes) * 4, bytes);
+    if (format == PanelFormat::Q8)
+      return {loaded};
+    // There is no shift of bytes; what words shift across is masked.
+    Value mask = arith::ConstantOp::create(
+        b, DenseElementsAttr::get(bytes, b.getI8IntegerAttr(15)));
+    auto words = VectorType::get({2 * lanes}, b.getI16Type());
+    Value four = arith::ConstantOp::create(
+        b, DenseElementsAttr::get(words, b.getI16IntegerAttr(4)));
+    Value high = arith::ShRUIOp::create(
+        b, vector::BitCastOp::create(b, words, loaded), four);
+    high = vector::BitCastOp::create(b, bytes, high);
+    return {arith::AndIOp::create(b, loaded, mask),
+            arith::AndIOp::create(b, high, mask)};
+  }
+
+  /// The scales of one half of the columns of block `k`, as f32.
+  Value getScales(const Slice &panel, Value k, int64_t half) const {
+    int64_t first = blocks.elements * blocks.elementBits / 8 * width +
+                    half * lanes * blocks.scaleBytes;
+    if (format == PanelFormat::Q8)
+      return b.widen(
+          load(panel, k, first, VectorType::get({lanes}, b.getBF16Type())));
+    Value codes =
+        load(panel, k, first, VectorType::get({lanes}, b.getI8Type()));
+    // Sign-extended and shifted, the sign stands at its place and at that of
+    // the exponent's highest bit, which is always set.
+    VectorType words = b.vecType(b.getI16Type());
+    auto constant = [&](int64_t value) {
+      return arith::ConstantOp::create(
+          b, DenseElementsAttr::get(words, b.getI16IntegerAttr(value)));
+    };
+    Value bits = arith::ShLIOp::create(
+        b, arith::ExtSIOp::create(b, words, codes), constant(7));
+    bits = arith::OrIOp::create(b, bits, constant(0x4000));
+    Value halves =
+        vector::BitCastOp::create(b, b.vecType(b.getF16Type()), bits);
+    return b.fmul(b.widen(halves), b.splat(0x1p-14f));
+  }
+
+  /// Where the integer sums of a row start: minus the sum of its bytes times
+  /// the offset of the format, from -128 times that sum.
+  Value getStart(Value correction) const {
+    if (format == PanelFormat::Q8)
+      return correction;
+    return arith::ShRSIOp::create(b, correction, b.splatI32(4));
+  }
+
+private:
+  Value load(const Slice &panel, Value k, int64_t byte, VectorType type) const {
+    Slice block = panel;
+    block.prefix.push_back(k);
+    return loadBytes(b, block, b.index(byte), type);
+  }
+
+  KernelBuilder &b;
+  PanelFormat format;
+  const BlockFormat &blocks;
+  int64_t width, lanes;
+};
+
+} // namespace
+
 TileSums dsv2::cpu::emitQuantTile(KernelBuilder &b, ArrayRef<Slice> rows,
-                                  ArrayRef<Slice> panels, Value blocks) {
-  constexpr BlockFormat format = kQ8Format;
+                                  ArrayRef<Slice> panels, Value blocks,
+                                  PanelFormat format) {
   using Activation = QuantizedActivation;
   constexpr int64_t kGroup = 4; // bytes of a lane that one instruction takes
-  int64_t lanes = b.lanes(), width = b.getTarget().panelWidth();
   int64_t numRows = rows.size(), numPanels = panels.size();
-  auto bytes = VectorType::get({kGroup * lanes}, b.getI8Type());
-  int64_t scales = format.elements * width;
+  auto bytes = VectorType::get({kGroup * b.lanes()}, b.getI8Type());
+  PanelReader reader(b, format);
+  int64_t numGroups = getBlockFormat(format)->elements / kGroup;
 
   auto block = [&](Value k, ValueRange state) {
     Value xAt = b.mul(k, Activation::kBlockBytes);
-    auto vectorOf = [&](const Slice &panel, int64_t byte, VectorType type) {
-      Slice inBlock = panel;
-      inBlock.prefix.push_back(k);
-      return loadBytes(b, inBlock, b.index(byte), type);
-    };
-
-    // One correction a row is where all of its integer sums start.
     SmallVector<Value> ints;
     for (const Slice &row : rows) {
       Value correction = broadcastBytes(
           b, row, b.add(xAt, Activation::kCorrectionByte), b.getI32Type());
-      ints.append(2 * numPanels, correction);
+      ints.append(2 * numPanels, reader.getStart(correction));
     }
-    for (int64_t group = 0; group < format.elements / kGroup; ++group) {
-      SmallVector<Value> xs;
-      for (const Slice &row : rows)
-        xs.push_back(vector::BitCastOp::create(
-            b, bytes,
-            broadcastBytes(b, row, b.add(xAt, group * kGroup),
-                           b.getI32Type())));
+    for (int64_t group = 0; group < numGroups; group += reader.groupsAtOnce()) {
+      SmallVector<SmallVector<Value>> xs(reader.groupsAtOnce());
+      for (auto [i, x] : llvm::enumerate(xs))
+        for (const Slice &row : rows)
+          x.push_back(vector::BitCastOp::create(
+              b, bytes,
+              broadcastBytes(
+                  b, row,
+                  b.add(xAt, (group + static_cast<int64_t>(i)) * kGroup),
+                  b.getI32Type())));
       for (int64_t p = 0; p < numPanels; ++p)
-        for (int64_t half : {0, 1}) {
-          Value w = vectorOf(panels[p], (group * width + half * lanes) * kGroup,
-                             bytes);
-          for (int64_t r = 0; r < numRows; ++r) {
-            Value &sum = ints[(r * numPanels + p) * 2 + half];
-            sum = emitByteDot(b, sum, w, xs[r]);
-          }
-        }
+        for (int64_t half : {0, 1})
+          for (auto [i, w] :
+               llvm::enumerate(reader.getGroups(panels[p], k, group, half)))
+            for (int64_t r = 0; r < numRows; ++r) {
+              Value &sum = ints[(r * numPanels + p) * 2 + half];
+              sum = emitByteDot(b, sum, w, xs[i][r]);
+            }
     }
 
     SmallVector<Value> next(state.begin(), state.end());
@@ -141,10 +217,7 @@ TileSums dsv2::cpu::emitQuantTile(KernelBuilder &b, ArrayRef<Slice> rows,
           b, row, b.add(xAt, Activation::kScaleByte), b.getF32Type()));
     for (int64_t p = 0; p < numPanels; ++p)
       for (int64_t half : {0, 1}) {
-        Value stored =
-            vectorOf(panels[p], scales + half * lanes * format.scaleBytes,
-                     VectorType::get({lanes}, b.getBF16Type()));
-        Value wScale = b.widen(stored);
+        Value wScale = reader.getScales(panels[p], k, half);
         for (int64_t r = 0; r < numRows; ++r) {
           int64_t at = (r * numPanels + p) * 2 + half;
           Value sum = arith::SIToFPOp::create(b, b.f32VecType(), ints[at]);

@@ -21,14 +21,17 @@ namespace mlir::dsv2::cpu {
 /// product of the scales and the multiply-add. The order is the same for every
 /// tile, so a row's result does not depend on the tile it falls into.
 ///
-/// `rows` are slices of getQuantizedActivationType(), `panels` of panels in the
-/// format Q8.
+/// `rows` are slices of getQuantizedActivationType(), `panels` of panels in
+/// `format`, which has blocks.
 TileSums emitQuantTile(KernelBuilder &b, ArrayRef<Slice> rows,
-                       ArrayRef<Slice> panels, Value blocks);
+                       ArrayRef<Slice> panels, Value blocks,
+                       PanelFormat format);
 
-/// Packs one panel in the format Q8 from contiguous rows of the source: row n
-/// of the panel is src[prefix..., first + n, 0 .. depth-1].
+/// Packs one panel in the format Q8 or Q4 from contiguous rows of the source:
+/// row n of the panel is src[prefix..., first + n, 0 .. depth-1].
 void packQ8Rows(KernelBuilder &b, const Slice &src, const Slice &dst,
+                Value first, Value width, Value depth);
+void packQ4Rows(KernelBuilder &b, const Slice &src, const Slice &dst,
                 Value first, Value width, Value depth);
 
 /// How many rows and panels such tiles have: a sum takes two registers, an

@@ -27,7 +27,15 @@ using namespace mlir::dsv2::cpu::test;
 namespace {
 
 constexpr int64_t kBlock = kQ8Format.elements;
+static_assert(kQ4Format.elements == kBlock, "rows meet weights of both");
+constexpr PanelFormat kFormats[] = {PanelFormat::Q8, PanelFormat::Q4};
 constexpr int64_t kRowBlock = QuantizedActivation::kBlockBytes;
+
+/// The kernels of one format.
+struct FormatKernels {
+  std::string pack, packExperts, packGated, matmul, residual, grouped,
+      groupedGated;
+};
 
 /// Every kernel of the family for one processor, compiled once.
 struct Kernels {
@@ -37,26 +45,33 @@ struct Kernels {
     auto add = [&](mlir::func::FuncOp kernel) {
       return kernel.getName().str();
     };
-    constexpr PanelFormat q8 = PanelFormat::Q8;
     quantize = add(getOrCreateQuantizeRowsKernel(m, target));
-    PackConfig config;
-    config.format = q8;
-    pack = add(getOrCreatePackPanelsKernel(m, config, target));
-    config.batched = true;
-    packExperts = add(getOrCreatePackPanelsKernel(m, config, target));
-    packGated = add(getOrCreatePackGatedPanelsKernel(m, config, target));
-    matmul = add(getOrCreateMatmulKernel(m, {q8, false}, target));
-    residual = add(getOrCreateMatmulKernel(m, {q8, true}, target));
-    grouped = add(getOrCreateGroupedMatmulKernel(m, {q8, false}, target));
-    groupedGated =
-        add(getOrCreateGroupedGatedMatmulKernel(m, {q8, true}, target));
+    for (PanelFormat format : kFormats) {
+      FormatKernels &k = of(format);
+      PackConfig config;
+      config.format = format;
+      k.pack = add(getOrCreatePackPanelsKernel(m, config, target));
+      config.batched = true;
+      k.packExperts = add(getOrCreatePackPanelsKernel(m, config, target));
+      k.packGated = add(getOrCreatePackGatedPanelsKernel(m, config, target));
+      k.matmul = add(getOrCreateMatmulKernel(m, {format, false}, target));
+      k.residual = add(getOrCreateMatmulKernel(m, {format, true}, target));
+      k.grouped =
+          add(getOrCreateGroupedMatmulKernel(m, {format, false}, target));
+      k.groupedGated =
+          add(getOrCreateGroupedGatedMatmulKernel(m, {format, true}, target));
+    }
     compiled = module.compile();
+  }
+
+  FormatKernels &of(PanelFormat format) {
+    return formats[format == PanelFormat::Q4];
   }
 
   KernelModule module;
   bool compiled;
-  std::string quantize, pack, packExperts, packGated, matmul, residual, grouped,
-      groupedGated;
+  std::string quantize;
+  FormatKernels formats[2];
 };
 
 using QuantTest = KernelTest<Kernels>;
@@ -94,10 +109,51 @@ template <class Values>
 QuantizedRow quantizeActivation(int64_t columns, Values at) {
   return quantize(columns, at, [](float scale) { return scale; });
 }
-template <class Values>
-QuantizedRow quantizeWeight(int64_t columns, Values at) {
+template <class Values> QuantizedRow quantizeQ8(int64_t columns, Values at) {
   return quantize(columns, at,
                   [](float scale) { return fromBF16(toBF16(scale)); });
+}
+
+/// The scale that a byte of q4 stands for.
+float decodeQ4(int code) {
+  int exponent = code >> 3 & 15, mantissa = code & 7;
+  if (exponent == 15)
+    return std::numeric_limits<float>::quiet_NaN();
+  float magnitude = std::ldexp(1.0f + mantissa / 8.0f, exponent - 13);
+  return code & 0x80 ? -magnitude : magnitude;
+}
+
+/// Row `r` of the panel whose blocks start at `bytes`.
+QuantizedRow unpack(const uint8_t *bytes, PanelFormat format, int64_t blocks,
+                    int64_t width, int64_t r) {
+  QuantizedRow row;
+  const BlockFormat &layout = *getBlockFormat(format);
+  for (int64_t k = 0; k < blocks; ++k, bytes += layout.panelBytes(width)) {
+    for (int64_t j = 0; j < kBlock; ++j) {
+      if (format == PanelFormat::Q8) {
+        row.values.push_back(bytes[j / 4 * 4 * width + 4 * r + j % 4] - 128);
+        continue;
+      }
+      int byte = bytes[j / 8 * 4 * width + 4 * r + j % 4];
+      row.values.push_back((j % 8 < 4 ? byte & 15 : byte >> 4) - 8);
+    }
+    if (format == PanelFormat::Q8) {
+      uint16_t scale;
+      std::memcpy(&scale, bytes + kBlock * width + 2 * r, 2);
+      row.scales.push_back(fromBF16(scale));
+    } else {
+      row.scales.push_back(decodeQ4(bytes[kBlock / 2 * width + r]));
+    }
+  }
+  return row;
+}
+
+/// Row `i` of packed weights [..., panel, blocks, bytes] that start at `bytes`.
+QuantizedRow rowOf(const uint8_t *bytes, PanelFormat format, int64_t blocks,
+                   int64_t width, int64_t i, int64_t panelsApart = 1) {
+  int64_t panelBytes = blocks * getBlockFormat(format)->panelBytes(width);
+  return unpack(bytes + i / width * panelsApart * panelBytes, format, blocks,
+                width, i % width);
 }
 
 /// What a product of the two rows is, and what f32 may be off by.
@@ -124,9 +180,10 @@ Array<int8_t> makeRows(int64_t tokens, int64_t columns) {
   return Array<int8_t>({tokens, blocksOf(columns) * kRowBlock}, 3);
 }
 
-Array<uint8_t> makePanels(int64_t rows, int64_t columns, int64_t width) {
+Array<uint8_t> makePanels(PanelFormat format, int64_t rows, int64_t columns,
+                          int64_t width) {
   return Array<uint8_t>({(rows + width - 1) / width, blocksOf(columns),
-                         kQ8Format.panelBytes(width)});
+                         getBlockFormat(format)->panelBytes(width)});
 }
 
 } // namespace
@@ -177,63 +234,169 @@ TEST_P(QuantTest, ValuesThatAreNotFiniteShowInTheScale) {
   }
 }
 
-TEST_P(QuantTest, WeightsArePackedAsDefined) {
+TEST_P(QuantTest, WeightsOf8BitsArePackedAsDefined) {
   for (int64_t columns : {1, 32, 70})
     for (int64_t n : {int64_t(1), width - 1, width, 2 * width + 3}) {
       Array<float> weight({n, columns}, 2);
       weight.random(unsigned(n), 0.1f);
-      Array<uint8_t> panels = makePanels(n, columns, width);
-      module().run(kernels->pack, 2, weight, panels);
+      Array<uint8_t> panels = makePanels(PanelFormat::Q8, n, columns, width);
+      module().run(kernels->of(PanelFormat::Q8).pack, 2, weight, panels);
       for (int64_t i = 0; i < panels.dim(0) * width; ++i) {
-        QuantizedRow expected = quantizeWeight(
+        QuantizedRow expected = quantizeQ8(
             columns, [&](int64_t j) { return i < n ? weight(i, j) : 0.0f; });
-        int64_t panel = i / width, r = i % width;
+        QuantizedRow found =
+            rowOf(panels.data(), PanelFormat::Q8, blocksOf(columns), width, i);
+        EXPECT_EQ(found.values, expected.values) << "row " << i;
+        EXPECT_EQ(found.scales, expected.scales) << "row " << i;
+      }
+      EXPECT_TRUE(panels.guardIntact());
+    }
+}
+
+TEST_P(QuantTest, WeightsOf4BitsHaveTheBestScale) {
+  for (float size : {3.0f, 0.02f, 1e-4f})
+    for (int64_t columns : {1, 32, 70}) {
+      int64_t n = width + 3;
+      Array<float> weight({n, columns}, 2);
+      weight.random(unsigned(columns), size);
+      for (int64_t j = 0; j < columns; ++j)
+        weight(1, j) = 0;
+      Array<uint8_t> panels = makePanels(PanelFormat::Q4, n, columns, width);
+      module().run(kernels->of(PanelFormat::Q4).pack, 2, weight, panels);
+      for (int64_t i = 0; i < panels.dim(0) * width; ++i) {
+        QuantizedRow found =
+            rowOf(panels.data(), PanelFormat::Q4, blocksOf(columns), width, i);
         for (int64_t k = 0; k < blocksOf(columns); ++k) {
+          auto value = [&](int64_t j) {
+            int64_t at = k * kBlock + j;
+            return i < n && at < columns ? weight(i, at) : 0.0f;
+          };
+          auto quantized = [&](int64_t j, float scale) {
+            return std::clamp(std::nearbyint(value(j) * (1 / scale)), -8.0f,
+                              7.0f);
+          };
+          auto error = [&](float scale) {
+            double sum = 0;
+            for (int64_t j = 0; j < kBlock; ++j)
+              sum +=
+                  std::pow(double(value(j)) - quantized(j, scale) * scale, 2);
+            return sum;
+          };
+          double least = std::numeric_limits<double>::infinity();
+          float largest = 0, highest = 0;
+          for (int64_t j = 0; j < kBlock; ++j) {
+            largest = std::max(largest, std::fabs(value(j)));
+            highest = std::max(highest, value(j));
+          }
+          // The candidates, from the largest code not above the quotient.
+          int base = 0, sign = highest == largest ? 0x80 : 0;
+          while (decodeQ4(base + 1) <= largest / kQ4Divisor)
+            ++base;
+          float scale = found.scales[k];
+          bool isCandidate = false;
+          for (int c = base; c < base + kQ4Candidates; ++c) {
+            least = std::min(least, error(decodeQ4(c | sign)));
+            isCandidate |= decodeQ4(c | sign) == scale;
+          }
+          EXPECT_TRUE(isCandidate) << scale;
+          EXPECT_LE(error(scale), least * (1 + 1e-5));
           for (int64_t j = 0; j < kBlock; ++j)
-            ASSERT_EQ(panels(panel, k, j / 4 * 4 * width + 4 * r + j % 4) - 128,
-                      expected.values[k * kBlock + j])
-                << "row " << i << " element " << j;
-          uint16_t scale;
-          std::memcpy(&scale, &panels(panel, k, kBlock * width + 2 * r), 2);
-          ASSERT_EQ(fromBF16(scale), expected.scales[k]) << "row " << i;
+            EXPECT_EQ(found.values[k * kBlock + j], quantized(j, scale));
         }
       }
       EXPECT_TRUE(panels.guardIntact());
     }
 }
 
-TEST_P(QuantTest, MatmulMatchesPlainLoops) {
-  for (int64_t tokens : {0, 1, 2, 3, 4, 5, 6, 7, 13, 33})
-    for (int64_t n : {int64_t(1), width, 5 * width + 3})
-      for (int64_t columns : {1, 32, 100, 320}) {
-        SCOPED_TRACE(testing::Message()
-                     << "T=" << tokens << " N=" << n << " K=" << columns);
-        Array<float> x({tokens, columns}), weight({n, columns});
-        x.random(1, 2.0f);
-        weight.random(2, 0.05f);
-        Array<int8_t> q = makeRows(tokens, columns);
-        Array<uint8_t> panels = makePanels(n, columns, width);
-        Array<float> y({tokens, n}, 5), r({tokens, n}), z({tokens, n}, 1);
-        r.random(3);
-        module().run(kernels->quantize, 2, x, q);
-        module().run(kernels->pack, 2, weight, panels);
-        module().run(kernels->matmul, 3, q, panels, y);
-        module().run(kernels->residual, 3, q, panels, r, z);
-        std::vector<QuantizedRow> ws;
-        for (int64_t i = 0; i < n; ++i)
-          ws.push_back(
-              quantizeWeight(columns, [&](int64_t j) { return weight(i, j); }));
-        for (int64_t t = 0; t < tokens; ++t) {
-          QuantizedRow row =
-              quantizeActivation(columns, [&](int64_t j) { return x(t, j); });
-          for (int64_t i = 0; i < n; ++i) {
-            Dot d = dot(row, ws[i]);
-            ASSERT_NEAR(y(t, i), d.value, d.bound) << t << ", " << i;
-            ASSERT_EQ(z(t, i), r(t, i) + y(t, i));
-          }
-        }
-        EXPECT_TRUE(y.guardIntact() && z.guardIntact());
+TEST_P(QuantTest, WeightsThatAreNotFiniteShow) {
+  for (PanelFormat format : kFormats)
+    for (float bad : {std::numeric_limits<float>::quiet_NaN(),
+                      std::numeric_limits<float>::infinity(), -1e30f}) {
+      // What is finite but out of reach shows too.
+      if (std::isfinite(bad) && format == PanelFormat::Q8)
+        continue;
+      Array<float> weight({2, 64});
+      weight.random(1);
+      weight(1, 40) = bad;
+      Array<uint8_t> panels = makePanels(format, 2, 64, width);
+      module().run(kernels->of(format).pack, 1, weight, panels);
+      QuantizedRow sound = rowOf(panels.data(), format, 2, width, 0);
+      QuantizedRow spoilt = rowOf(panels.data(), format, 2, width, 1);
+      EXPECT_TRUE(std::isfinite(sound.scales[1]));
+      EXPECT_TRUE(std::isfinite(spoilt.scales[0]));
+      EXPECT_FALSE(std::isfinite(spoilt.scales[1]));
+    }
+}
+
+// 4 bits and 8-bit scales, which were searched for, are at least as good as 4
+// bits with 16-bit scales from the largest value, which take 4.5 bits in all.
+TEST_P(QuantTest, FourBitsAreAsGoodAsFourAndAHalf) {
+  const int64_t n = 4 * width, columns = 256;
+  Array<float> weight({n, columns});
+  std::mt19937 gen(5);
+  std::normal_distribution<float> normal(0.0f, 0.02f);
+  for (int64_t i = 0; i < n * columns; ++i)
+    weight.data()[i] = normal(gen);
+  Array<uint8_t> panels = makePanels(PanelFormat::Q4, n, columns, width);
+  module().run(kernels->of(PanelFormat::Q4).pack, 2, weight, panels);
+  double error = 0, other = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    QuantizedRow row =
+        rowOf(panels.data(), PanelFormat::Q4, blocksOf(columns), width, i);
+    for (int64_t k = 0; k < blocksOf(columns); ++k) {
+      float extreme = 0;
+      for (int64_t j = 0; j < kBlock; ++j)
+        if (std::fabs(weight(i, k * kBlock + j)) > std::fabs(extreme))
+          extreme = weight(i, k * kBlock + j);
+      float scale = extreme / -8;
+      for (int64_t j = 0; j < kBlock; ++j) {
+        float value = weight(i, k * kBlock + j);
+        error +=
+            std::pow(value - row.values[k * kBlock + j] * row.scales[k], 2);
+        float q = std::clamp(std::nearbyint(value / scale), -8.0f, 7.0f);
+        other += std::pow(value - q * scale, 2);
       }
+    }
+  }
+  EXPECT_LE(error, other);
+  RecordProperty("ratio", std::to_string(error / other));
+}
+
+TEST_P(QuantTest, MatmulMatchesPlainLoops) {
+  for (PanelFormat format : kFormats)
+    for (int64_t tokens : {0, 1, 2, 3, 4, 5, 6, 7, 13, 33})
+      for (int64_t n : {int64_t(1), width, 5 * width + 3})
+        for (int64_t columns : {1, 32, 100, 320}) {
+          SCOPED_TRACE(testing::Message()
+                       << stringifyPanelFormat(format).str() << " T=" << tokens
+                       << " N=" << n << " K=" << columns);
+          const FormatKernels &of = kernels->of(format);
+          Array<float> x({tokens, columns}), weight({n, columns});
+          x.random(1, 2.0f);
+          weight.random(2, 0.05f);
+          Array<int8_t> q = makeRows(tokens, columns);
+          Array<uint8_t> panels = makePanels(format, n, columns, width);
+          Array<float> y({tokens, n}, 5), r({tokens, n}), z({tokens, n}, 1);
+          r.random(3);
+          module().run(kernels->quantize, 2, x, q);
+          module().run(of.pack, 2, weight, panels);
+          module().run(of.matmul, 3, q, panels, y);
+          module().run(of.residual, 3, q, panels, r, z);
+          std::vector<QuantizedRow> ws;
+          for (int64_t i = 0; i < n; ++i)
+            ws.push_back(
+                rowOf(panels.data(), format, blocksOf(columns), width, i));
+          for (int64_t t = 0; t < tokens; ++t) {
+            QuantizedRow row =
+                quantizeActivation(columns, [&](int64_t j) { return x(t, j); });
+            for (int64_t i = 0; i < n; ++i) {
+              Dot d = dot(row, ws[i]);
+              ASSERT_NEAR(y(t, i), d.value, d.bound) << t << ", " << i;
+              ASSERT_EQ(z(t, i), r(t, i) + y(t, i));
+            }
+          }
+          EXPECT_TRUE(y.guardIntact() && z.guardIntact());
+        }
 }
 
 TEST_P(QuantTest, RowsDoNotDependOnTheirNeighbours) {
@@ -242,23 +405,25 @@ TEST_P(QuantTest, RowsDoNotDependOnTheirNeighbours) {
   x.random(1);
   weight.random(2);
   Array<int8_t> q = makeRows(17, columns);
-  Array<uint8_t> panels = makePanels(n, columns, width);
   module().run(kernels->quantize, 1, x, q);
-  module().run(kernels->pack, 1, weight, panels);
-  module().run(kernels->matmul, 1, q, panels, all);
-  for (int64_t count : {1, 2, 3, 5})
-    for (int64_t first : {0, 7, 12}) {
-      Array<float> some({count, n});
-      module().run(kernels->matmul, 4, q.rows(first, first + count), panels,
-                   some);
-      EXPECT_EQ(
-          std::memcmp(some.data(), &all(first, 0), count * n * sizeof(float)),
-          0)
-          << count << " rows from " << first;
-    }
+  for (PanelFormat format : kFormats) {
+    const FormatKernels &of = kernels->of(format);
+    Array<uint8_t> panels = makePanels(format, n, columns, width);
+    module().run(of.pack, 1, weight, panels);
+    module().run(of.matmul, 1, q, panels, all);
+    for (int64_t count : {1, 2, 3, 5})
+      for (int64_t first : {0, 7, 12}) {
+        Array<float> some({count, n});
+        module().run(of.matmul, 4, q.rows(first, first + count), panels, some);
+        EXPECT_EQ(
+            std::memcmp(some.data(), &all(first, 0), count * n * sizeof(float)),
+            0)
+            << count << " rows from " << first;
+      }
+  }
 }
 
-// Gate, up and down of two experts of which one has no rows, with rows
+// Gate, up and down of three experts of which one has no rows, with rows
 // gathered.
 TEST_P(QuantTest, ExpertsMatchPlainLoops) {
   const int64_t experts = 3, hidden = 64, inner = width + 5, tokens = 9;
@@ -268,45 +433,47 @@ TEST_P(QuantTest, ExpertsMatchPlainLoops) {
   gate.random(2, 0.3f);
   up.random(3, 0.3f);
   down.random(4, 0.3f);
-  int64_t innerPanels = (inner + width - 1) / width;
-  Array<uint8_t> gated(
-      {experts, innerPanels, 2, blocksOf(hidden), kQ8Format.panelBytes(width)});
-  Array<uint8_t> panels({experts, (hidden + width - 1) / width, blocksOf(inner),
-                         kQ8Format.panelBytes(width)});
-  module().run(kernels->packGated, 2, gate, up, gated);
-  module().run(kernels->packExperts, 2, down, panels);
   Array<int32_t> offsets({experts + 1}), rowToken({tokens});
   const int32_t ends[] = {0, 4, 4, 9};
   for (int64_t e = 0; e <= experts; ++e)
     offsets(e) = ends[e];
   for (int64_t t = 0; t < tokens; ++t)
     rowToken(t) = int32_t((t * 5) % tokens);
-  Array<int8_t> q = makeRows(tokens, hidden), qh = makeRows(tokens, inner);
-  Array<float> h({tokens, inner}), y({tokens, hidden});
-  module().run(kernels->quantize, 2, x, q);
-  module().run(kernels->groupedGated, 3, q, gated, offsets, rowToken, h);
-  module().run(kernels->quantize, 2, h, qh);
-  module().run(kernels->grouped, 3, qh, panels, offsets, y);
-  for (int64_t r = 0; r < tokens; ++r) {
-    int64_t e = r < 4 ? 0 : 2;
-    QuantizedRow row = quantizeActivation(
-        hidden, [&](int64_t j) { return x(rowToken(r), j); });
-    for (int64_t i = 0; i < inner; ++i) {
-      Dot g =
-          dot(row,
-              quantizeWeight(hidden, [&](int64_t j) { return gate(e, i, j); }));
-      Dot u = dot(
-          row, quantizeWeight(hidden, [&](int64_t j) { return up(e, i, j); }));
-      double expected = g.value / (1 + std::exp(-g.value)) * u.value;
-      ASSERT_NEAR(h(r, i), expected, 1e-5 * (1 + std::fabs(expected)));
-    }
-    QuantizedRow units =
-        quantizeActivation(inner, [&](int64_t j) { return h(r, j); });
-    for (int64_t i = 0; i < hidden; ++i) {
-      Dot d =
-          dot(units,
-              quantizeWeight(inner, [&](int64_t j) { return down(e, i, j); }));
-      ASSERT_NEAR(y(r, i), d.value, d.bound);
+  int64_t innerPanels = (inner + width - 1) / width;
+  int64_t hiddenPanels = (hidden + width - 1) / width;
+  for (PanelFormat format : kFormats) {
+    const FormatKernels &of = kernels->of(format);
+    int64_t bytes = getBlockFormat(format)->panelBytes(width);
+    Array<uint8_t> gated({experts, innerPanels, 2, blocksOf(hidden), bytes});
+    Array<uint8_t> panels({experts, hiddenPanels, blocksOf(inner), bytes});
+    module().run(of.packGated, 2, gate, up, gated);
+    module().run(of.packExperts, 2, down, panels);
+    Array<int8_t> q = makeRows(tokens, hidden), qh = makeRows(tokens, inner);
+    Array<float> h({tokens, inner}), y({tokens, hidden});
+    module().run(kernels->quantize, 2, x, q);
+    module().run(of.groupedGated, 3, q, gated, offsets, rowToken, h);
+    module().run(kernels->quantize, 2, h, qh);
+    module().run(of.grouped, 3, qh, panels, offsets, y);
+    for (int64_t r = 0; r < tokens; ++r) {
+      int64_t e = r < 4 ? 0 : 2;
+      QuantizedRow row = quantizeActivation(
+          hidden, [&](int64_t j) { return x(rowToken(r), j); });
+      auto gatedRow = [&](int64_t which, int64_t i) {
+        return rowOf(&gated(e, 0, which, 0, 0), format, blocksOf(hidden), width,
+                     i, /*panelsApart=*/2);
+      };
+      for (int64_t i = 0; i < inner; ++i) {
+        Dot g = dot(row, gatedRow(0, i)), u = dot(row, gatedRow(1, i));
+        double expected = g.value / (1 + std::exp(-g.value)) * u.value;
+        ASSERT_NEAR(h(r, i), expected, 1e-5 * (1 + std::fabs(expected)));
+      }
+      QuantizedRow units =
+          quantizeActivation(inner, [&](int64_t j) { return h(r, j); });
+      for (int64_t i = 0; i < hidden; ++i) {
+        Dot d = dot(units, rowOf(&panels(e, 0, 0, 0), format, blocksOf(inner),
+                                 width, i));
+        ASSERT_NEAR(y(r, i), d.value, d.bound);
+      }
     }
   }
 }

@@ -26,6 +26,7 @@
 #ifndef DSV2_CODEGEN_CPU_MATMULKERNELS_H
 #define DSV2_CODEGEN_CPU_MATMULKERNELS_H
 
+#include "dsv2/Support/BlockFormat.h"
 #include "dsv2/Support/TargetInfo.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -33,17 +34,21 @@
 
 namespace mlir::dsv2::cpu {
 
-/// How the elements of a panel are stored. Q8: see BlockFormat.h.
-enum class PanelFormat { F32, BF16, Q8 };
+/// How the elements of a panel are stored. Q8 and
+/// Q4: see BlockFormat.h.
+enum class PanelFormat { F32, BF16, Q8, Q4 };
 
-/// "f32", "bf16" or "q8".
+/// "f32", "bf16", "q8" or "q4".
 StringRef stringifyPanelFormat(PanelFormat format);
 
-/// The element type of a panel; i8 for Q8.
+/// The blocks of a format that has some, else null.
+const BlockFormat *getBlockFormat(PanelFormat format);
+
+/// The element type of a panel; i8 for blocks.
 Type getPanelElementType(MLIRContext *context, PanelFormat format);
 
 /// Type of the rows that are multiplied with panels: f32, or the quantised rows
-/// of QuantKernels.h for Q8, which wherever `x: act` is said below.
+/// of QuantKernels.h for blocks, which wherever `x: act` is said below.
 MemRefType getProductInputType(MLIRContext *context, PanelFormat format);
 
 /// Type of packed weights: [leading..., panel, K, NR], where `leadingDims`
@@ -51,7 +56,7 @@ MemRefType getProductInputType(MLIRContext *context, PanelFormat format);
 /// experts. Panels are contiguous inside, everything above has a dynamic stride
 /// and the whole a dynamic offset, so that one expert of many is a plain view:
 ///   memref<?x?xNRxelt, strided<[?, NR, 1], offset: ?>>
-/// In the format Q8 the bytes of a block of all columns take the place of one
+/// With blocks the bytes of a block of all columns take the place of one
 /// k:
 ///   memref<?x?xBYTESxi8, strided<[?, BYTES, 1], offset: ?>>
 MemRefType getPanelType(MLIRContext *context, const CPUTargetInfo &target,
