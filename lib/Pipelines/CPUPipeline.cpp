@@ -161,7 +161,7 @@ namespace {
 /// The pipeline options as `dsv2-opt` spells them.
 struct CPUPipelineFlags : public PassPipelineOptions<CPUPipelineFlags> {
   Option<std::string> weightFormat{*this, "weight-format",
-                                   llvm::cl::desc("f32, bf16 or q8"),
+                                   llvm::cl::desc("f32, bf16, q8 or q4"),
                                    llvm::cl::init("bf16")};
   Option<std::string> kvFormat{*this, "kv-format",
                                llvm::cl::desc("f32 or bf16"),

@@ -41,7 +41,7 @@ static cl::opt<std::string> targetCPUFlag(
              "name, then any number of ,+feature or ,-feature"));
 static cl::opt<std::string>
     weightFormatFlag("weight-format", cl::cat(category), cl::init("bf16"),
-                     cl::desc("How weights are stored: f32, bf16 or q8"));
+                     cl::desc("How weights are stored: f32, bf16, q8 or q4"));
 static cl::opt<std::string> kvFormatFlag(
     "kv-format", cl::cat(category), cl::init("auto"),
     cl::desc("How the latent cache is stored: f32, bf16, or auto: f32 for "
@@ -169,8 +169,8 @@ int main(int argc, char **argv) {
     return fail("target: expected cpu, got '" + targetFlag + "'");
   // The passes check these too; here the message names the flag.
   if (weightFormatFlag != "f32" && weightFormatFlag != "bf16" &&
-      weightFormatFlag != "q8")
-    return fail("weight-format: expected f32, bf16 or q8, got '" +
+      weightFormatFlag != "q8" && weightFormatFlag != "q4")
+    return fail("weight-format: expected f32, bf16, q8 or q4, got '" +
                 weightFormatFlag + "'");
   if (kvFormatFlag != "f32" && kvFormatFlag != "bf16" && kvFormatFlag != "auto")
     return fail("kv-format: expected f32, bf16 or auto, got '" + kvFormatFlag +

@@ -45,6 +45,9 @@ inline constexpr StringLiteral kRouterWeightsSite = "mlp.gate.weights";
 /// artifact with the functions it is compared to.
 inline constexpr StringLiteral kReferencePrefix = "reference_";
 
+/// How the panels of a packed weight are stored.
+cpu::PanelFormat getPanelFormat(RankedTensorType packed);
+
 /// State shared by the functions of a module.
 class ModuleOutliner {
 public:
@@ -176,10 +179,13 @@ private:
   /// The pages of one layer.
   Value getCacheLayer(Value cache, Value layer);
   cpu::LatentCacheConfig getCacheConfig(LatentCacheType type) const;
-  /// The rows `x` as products with `weight` take them. `rows` is how many.
-  Value getProductInput(Value x, Value weight, Value rows);
+  /// The rows `x` as products with weights in `format` take them. `rows` is how
+  /// many.
+  Value getProductInput(Value x, cpu::PanelFormat format, Value rows);
   /// Panel format of a weight operand.
-  static cpu::PanelFormat getFormat(Value weight);
+  static cpu::PanelFormat getFormat(Value weight) {
+    return getPanelFormat(cast<RankedTensorType>(weight.getType()));
+  }
 
   ModuleOutliner &outliner;
   const CPUTargetInfo &target;

@@ -18,21 +18,25 @@ static int64_t getWidth(Value value) {
   return cast<ShapedType>(value.getType()).getShape().back();
 }
 
-cpu::PanelFormat FunctionOutliner::getFormat(Value weight) {
-  Type element = cast<ShapedType>(weight.getType()).getElementType();
-  if (element.isInteger(8))
-    return cpu::PanelFormat::Q8;
-  return element.isF32() ? cpu::PanelFormat::F32 : cpu::PanelFormat::BF16;
+cpu::PanelFormat mlir::dsv2::getPanelFormat(RankedTensorType packed) {
+  auto encoding = cast<PackedAttr>(packed.getEncoding());
+  if (encoding.getBlocks())
+    return encoding.getFormat() == PackFormat::Q4 ? cpu::PanelFormat::Q4
+                                                  : cpu::PanelFormat::Q8;
+  return packed.getElementType().isF32() ? cpu::PanelFormat::F32
+                                         : cpu::PanelFormat::BF16;
 }
 
-Value FunctionOutliner::getProductInput(Value x, Value weight, Value rows) {
-  if (getFormat(weight) != cpu::PanelFormat::Q8)
+Value FunctionOutliner::getProductInput(Value x, cpu::PanelFormat format,
+                                        Value rows) {
+  const BlockFormat *blocks = cpu::getBlockFormat(format);
+  if (!blocks)
     return x;
   // Several products may read the same rows.
   Value &quantized = quantizedRows[x];
   if (!quantized) {
     int64_t bytes =
-        kQ8Format.blocks(getWidth(x)) * QuantizedActivation::kBlockBytes;
+        blocks->blocks(getWidth(x)) * QuantizedActivation::kBlockBytes;
     auto kernel = cpu::getOrCreateQuantizeRowsKernel(outliner.module, target);
     quantized =
         launch(kernel, x,
@@ -212,10 +216,11 @@ LogicalResult FunctionOutliner::outlineNorm(RMSNormOp op) {
 LogicalResult FunctionOutliner::outlineLinear(LinearOp op, Value residual,
                                               Operation *result) {
   Value weight = lookup(op.getWeight());
+  cpu::PanelFormat format = getFormat(op.getWeight());
   auto kernel = cpu::getOrCreateMatmulKernel(
-      outliner.module, {getFormat(weight), residual != nullptr}, target);
+      outliner.module, {format, residual != nullptr}, target);
   SmallVector<Value> inputs = {
-      getProductInput(lookup(op.getInput()), weight, tokens), weight};
+      getProductInput(lookup(op.getInput()), format, tokens), weight};
   if (residual)
     inputs.push_back(residual);
   Value value = launch(kernel, inputs, destination(result)).front();
@@ -229,18 +234,20 @@ LogicalResult FunctionOutliner::outlineFFN(GatedFFNOp op, Value residual,
   if (op.getUp())
     return op.emitOpError("expected gate and up to be packed together");
   Value gate = lookup(op.getGate()), down = lookup(op.getDown());
-  auto gated = cpu::getOrCreateGatedMatmulKernel(outliner.module,
-                                                 {getFormat(gate)}, target);
+  auto gated = cpu::getOrCreateGatedMatmulKernel(
+      outliner.module, {getFormat(op.getGate())}, target);
   int64_t width = getWidth(op.getDown());
   Value hiddenUnits =
       launch(gated,
-             {getProductInput(lookup(op.getInput()), gate, tokens), gate},
+             {getProductInput(lookup(op.getInput()), getFormat(op.getGate()),
+                              tokens),
+              gate},
              empty({ShapedType::kDynamic, width}, b.getF32Type(), tokens))
           .front();
   auto product = cpu::getOrCreateMatmulKernel(
-      outliner.module, {getFormat(down), residual != nullptr}, target);
-  SmallVector<Value> inputs = {getProductInput(hiddenUnits, down, tokens),
-                               down};
+      outliner.module, {getFormat(op.getDown()), residual != nullptr}, target);
+  SmallVector<Value> inputs = {
+      getProductInput(hiddenUnits, getFormat(op.getDown()), tokens), down};
   if (residual)
     inputs.push_back(residual);
   Value value = launch(product, inputs, destination(result)).front();
@@ -260,9 +267,12 @@ LogicalResult FunctionOutliner::outlineLogits(LogitsOp op) {
           .front();
   Value weight = lookup(op.getWeight());
   auto product = cpu::getOrCreateMatmulKernel(
-      outliner.module, {getFormat(weight), /*addResidual=*/false}, target);
+      outliner.module, {getFormat(op.getWeight()), /*addResidual=*/false},
+      target);
   Value result =
-      launch(product, {getProductInput(chosen, weight, rows), weight}, logits)
+      launch(product,
+             {getProductInput(chosen, getFormat(op.getWeight()), rows), weight},
+             logits)
           .front();
   mapping.map(op.getResult(), result);
   tap(op, result);
@@ -332,8 +342,8 @@ LogicalResult FunctionOutliner::outlineAttention(LatentAttentionOp op) {
 
   Value result;
   if (op.getForm() == AttentionForm::Absorbed) {
-    auto query = cpu::getOrCreateHeadMatmulKernel(outliner.module,
-                                                  {getFormat(wUK)}, target);
+    auto query = cpu::getOrCreateHeadMatmulKernel(
+        outliner.module, {getFormat(op.getWUk())}, target);
     Value latentQuery =
         launch(query, {qNope, wUK}, headEmpty(cache.latent)).front();
     cpu::AbsorbedAttentionConfig config;
@@ -348,8 +358,8 @@ LogicalResult FunctionOutliner::outlineAttention(LatentAttentionOp op) {
                 lookup(op.getSeqIds()), lookup(op.getBlockTables())},
                headEmpty(cache.latent))
             .front();
-    auto values = cpu::getOrCreateHeadMatmulKernel(outliner.module,
-                                                   {getFormat(wUV)}, target);
+    auto values = cpu::getOrCreateHeadMatmulKernel(
+        outliner.module, {getFormat(op.getWUv())}, target);
     result = launch(values, {latents, wUV}, headEmpty(value)).front();
   } else {
     cpu::ExpandedAttentionConfig config;
@@ -358,7 +368,7 @@ LogicalResult FunctionOutliner::outlineAttention(LatentAttentionOp op) {
     config.nope = cast<RankedTensorType>(op.getQNope().getType()).getDimSize(2);
     config.value = value;
     config.scale = op.getScale().convertToDouble();
-    config.weightFormat = getFormat(wUK);
+    config.weightFormat = getFormat(op.getWUk());
     auto attention = cpu::getOrCreateExpandedAttentionKernel(outliner.module,
                                                              config, target);
     result = launch(attention,
@@ -387,7 +397,8 @@ LogicalResult FunctionOutliner::outlineRoute(RouteOp op) {
   config.normalize = op.getNormalize();
   config.routedScale = op.getScale().convertToDouble();
   auto product = cpu::getOrCreateMatmulKernel(
-      outliner.module, {getFormat(gate), /*addResidual=*/false}, target);
+      outliner.module, {getFormat(op.getGate()), /*addResidual=*/false},
+      target);
   Value scores = launch(product, {lookup(op.getInput()), gate},
                         empty({ShapedType::kDynamic, config.experts},
                               b.getF32Type(), tokens))
@@ -444,18 +455,20 @@ LogicalResult FunctionOutliner::outlineExperts(ExpertFFNOp op) {
   Value gate = lookup(op.getGate()), down = lookup(op.getDown());
   Value offsets = lookup(op.getOffsets());
   auto gated = cpu::getOrCreateGroupedGatedMatmulKernel(
-      outliner.module, {getFormat(gate), /*gather=*/true}, target);
+      outliner.module, {getFormat(op.getGate()), /*gather=*/true}, target);
   Value hiddenUnits =
       launch(gated,
-             {getProductInput(input, gate, tokens), gate, offsets, rowTokens},
+             {getProductInput(input, getFormat(op.getGate()), tokens), gate,
+              offsets, rowTokens},
              empty({ShapedType::kDynamic, downType.getDimSize(2)},
                    b.getF32Type(), numRows))
           .front();
   auto product = cpu::getOrCreateGroupedMatmulKernel(
-      outliner.module, {getFormat(down), /*gather=*/false}, target);
+      outliner.module, {getFormat(op.getDown()), /*gather=*/false}, target);
   Value result =
       launch(product,
-             {getProductInput(hiddenUnits, down, numRows), down, offsets},
+             {getProductInput(hiddenUnits, getFormat(op.getDown()), numRows),
+              down, offsets},
              empty({ShapedType::kDynamic, downType.getDimSize(1)},
                    b.getF32Type(), numRows))
           .front();

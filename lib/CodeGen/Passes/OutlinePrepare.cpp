@@ -17,8 +17,9 @@ using namespace mlir::dsv2;
 //===----------------------------------------------------------------------===//
 
 static StringRef getDTypeName(RankedTensorType packed) {
-  if (cast<PackedAttr>(packed.getEncoding()).hasBlocks())
-    return "Q8";
+  auto encoding = cast<PackedAttr>(packed.getEncoding());
+  if (encoding.getBlocks())
+    return encoding.getFormat() == PackFormat::Q4 ? "Q4" : "Q8";
   Type type = packed.getElementType();
   return type.isF32() ? "F32" : type.isBF16() ? "BF16" : "F16";
 }
@@ -122,10 +123,7 @@ static void launchPack(ImplicitLocOpBuilder &b, ModuleOutliner &outliner,
                        PackOp op, ValueRange sources, Value destination) {
   auto type = cast<RankedTensorType>(op.getType());
   auto encoding = cast<PackedAttr>(type.getEncoding());
-  cpu::PanelFormat format = encoding.hasBlocks() ? cpu::PanelFormat::Q8
-                            : type.getElementType().isF32()
-                                ? cpu::PanelFormat::F32
-                                : cpu::PanelFormat::BF16;
+  cpu::PanelFormat format = getPanelFormat(type);
   int64_t sourceRank = cast<MemRefType>(sources[0].getType()).getRank();
   func::FuncOp kernel;
   if (outliner.reference) {

@@ -14,6 +14,8 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Transforms/DialectConversion.h"
 
+#include <limits>
+
 using namespace mlir;
 using namespace mlir::dsv2;
 using namespace mlir::dsv2::reference;
@@ -110,15 +112,143 @@ struct LogitsLowering : OpConversionPattern<LogitsOp> {
   }
 };
 
-/// The nearest values to those of `weight`, f32 of static shape [..., K], that
-/// blocks of 32 along K hold in the format q8, as f32.
-static Value roundToQ8(LocBuilder &b, Value weight) {
-  auto type = cast<RankedTensorType>(weight.getType());
-  Type f32 = b.getF32Type();
+namespace {
+/// Rounds weights to what blocks of 32 along their last dimension can hold
+/// (BlockFormat.h). Works on the weight as [..., blocks, 32].
+class BlockRounding {
+public:
+  /// `weight` is f32 of static shape [..., K]; so is what round() returns.
+  BlockRounding(LocBuilder &b, Value weight)
+      : b(b), weight(weight), type(cast<RankedTensorType>(weight.getType())),
+        f32(b.getF32Type()) {
+    // One letter a dimension, k for blocks and j inside of them.
+    block = std::string("abcdefgh").substr(0, type.getRank() - 1) + "k";
+    element = block + "j";
+  }
+
+  Value round(PackFormat format);
+
+private:
+  static constexpr int64_t kElements = kQ8Format.elements;
+  static_assert(kQ4Format.elements == kElements, "one shape for all formats");
+
+  /// The largest of `value(element)` in each block.
+  Value reduceMax(Value split,
+                  llvm::function_ref<Value(LocBuilder &, Value)> value) {
+    return reduce(b, element + "->" + block, split,
+                  floatConstant(b, -std::numeric_limits<float>::infinity()),
+                  [&](LocBuilder &b, ValueRange args) -> Value {
+                    return arith::MaximumFOp::create(b, args[1],
+                                                     value(b, args[0]));
+                  });
+  }
+  Value perBlock(ValueRange inputs, ElementFn body) {
+    std::string spec = block;
+    for (size_t i = 1; i < inputs.size(); ++i)
+      spec += "," + block;
+    return elementwise(b, spec + "->" + block, inputs, f32, body);
+  }
+  /// `x` to the nearest multiple of `scale` with a factor from `low` to `high`.
+  static Value toMultiple(LocBuilder &b, Value x, Value scale, double low,
+                          double high) {
+    Value zero = floatConstant(b, 0.0);
+    Value inverse = arith::DivFOp::create(b, floatConstant(b, 1.0), scale);
+    Value isZero =
+        arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, scale, zero);
+    inverse = arith::SelectOp::create(b, isZero, zero, inverse);
+    Value q =
+        math::RoundEvenOp::create(b, arith::MulFOp::create(b, x, inverse));
+    q = arith::MaximumFOp::create(b, q, floatConstant(b, low));
+    q = arith::MinimumFOp::create(b, q, floatConstant(b, high));
+    return arith::MulFOp::create(b, q, scale);
+  }
+  Value getQ8Scales(Value split);
+  Value getQ4Scales(Value split);
+
+  LocBuilder &b;
+  Value weight;
+  RankedTensorType type;
+  Type f32;
+  std::string block, element;
+};
+} // namespace
+
+static Value magnitude(LocBuilder &b, Value value) {
+  return math::AbsFOp::create(b, value);
+}
+
+Value BlockRounding::getQ8Scales(Value split) {
+  return perBlock(reduceMax(split, magnitude),
+                  [&](LocBuilder &b, ValueRange args) -> Value {
+                    Value scale = arith::MulFOp::create(
+                        b, args[0], floatConstant(b, double(1.0f / 127)));
+                    return convertFloat(
+                        b, convertFloat(b, scale, b.getBF16Type()), f32);
+                  });
+}
+
+Value BlockRounding::getQ4Scales(Value split) {
+  Value largest = reduceMax(split, magnitude);
+  Value highest = reduceMax(split, [](LocBuilder &, Value v) { return v; });
+  Value best, bestError;
+  for (int candidate = 0; candidate < kQ4Candidates; ++candidate) {
+    Value scales = perBlock(
+        {largest, highest}, [&](LocBuilder &b, ValueRange args) -> Value {
+          Value bits = arith::BitcastOp::create(
+              b, b.getI32Type(),
+              arith::MulFOp::create(
+                  b, args[0], floatConstant(b, double(1.0f / kQ4Divisor))));
+          Value first = arith::SubIOp::create(
+              b, arith::ShRUIOp::create(b, bits, intConstant(b, 20)),
+              intConstant(b, (127 - 13) << 3));
+          constexpr int last = kQ4LastCode - (kQ4Candidates - 1);
+          Value code = arith::MaxSIOp::create(b, first, intConstant(b, 0));
+          code = arith::AddIOp::create(b, code, intConstant(b, candidate));
+          Value scale = arith::BitcastOp::create(
+              b, f32,
+              arith::AddIOp::create(
+                  b, arith::ShLIOp::create(b, code, intConstant(b, 20)),
+                  intConstant(b, (127 - 13) << 23)));
+          Value isNegative = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ,
+                                                   args[0], args[1]);
+          scale = arith::SelectOp::create(
+              b, isNegative, arith::NegFOp::create(b, scale), scale);
+          Value isReached = arith::CmpIOp::create(b, arith::CmpIPredicate::sle,
+                                                  first, intConstant(b, last));
+          return arith::SelectOp::create(
+              b, isReached, scale,
+              floatConstant(b, std::numeric_limits<double>::quiet_NaN()));
+        });
+    Value errors = reduce(b, element + "," + block + "->" + block,
+                          {split, scales}, floatConstant(b, 0.0),
+                          [&](LocBuilder &b, ValueRange args) -> Value {
+                            Value near = toMultiple(b, args[0], args[1], -8, 7);
+                            Value d = arith::SubFOp::create(b, args[0], near);
+                            return arith::AddFOp::create(
+                                b, args[2], arith::MulFOp::create(b, d, d));
+                          });
+    if (!best) {
+      best = scales, bestError = errors;
+      continue;
+    }
+    auto choose = [&](Value yes, Value no) {
+      return perBlock({errors, bestError, yes, no},
+                      [](LocBuilder &b, ValueRange args) -> Value {
+                        Value better = arith::CmpFOp::create(
+                            b, arith::CmpFPredicate::OLT, args[0], args[1]);
+                        return arith::SelectOp::create(b, better, args[2],
+                                                       args[3]);
+                      });
+    };
+    best = choose(scales, best);
+    bestError = choose(errors, bestError);
+  }
+  return best;
+}
+
+Value BlockRounding::round(PackFormat format) {
   int64_t rank = type.getRank(), columns = type.getShape().back();
-  int64_t blocks = kQ8Format.blocks(columns);
-  int64_t padded = blocks * kQ8Format.elements;
-  Value zero = floatConstant(b, 0.0);
+  int64_t blocks = kQ8Format.blocks(columns), padded = blocks * kElements;
   SmallVector<int64_t> shape(type.getShape());
   shape.back() = padded;
   auto wholeType = RankedTensorType::get(shape, f32);
@@ -126,47 +256,26 @@ static Value roundToQ8(LocBuilder &b, Value weight) {
   if (padded != columns) {
     SmallVector<OpFoldResult> low(rank, b.getIndexAttr(0)), high(low);
     high.back() = b.getIndexAttr(padded - columns);
-    whole = tensor::PadOp::create(b, wholeType, weight, low, high, zero);
+    whole = tensor::PadOp::create(b, wholeType, weight, low, high,
+                                  floatConstant(b, 0.0));
   }
   SmallVector<ReassociationIndices> groups;
   for (int64_t d = 0; d < rank; ++d)
     groups.push_back({d});
   groups.back().push_back(rank);
   shape.back() = blocks;
-  shape.push_back(kQ8Format.elements);
+  shape.push_back(kElements);
   Value split = tensor::ExpandShapeOp::create(
       b, RankedTensorType::get(shape, f32), whole, groups);
 
-  // One letter a dimension, k for blocks and j inside of them.
-  std::string block = std::string("abcdefgh").substr(0, rank - 1) + "k";
-  std::string element = block + "j";
-  Value largest =
-      reduce(b, element + "->" + block, split, zero,
-             [](LocBuilder &b, ValueRange args) -> Value {
-               Value magnitude = math::AbsFOp::create(b, args[0]);
-               return arith::MaximumFOp::create(b, args[1], magnitude);
-             });
-  Value scales = elementwise(
-      b, block + "->" + block, largest, f32,
-      [&](LocBuilder &b, ValueRange args) -> Value {
-        Value scale = arith::MulFOp::create(
-            b, args[0], floatConstant(b, double(1.0f / 127)));
-        return convertFloat(b, convertFloat(b, scale, b.getBF16Type()), f32);
-      });
-  Value rounded = elementwise(
-      b, element + "," + block + "->" + element, {split, scales}, f32,
-      [&](LocBuilder &b, ValueRange args) -> Value {
-        Value inverse =
-            arith::DivFOp::create(b, floatConstant(b, 1.0), args[1]);
-        Value isZero =
-            arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, args[1], zero);
-        inverse = arith::SelectOp::create(b, isZero, zero, inverse);
-        Value q = arith::MulFOp::create(b, args[0], inverse);
-        q = arith::MaximumFOp::create(b, q, floatConstant(b, -127.0));
-        q = arith::MinimumFOp::create(b, q, floatConstant(b, 127.0));
-        q = math::RoundEvenOp::create(b, q);
-        return arith::MulFOp::create(b, q, args[1]);
-      });
+  bool isQ8 = format == PackFormat::Q8;
+  Value scales = isQ8 ? getQ8Scales(split) : getQ4Scales(split);
+  Value rounded =
+      elementwise(b, element + "," + block + "->" + element, {split, scales},
+                  f32, [&](LocBuilder &b, ValueRange args) -> Value {
+                    return toMultiple(b, args[0], args[1], isQ8 ? -127 : -8,
+                                      isQ8 ? 127 : 7);
+                  });
   Value result = tensor::CollapseShapeOp::create(b, wholeType, rounded, groups);
   if (padded == columns)
     return result;
@@ -189,8 +298,9 @@ struct PackLowering : OpConversionPattern<PackOp> {
         cast<PackedAttr>(cast<RankedTensorType>(op.getType()).getEncoding());
     auto convert = [&](Value value) {
       Value converted = convertElements(b, value, type.getElementType());
-      return encoding.getFormat() == PackFormat::Q8 ? roundToQ8(b, converted)
-                                                    : converted;
+      return encoding.getFormat() == PackFormat::Plain
+                 ? converted
+                 : BlockRounding(b, converted).round(encoding.getFormat());
     };
     Value weight = convert(adaptor.getWeight());
     if (!adaptor.getSecond()) {

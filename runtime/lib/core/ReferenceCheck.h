@@ -45,8 +45,10 @@ public:
   /// `reference` is the manifest of what will be compared.
   explicit ReferenceCheck(const Manifest &reference)
       : manifest(reference),
-        tolerance(reference.numerics.weightFormat == "q8" ? quantizedTolerance
-                                                          : exactTolerance) {}
+        tolerance(reference.numerics.weightFormat == "q8" ||
+                          reference.numerics.weightFormat == "q4"
+                      ? quantizedTolerance
+                      : exactTolerance) {}
 
   /// Forgets the values of the step before.
   void begin() { recorded.clear(), failure = Status(); }

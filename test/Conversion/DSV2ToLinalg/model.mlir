@@ -244,3 +244,18 @@ func.func @pack_q8(%w: tensor<6x40xf32>)
          : tensor<6x40xf32> -> tensor<6x40xf32, #dsv2.packed<panels, 16, q8>>
   return %p : tensor<6x40xf32, #dsv2.packed<panels, 16, q8>>
 }
+
+// -----
+
+// Five scales are tried, each by the sum of its squared errors.
+// CHECK-LABEL: @pack_q4
+// CHECK-NOT: tensor.pad
+// CHECK-COUNT-5: math.roundeven
+// CHECK: math.roundeven
+// CHECK-NOT: math.roundeven
+func.func @pack_q4(%w: tensor<6x64xf32>)
+    -> tensor<6x64xf32, #dsv2.packed<panels, 16, q4>> {
+  %p = dsv2.pack %w
+         : tensor<6x64xf32> -> tensor<6x64xf32, #dsv2.packed<panels, 16, q4>>
+  return %p : tensor<6x64xf32, #dsv2.packed<panels, 16, q4>>
+}

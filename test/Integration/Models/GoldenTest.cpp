@@ -58,6 +58,7 @@ std::vector<Case> makeCases() {
     cases.push_back({name, "--weight-format=bf16", kToleranceBF16});
     cases.push_back({name, "--weight-format=q8",
                      name == "T1" ? kNoTolerance : kToleranceQ8});
+    cases.push_back({name, "--weight-format=q4", kNoTolerance});
   }
   return cases;
 }
@@ -110,11 +111,20 @@ double divergence(const float *expected, const float *found, int64_t count) {
   return result;
 }
 
-// What 8-bit weights and activations may cost (docs/NumericPolicy.md), on the
-// trained model: random weights have no structure that would show anything.
-TEST(QuantizedModel, Q8SaysTheSame) {
+struct QuantizedCase {
+  const char *format;
+  /// Largest divergence and least agreement on the most likely token.
+  double divergence, sameTop;
+};
+
+class QuantizedModel : public testing::TestWithParam<QuantizedCase> {};
+
+// What quantised weights and activations may cost (docs/NumericPolicy.md), on
+// the trained model: random weights have no structure that would show anything.
+TEST_P(QuantizedModel, SaysAboutTheSame) {
   Fixture fixture = loadFixture("tiny");
-  auto model = CompiledModel::get(fixture, "--weight-format=q8");
+  auto model = CompiledModel::get(fixture, std::string("--weight-format=") +
+                                               GetParam().format);
   auto exact = CompiledModel::get(fixture, "--weight-format=f32");
   auto session = model->createSession(), exactSession = exact->createSession();
   double sum = 0;
@@ -134,10 +144,15 @@ TEST(QuantizedModel, Q8SaysTheSame) {
   RecordProperty("divergence", std::to_string(sum / tokens));
   RecordProperty("same_top_1", std::to_string(double(same) / tokens));
   EXPECT_GT(tokens, 100);
-  EXPECT_LT(sum / tokens, 1e-3);
+  EXPECT_LT(sum / tokens, GetParam().divergence);
   EXPECT_GT(sum, 0) << "the format has no effect";
-  EXPECT_GT(double(same) / tokens, 0.95);
+  EXPECT_GT(double(same) / tokens, GetParam().sameTop);
 }
+
+INSTANTIATE_TEST_SUITE_P(Formats, QuantizedModel,
+                         testing::Values(QuantizedCase{"q8", 1e-3, 0.97},
+                                         QuantizedCase{"q4", 2e-2, 0.9}),
+                         [](const auto &info) { return info.param.format; });
 
 TEST_P(ModelGolden, GreedyTokens) {
   // bf16 rounds the cache, so a near-tie may fall the other way; its logits are

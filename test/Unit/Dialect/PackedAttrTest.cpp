@@ -84,6 +84,8 @@ TEST_F(PackedAttrTest, Blocks) {
             Shape({8, 2, 3, 544}));
   EXPECT_EQ(getStorage(PackOrder::GatedPanels, 16, {2, 17, 65}, PackFormat::Q8),
             Shape({2, 2, 3, 544}));
+  EXPECT_EQ(getStorage(PackOrder::Panels, 32, {64, 64}, PackFormat::Q4),
+            Shape({2, 2, 544}));
   // Dense ones hold the rounded values themselves.
   EXPECT_EQ(getStorage(PackOrder::Dense, 1, {64, 64}, PackFormat::Q8),
             Shape({64, 64}));

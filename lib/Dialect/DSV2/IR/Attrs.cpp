@@ -6,7 +6,6 @@
 //===----------------------------------------------------------------------===//
 
 #include "dsv2/Dialect/DSV2/IR/DSV2.h"
-#include "dsv2/Support/BlockFormat.h"
 #include "dsv2/Support/RopeConfig.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectImplementation.h"
@@ -196,9 +195,10 @@ LogicalResult PackedAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                           "got "
                        << width;
   // packed_c8
-  if (format == PackFormat::Q8 && order == PackOrder::TransposedPanels)
+  if (format != PackFormat::Plain && order == PackOrder::TransposedPanels)
     return emitError() << "expected the format 'plain' for "
-                          "'transposed_panels', got 'q8'";
+                          "'transposed_panels', got '"
+                       << stringifyPackFormat(format) << "'";
   return success();
 }
 
@@ -240,10 +240,10 @@ PackedAttr::verifyEncoding(ArrayRef<int64_t> shape, Type elementType,
                           "got "
                        << elementType;
   // packed_c8
-  if (getFormat() == PackFormat::Q8 &&
+  if (getFormat() != PackFormat::Plain &&
       (!elementType.isF32() || shape.size() < 2))
-    return emitError() << "expected a matrix of f32 elements for the format "
-                          "'q8', got rank "
+    return emitError() << "expected a matrix of f32 elements for the format '"
+                       << stringifyPackFormat(getFormat()) << "', got rank "
                        << shape.size() << " and " << elementType;
   // packed_c7: the padding to whole panels must not overflow.
   int64_t elements = 1;
@@ -264,8 +264,9 @@ PackedAttr::getStorageShape(ArrayRef<int64_t> shape) const {
     return size / width + (size % width != 0);
   };
   // One k after the other, or one block of them.
-  int64_t rowBytes = hasBlocks() ? kQ8Format.panelBytes(width) : width;
-  auto steps = [&](int64_t k) { return hasBlocks() ? kQ8Format.blocks(k) : k; };
+  const BlockFormat *blocks = getBlocks();
+  int64_t rowBytes = blocks ? blocks->panelBytes(width) : width;
+  auto steps = [&](int64_t k) { return blocks ? blocks->blocks(k) : k; };
   switch (getOrder()) {
   case PackOrder::Dense:
     return SmallVector<int64_t>(shape);
@@ -292,5 +293,19 @@ PackedAttr::getStorageShape(ArrayRef<int64_t> shape) const {
 }
 
 Type PackedAttr::getStorageElementType(Type element) const {
-  return hasBlocks() ? IntegerType::get(getContext(), 8) : element;
+  return getBlocks() ? IntegerType::get(getContext(), 8) : element;
+}
+
+const BlockFormat *PackedAttr::getBlocks() const {
+  if (getOrder() == PackOrder::Dense)
+    return nullptr;
+  switch (getFormat()) {
+  case PackFormat::Plain:
+    return nullptr;
+  case PackFormat::Q8:
+    return &kQ8Format;
+  case PackFormat::Q4:
+    return &kQ4Format;
+  }
+  llvm_unreachable("unknown pack format");
 }

@@ -145,14 +145,14 @@ struct SelectWeightLayouts
     Builder b(&getContext());
     Type matrixType;
     PackFormat products = PackFormat::Plain;
+    if (format == "q8" || format == "q4")
+      products = *symbolizePackFormat(format);
     if (format == "f32")
       matrixType = b.getF32Type();
-    else if (format == "bf16" || format == "q8")
+    else if (format == "bf16" || products != PackFormat::Plain)
       matrixType = b.getBF16Type();
-    if (format == "q8")
-      products = PackFormat::Q8;
     if (!matrixType) {
-      module.emitError() << "weight format: expected f32, bf16 or q8, got '"
+      module.emitError() << "weight format: expected f32, bf16, q8 or q4, got '"
                          << format << "'";
       return signalPassFailure();
     }

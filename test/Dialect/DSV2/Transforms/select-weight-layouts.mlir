@@ -1,10 +1,11 @@
 // RUN: dsv2-opt %s --dsv2-select-weight-layouts -split-input-file | FileCheck %s
 // RUN: dsv2-opt %s --dsv2-select-weight-layouts="format=f32 panel-width=16" -split-input-file | FileCheck %s --check-prefix=F32
 // RUN: dsv2-opt %s --dsv2-select-weight-layouts=format=q8 -split-input-file | FileCheck %s --check-prefix=Q8
+// RUN: dsv2-opt %s --dsv2-select-weight-layouts=format=q4 -split-input-file | sed s/q4/q8/ | FileCheck %s --check-prefix=Q8
 // RUN: dsv2-opt %s --dsv2-select-weight-layouts=dense -split-input-file | FileCheck %s --check-prefix=DENSE --implicit-check-not=panels
 // RUN: not dsv2-opt %s --dsv2-select-weight-layouts=format=int8 -split-input-file 2>&1 | FileCheck %s --check-prefix=BAD
 
-// BAD: weight format: expected f32, bf16 or q8, got 'int8'
+// BAD: weight format: expected f32, bf16, q8 or q4, got 'int8'
 
 // CHECK-LABEL: @products
 // F32-LABEL: @products

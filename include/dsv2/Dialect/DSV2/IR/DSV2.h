@@ -14,6 +14,7 @@
 
 #include "dsv2/Dialect/DSV2/IR/ExactDouble.h"
 #include "dsv2/Dialect/DSV2/IR/OpCost.h"
+#include "dsv2/Support/BlockFormat.h"
 #include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/BuiltinOps.h"

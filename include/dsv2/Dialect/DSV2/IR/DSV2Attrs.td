@@ -107,9 +107,10 @@ def DSV2_PackedAttr : DSV2_Attr<"Packed", "packed", [
 
     With the format `q8` the elements are what blocks of 32 along K can hold:
     multiples, from -127 to 127, of a scale that is max|x| / 127 of the block
-    rounded to bfloat16. In panels each block of 32 k is the
-    bytes that BlockFormat.h describes; `dense` q8 keeps the rounded values as
-    they are, for the reference.
+    rounded to bfloat16. With `q4` they are multiples from -8 to 7 of a scale of
+    8 bits that is chosen for the least squared error. In panels each block of
+    32 k is the bytes that BlockFormat.h describes; a `dense` weight keeps the
+    rounded values as they are, for the reference.
 
     Constraints:
     - packed_c1: the panel width is positive
@@ -120,8 +121,8 @@ def DSV2_PackedAttr : DSV2_Attr<"Packed", "packed", [
     - packed_c5: for `gated_panels` the third-last dimension is 2
     - packed_c6: the elements are f32 or bf16
     - packed_c7: the number of elements, padding included, fits 63 bits
-    - packed_c8: `q8` has f32 elements, rank 2 or more, and is not for
-      `transposed_panels`, whose rows are not those of the weight
+    - packed_c8: with `q8` or `q4` it has f32 elements, rank 2 or more, and
+      another order than `transposed_panels`, whose rows are not the weight's
 
     Example:
 
@@ -144,10 +145,8 @@ def DSV2_PackedAttr : DSV2_Attr<"Packed", "packed", [
     /// Element type of that memory, for tensors of type `element`.
     ::mlir::Type getStorageElementType(::mlir::Type element) const;
 
-    /// Whether the memory holds blocks of bytes.
-    bool hasBlocks() const {
-      return getFormat() != PackFormat::Plain && getOrder() != PackOrder::Dense;
-    }
+    /// The blocks that the memory holds, or null.
+    const BlockFormat *getBlocks() const;
   }];
 }
 

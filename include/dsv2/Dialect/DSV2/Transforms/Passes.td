@@ -69,7 +69,7 @@ def SelectWeightLayoutsPass
     products become panels of `panel-width` rows in the weight format, gate and
     up of a feed-forward network are interleaved, `w_uk` of absorbed attention
     is transposed; the embedding table stays row-major; norms and the router
-    are f32 whatever the format. With `q8` the matrices that activations are
+    are f32 whatever the format. With `q8` and `q4` the matrices that activations are
     multiplied with are quantised in blocks of 32; the embedding table and the
     two halves of `kv_b_proj` stay bf16. With `dense` every weight stays row-major and
     apart from others: that is what the reference lowering reads.
@@ -79,7 +79,7 @@ def SelectWeightLayoutsPass
   }];
   let options = [
     Option<"format", "format", "std::string", /*default=*/"\"bf16\"",
-           "How matrices are stored: f32, bf16 or q8">,
+           "How matrices are stored: f32, bf16, q8 or q4">,
     Option<"panelWidth", "panel-width", "int64_t", /*default=*/"32",
            "Rows of a weight in one panel">,
     Option<"dense", "dense", "bool", /*default=*/"false",
