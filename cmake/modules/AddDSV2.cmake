@@ -9,21 +9,29 @@ set(DSV2_WARNING_FLAGS -Wall -Wextra -Wno-unused-parameter)
 if(DSV2_WARNINGS_AS_ERRORS)
   list(APPEND DSV2_WARNING_FLAGS -Werror)
 endif()
+# The value of -fsanitize= for everything that is built, and flags with it.
+set(DSV2_SANITIZE ${DSV2_SANITIZERS})
 set(DSV2_SANITIZER_FLAGS "")
-if(DSV2_SANITIZERS)
-  set(DSV2_SANITIZER_FLAGS -fsanitize=${DSV2_SANITIZERS} -fno-omit-frame-pointer
+if(DSV2_SANITIZE)
+  set(DSV2_SANITIZER_FLAGS -fsanitize=${DSV2_SANITIZE} -fno-omit-frame-pointer
     -fno-sanitize-recover=all)
-  add_link_options(-fsanitize=${DSV2_SANITIZERS})
+  add_link_options(-fsanitize=${DSV2_SANITIZE})
 endif()
 
 # Flags of code that includes LLVM and MLIR headers: no exceptions, like LLVM
-# itself, and the headers are system headers so that only our own code warns.
+# itself, and the headers are system headers so that only our own code warns. A
+# program brings the options that the sanitizers need beside libMLIR.
 function(dsv2_compiler_flags target)
   target_include_directories(${target} SYSTEM PRIVATE
     ${LLVM_INCLUDE_DIRS} ${MLIR_INCLUDE_DIRS})
   target_compile_definitions(${target} PRIVATE ${LLVM_DEFINITIONS_LIST})
   target_compile_options(${target} PRIVATE ${DSV2_WARNING_FLAGS}
     ${DSV2_SANITIZER_FLAGS} -fno-exceptions)
+  get_target_property(type ${target} TYPE)
+  if(DSV2_SANITIZE AND type STREQUAL EXECUTABLE)
+    target_sources(${target} PRIVATE
+      ${DSV2_SOURCE_DIR}/lib/Support/SanitizerOptions.cpp)
+  endif()
 endfunction()
 
 # add_dsv2_library(NAME sources... [DEPENDS targets] [LINK_LIBS libs])

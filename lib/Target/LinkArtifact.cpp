@@ -134,12 +134,14 @@ llvm::Error mlir::dsv2::linkArtifact(llvm::ArrayRef<char> object, EmitKind kind,
         ("-Wl,-rpath," + llvm::sys::path::parent_path(paths.openmp)).str();
     std::string linker = "--ld-path=" + paths.linker;
     // The runtime finds the code by name, so its symbols are exported.
-    if (llvm::Error error = runTool(
-            paths.driver,
-            {"-o", partial, objectPath, search, "-ldsv2rt_main", "-ldsv2rt_run",
-             "-ldsv2rt_core", "-ldsv2rt_text", "-ldsv2rt_sampling", "-lpcre2-8",
-             paths.openmp, rpath, "-lstdc++", "-lm", "-lpthread", "-ldl",
-             "-rdynamic", linker}))
+    llvm::SmallVector<llvm::StringRef> arguments(paths.sanitizerFlags.begin(),
+                                                 paths.sanitizerFlags.end());
+    arguments.append({"-o", partial, objectPath, search, "-ldsv2rt_main",
+                      "-ldsv2rt_run", "-ldsv2rt_core", "-ldsv2rt_text",
+                      "-ldsv2rt_sampling", "-lpcre2-8", paths.openmp, rpath,
+                      "-lstdc++", "-lm", "-lpthread", "-ldl", "-rdynamic",
+                      linker});
+    if (llvm::Error error = runTool(paths.driver, arguments))
       return error;
   }
   if (std::error_code code = llvm::sys::fs::rename(partial, output))

@@ -129,6 +129,10 @@ static LinkerPaths getLinkerPaths(const char *argv0) {
   paths.linker = DSV2_LLD;
   paths.driver = DSV2_CLANG;
   paths.openmp = DSV2_OPENMP;
+  // The driver is that of C, the runtime is C++.
+  if (!StringRef(DSV2_SANITIZE).empty())
+    paths.sanitizerFlags = {"-fsanitize=" DSV2_SANITIZE,
+                            "-fsanitize-link-c++-runtime"};
   std::string self = llvm::sys::fs::getMainExecutable(
       argv0, reinterpret_cast<void *>(&getLinkerPaths));
   llvm::SmallString<128> lib(llvm::sys::path::parent_path(self));

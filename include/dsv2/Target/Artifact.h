@@ -14,6 +14,7 @@
 #include "llvm/Support/Error.h"
 
 #include <string>
+#include <vector>
 
 namespace mlir::dsv2 {
 
@@ -36,6 +37,9 @@ struct LinkerPaths {
   std::string runtimeDirectory;
   /// LLVM's OpenMP runtime, a shared library, for executables.
   std::string openmp;
+  /// What the driver has to be told of the sanitizers that the runtime's
+  /// libraries are built with, for executables.
+  std::vector<std::string> sanitizerFlags;
 };
 
 /// Links `object` into a shared object or a stand-alone program at `output`.
