@@ -11,6 +11,12 @@ if(DSV2_WARNINGS_AS_ERRORS)
 endif()
 # The value of -fsanitize= for everything that is built, and flags with it.
 set(DSV2_SANITIZE ${DSV2_SANITIZERS})
+if(DSV2_BUILD_FUZZERS)
+  # libFuzzer steers by the coverage of what it tests, which is in the
+  # libraries: instrument everything, not the entry points alone.
+  string(APPEND DSV2_SANITIZE ",fuzzer-no-link")
+  string(REGEX REPLACE "^," "" DSV2_SANITIZE "${DSV2_SANITIZE}")
+endif()
 set(DSV2_SANITIZER_FLAGS "")
 if(DSV2_SANITIZE)
   set(DSV2_SANITIZER_FLAGS -fsanitize=${DSV2_SANITIZE} -fno-omit-frame-pointer
