@@ -21,6 +21,8 @@
 /// valid accesses into errors.
 extern "C" __attribute__((no_sanitize("all"), used, visibility("default")))
 const char *
+// The name is the sanitizer's choice.
+// NOLINTNEXTLINE(bugprone-reserved-identifier)
 __asan_default_options() {
   return "allow_user_poisoning=0";
 }
