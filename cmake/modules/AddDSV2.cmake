@@ -109,6 +109,10 @@ function(add_dsv2_unittest name)
   target_compile_definitions(${name} PRIVATE
     DSV2_TEST_SOURCE_DIR="${DSV2_SOURCE_DIR}")
   add_test(NAME unit.${name} COMMAND ${name})
+  if(DSV2_SANITIZE)
+    set_tests_properties(unit.${name} PROPERTIES ENVIRONMENT
+      LSAN_OPTIONS=suppressions=${DSV2_SOURCE_DIR}/test/lsan.supp)
+  endif()
   add_dependencies(dsv2-unittests ${name})
 endfunction()
 
