@@ -121,6 +121,12 @@
 
 // -----
 
+// An element type that does not parse has no encoding to verify.
+// expected-error @below {{undefined symbol alias id 'nope'}}
+"test.type"() : () -> tensor<8x64x!nope, #dsv2.packed<panels, 16>>
+
+// -----
+
 // packed_c8
 // expected-error @below {{expected the format 'plain' for 'transposed_panels', got 'q8'}}
 "test.type"() : () -> tensor<64x64xf32, #dsv2.packed<transposed_panels, 16, q8>>

@@ -219,6 +219,10 @@ static int64_t getMatrixRank(PackOrder order) {
 LogicalResult
 PackedAttr::verifyEncoding(ArrayRef<int64_t> shape, Type elementType,
                            function_ref<InFlightDiagnostic()> emitError) const {
+  // The parser of tensor types asks even if it could not read the element type.
+  // It has reported that, and will refuse the tensor.
+  if (!elementType)
+    return failure();
   PackOrder order = getOrder();
   int64_t matrixRank = getMatrixRank(order);
   // packed_c3
