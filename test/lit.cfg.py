@@ -39,6 +39,8 @@ for name in ("FileCheck", "not", "mlir-opt", "mlir-runner", "count"):
     config.substitutions.append(
         (r"(?<![\w/%-])" + name + r"(?=\s)", os.path.join(config.llvm_tools_dir, name))
     )
+if config.dsv2_sanitizers:
+    config.available_features.add("sanitizers")
 if config.dsv2_runtime:
     config.available_features.add("runtime")
 config.environment["PATH"] = os.pathsep.join([tools, config.llvm_tools_dir, os.environ["PATH"]])
