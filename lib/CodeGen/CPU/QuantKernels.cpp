@@ -76,7 +76,7 @@ static Value emitRound(KernelBuilder &b, Value v, Value inverse) {
   return arith::FPToSIOp::create(b, b.vecType(b.getI32Type()), rounded);
 }
 
-/// 127 / largest, or 0 for a block of zeros.
+/// 1 / scale, or 0 for a block of zeros.
 static Value emitInverse(KernelBuilder &b, Value scale) {
   Value zero = b.f32(0.0f);
   return b.select(b.fcmp(arith::CmpFPredicate::OEQ, scale, zero), zero,
@@ -155,50 +155,65 @@ static std::pair<Value, Value> roundToBF16(KernelBuilder &b, Value value) {
   return {rounded, bits};
 }
 
+/// Calls `pack` for each block of each row of one panel: with the block's
+/// number, the row's, and the block. Rows past the end of the weight are zeros.
+static void
+forEachBlock(KernelBuilder &b, const Slice &src, Value first, Value width,
+             Value depth,
+             llvm::function_ref<void(Value, Value, const BlockOfRow &)> pack) {
+  b.forEach(b.index(0), b.ceilDiv(depth, kQ8Format.elements), [&](Value k) {
+    b.forEach(b.index(0), b.index(b.getTarget().panelWidth()), [&](Value n) {
+      // In place of padding a row is read that exists; its values are dropped.
+      Value valid = b.lt(b.add(first, n), width);
+      Slice row{src.memref, src.at({b.select(valid, b.add(first, n), first)})};
+      BlockOfRow block = loadBlock(b, row, b.mul(k, kQ8Format.elements), depth);
+      for (Value &v : block.vectors)
+        v = b.select(valid, v, b.splat(0.0f));
+      block.largest = b.select(valid, block.largest, b.f32(0.0f));
+      block.highest = b.select(valid, block.highest, b.f32(0.0f));
+      pack(k, n, block);
+    });
+  });
+}
+
 void dsv2::cpu::packQ8Rows(KernelBuilder &b, const Slice &src, const Slice &dst,
                            Value first, Value width, Value depth) {
   constexpr int64_t kGroup = 4;
   int64_t lanes = b.lanes(), panelWidth = b.getTarget().panelWidth();
   auto pair = VectorType::get({kGroup}, b.getI8Type());
-  b.forEach(b.index(0), b.ceilDiv(depth, kQ8Format.elements), [&](Value k) {
-    b.forEach(b.index(0), b.index(panelWidth), [&](Value n) {
-      // Rows past the end are padding: the row that is read in their place
-      // exists, and its values are dropped.
-      Value valid = b.lt(b.add(first, n), width);
-      Slice row{src.memref, src.at({b.select(valid, b.add(first, n), first)})};
-      BlockOfRow block = loadBlock(b, row, b.mul(k, kQ8Format.elements), depth);
-      Value largest = b.select(valid, block.largest, b.f32(0.0f));
-      // The scale is rounded first, and the elements to multiples of what it
-      // was rounded to.
-      auto [scale, stored] = roundToBF16(b, b.fmul(largest, b.f32(1.0f / 127)));
-      Value inverse = b.broadcast(emitInverse(b, scale));
-      Value offset = b.splatI32(128);
-      auto at = [&](Value byte) {
-        SmallVector<Value> indices = dst.at({k});
-        indices.push_back(byte);
-        return indices;
-      };
-      for (auto [i, v] : llvm::enumerate(block.vectors)) {
-        Value ints = emitRound(b, b.select(valid, v, b.splat(0.0f)), inverse);
-        Value bytes = toBytes(b, arith::AddIOp::create(b, ints, offset));
-        for (int64_t j = 0; j < lanes; j += kGroup) {
-          Value four = vector::ExtractStridedSliceOp::create(
-              b, pair, bytes, b.getI64ArrayAttr({j}),
-              b.getI64ArrayAttr({kGroup}), b.getI64ArrayAttr({1}));
-          int64_t group = (static_cast<int64_t>(i) * lanes + j) / kGroup;
-          Value byte = b.add(b.mul(n, kGroup), group * kGroup * panelWidth);
-          vector::StoreOp::create(b, four, dst.memref, at(byte));
-        }
+  auto packBlock = [&](Value k, Value n, const BlockOfRow &block) {
+    // The scale is rounded first, and the elements to multiples of what it
+    // was rounded to.
+    auto [scale, stored] =
+        roundToBF16(b, b.fmul(block.largest, b.f32(1.0f / 127)));
+    Value inverse = b.broadcast(emitInverse(b, scale));
+    Value offset = b.splatI32(128);
+    auto at = [&](Value byte) {
+      SmallVector<Value> indices = dst.at({k});
+      indices.push_back(byte);
+      return indices;
+    };
+    for (auto [i, v] : llvm::enumerate(block.vectors)) {
+      Value ints = emitRound(b, v, inverse);
+      Value bytes = toBytes(b, arith::AddIOp::create(b, ints, offset));
+      for (int64_t j = 0; j < lanes; j += kGroup) {
+        Value four = vector::ExtractStridedSliceOp::create(
+            b, pair, bytes, b.getI64ArrayAttr({j}), b.getI64ArrayAttr({kGroup}),
+            b.getI64ArrayAttr({1}));
+        int64_t group = (static_cast<int64_t>(i) * lanes + j) / kGroup;
+        Value byte = b.add(b.mul(n, kGroup), group * kGroup * panelWidth);
+        vector::StoreOp::create(b, four, dst.memref, at(byte));
       }
-      Value scaleBytes = vector::BitCastOp::create(
-          b, VectorType::get({2}, b.getI8Type()),
-          vector::BroadcastOp::create(b, VectorType::get({1}, b.getI16Type()),
-                                      stored));
-      vector::StoreOp::create(b, scaleBytes, dst.memref,
-                              at(b.add(b.mul(n, kQ8Format.scaleBytes),
-                                       kQ8Format.elements * panelWidth)));
-    });
-  });
+    }
+    Value scaleBytes = vector::BitCastOp::create(
+        b, VectorType::get({2}, b.getI8Type()),
+        vector::BroadcastOp::create(b, VectorType::get({1}, b.getI16Type()),
+                                    stored));
+    vector::StoreOp::create(b, scaleBytes, dst.memref,
+                            at(b.add(b.mul(n, kQ8Format.scaleBytes),
+                                     kQ8Format.elements * panelWidth)));
+  };
+  forEachBlock(b, src, first, width, depth, packBlock);
 }
 
 /// The scale that `code` (i32), a byte of q4 without its sign, stands for.
@@ -220,92 +235,82 @@ void dsv2::cpu::packQ4Rows(KernelBuilder &b, const Slice &src, const Slice &dst,
     return b.select(b.fcmp(arith::CmpFPredicate::OLT, q, b.splat(7.0f)), q,
                     b.splat(7.0f));
   };
-  b.forEach(b.index(0), b.ceilDiv(depth, kQ4Format.elements), [&](Value k) {
-    b.forEach(b.index(0), b.index(panelWidth), [&](Value n) {
-      Value valid = b.lt(b.add(first, n), width);
-      Slice row{src.memref, src.at({b.select(valid, b.add(first, n), first)})};
-      BlockOfRow block = loadBlock(b, row, b.mul(k, kQ4Format.elements), depth);
-      Value largest = b.select(valid, block.largest, b.f32(0.0f));
-      Value highest = b.select(valid, block.highest, b.f32(0.0f));
-      SmallVector<Value> values;
-      for (Value v : block.vectors)
-        values.push_back(b.select(valid, v, b.splat(0.0f)));
+  auto packBlock = [&](Value k, Value n, const BlockOfRow &block) {
+    // The bits of a float above the 20th are its exponent and 3 of mantissa.
+    Value bits = arith::BitcastOp::create(
+        b, b.getI32Type(), b.fmul(block.largest, b.f32(1.0f / kQ4Divisor)));
+    Value first = arith::SubIOp::create(
+        b, arith::ShRUIOp::create(b, bits, b.i32(20)), b.i32((127 - 13) << 3));
+    constexpr int last = kQ4LastCode - (kQ4Candidates - 1);
+    Value base = b.min(b.max(first, b.i32(0)), b.i32(last));
+    // The largest element gets the one q more that is below zero.
+    Value isNegative =
+        b.fcmp(arith::CmpFPredicate::OEQ, block.highest, block.largest);
+    auto signedScale = [&](Value code) {
+      Value scale = decodeQ4Scale(b, code);
+      return b.select(isNegative, b.fneg(scale), scale);
+    };
+    Value bestCode, bestError;
+    for (int candidate = 0; candidate < kQ4Candidates; ++candidate) {
+      Value code = arith::AddIOp::create(b, base, b.i32(candidate));
+      Value scale = signedScale(code);
+      Value scales = b.broadcast(scale);
+      Value inverse = b.broadcast(b.fdiv(b.f32(1.0f), scale));
+      Value error;
+      for (Value v : block.vectors) {
+        Value d = b.fsub(v, b.fmul(quantize(v, inverse), scales));
+        Value square = b.fmul(d, d);
+        error = error ? b.fadd(error, square) : square;
+      }
+      error = b.reduceAdd(error);
+      if (!bestCode) {
+        bestCode = code, bestError = error;
+        continue;
+      }
+      Value better = b.fcmp(arith::CmpFPredicate::OLT, error, bestError);
+      bestCode = b.select(better, code, bestCode);
+      bestError = b.select(better, error, bestError);
+    }
+    Value inverse = b.broadcast(b.fdiv(b.f32(1.0f), signedScale(bestCode)));
+    // Too large, infinite or NaN: all of these have larger bits.
+    Value isReached = b.le(first, b.i32(last));
+    Value sign = b.select(isNegative, b.i32(0x80), b.i32(0));
+    bestCode = b.select(isReached, arith::OrIOp::create(b, bestCode, sign),
+                        b.i32(kQ4NaN));
 
-      // The bits of a float above the 20th are its exponent and 3 of mantissa.
-      Value bits = arith::BitcastOp::create(
-          b, b.getI32Type(), b.fmul(largest, b.f32(1.0f / kQ4Divisor)));
-      Value first =
-          arith::SubIOp::create(b, arith::ShRUIOp::create(b, bits, b.i32(20)),
-                                b.i32((127 - 13) << 3));
-      constexpr int last = kQ4LastCode - (kQ4Candidates - 1);
-      Value base = b.min(b.max(first, b.i32(0)), b.i32(last));
-      // The largest element gets the one q more that is below zero.
-      Value isNegative = b.fcmp(arith::CmpFPredicate::OEQ, highest, largest);
-      auto signedScale = [&](Value code) {
-        Value scale = decodeQ4Scale(b, code);
-        return b.select(isNegative, b.fneg(scale), scale);
-      };
-      Value bestCode, bestError;
-      for (int candidate = 0; candidate < kQ4Candidates; ++candidate) {
-        Value code = arith::AddIOp::create(b, base, b.i32(candidate));
-        Value scale = signedScale(code);
-        Value scales = b.broadcast(scale);
-        Value inverse = b.broadcast(b.fdiv(b.f32(1.0f), scale));
-        Value error;
-        for (Value v : values) {
-          Value d = b.fsub(v, b.fmul(quantize(v, inverse), scales));
-          Value square = b.fmul(d, d);
-          error = error ? b.fadd(error, square) : square;
-        }
-        error = b.reduceAdd(error);
-        if (!bestCode) {
-          bestCode = code, bestError = error;
-          continue;
-        }
-        Value better = b.fcmp(arith::CmpFPredicate::OLT, error, bestError);
-        bestCode = b.select(better, code, bestCode);
-        bestError = b.select(better, error, bestError);
-      }
-      Value inverse = b.broadcast(b.fdiv(b.f32(1.0f), signedScale(bestCode)));
-      // Too large, infinite or NaN: all of these have larger bits.
-      Value isReached = b.le(first, b.i32(last));
-      Value sign = b.select(isNegative, b.i32(0x80), b.i32(0));
-      bestCode = b.select(isReached, arith::OrIOp::create(b, bestCode, sign),
-                          b.i32(kQ4NaN));
-
-      SmallVector<Value> bytes;
-      for (Value v : values) {
-        Value ints = arith::FPToSIOp::create(b, b.vecType(b.getI32Type()),
-                                             quantize(v, inverse));
-        bytes.push_back(
-            toBytes(b, arith::AddIOp::create(b, ints, b.splatI32(8))));
-      }
-      auto group = [&](int64_t g) -> Value {
-        return vector::ExtractStridedSliceOp::create(
-            b, four, bytes[g * kGroup / lanes],
-            b.getI64ArrayAttr({g * kGroup % lanes}),
-            b.getI64ArrayAttr({kGroup}), b.getI64ArrayAttr({1}));
-      };
-      auto at = [&](Value byte) {
-        SmallVector<Value> indices = dst.at({k});
-        indices.push_back(byte);
-        return indices;
-      };
-      Value shift = arith::ConstantOp::create(
-          b, DenseElementsAttr::get(four, b.getI8IntegerAttr(4)));
-      int64_t pairs = kQ4Format.elements / (2 * kGroup);
-      for (int64_t pair = 0; pair < pairs; ++pair) {
-        Value high = arith::ShLIOp::create(b, group(2 * pair + 1), shift);
-        Value both = arith::OrIOp::create(b, group(2 * pair), high);
-        vector::StoreOp::create(
-            b, both, dst.memref,
-            at(b.add(b.mul(n, kGroup), pair * kGroup * panelWidth)));
-      }
-      Value code = vector::BroadcastOp::create(
-          b, VectorType::get({1}, b.getI8Type()),
-          arith::TruncIOp::create(b, b.getI8Type(), bestCode));
-      vector::StoreOp::create(b, code, dst.memref,
-                              at(b.add(n, pairs * kGroup * panelWidth)));
-    });
-  });
+    SmallVector<Value> bytes;
+    for (Value v : block.vectors) {
+      Value ints = arith::FPToSIOp::create(b, b.vecType(b.getI32Type()),
+                                           quantize(v, inverse));
+      bytes.push_back(
+          toBytes(b, arith::AddIOp::create(b, ints, b.splatI32(8))));
+    }
+    auto group = [&](int64_t g) -> Value {
+      return vector::ExtractStridedSliceOp::create(
+          b, four, bytes[g * kGroup / lanes],
+          b.getI64ArrayAttr({g * kGroup % lanes}), b.getI64ArrayAttr({kGroup}),
+          b.getI64ArrayAttr({1}));
+    };
+    auto at = [&](Value byte) {
+      SmallVector<Value> indices = dst.at({k});
+      indices.push_back(byte);
+      return indices;
+    };
+    Value shift = arith::ConstantOp::create(
+        b, DenseElementsAttr::get(four, b.getI8IntegerAttr(4)));
+    int64_t pairs = kQ4Format.elements / (2 * kGroup);
+    for (int64_t pair = 0; pair < pairs; ++pair) {
+      Value high = arith::ShLIOp::create(b, group(2 * pair + 1), shift);
+      Value both = arith::OrIOp::create(b, group(2 * pair), high);
+      vector::StoreOp::create(
+          b, both, dst.memref,
+          at(b.add(b.mul(n, kGroup), pair * kGroup * panelWidth)));
+    }
+    Value code = vector::BroadcastOp::create(
+        b, VectorType::get({1}, b.getI8Type()),
+        arith::TruncIOp::create(b, b.getI8Type(), bestCode));
+    vector::StoreOp::create(b, code, dst.memref,
+                            at(b.add(n, pairs * kGroup * panelWidth)));
+  };
+  forEachBlock(b, src, first, width, depth, packBlock);
 }

@@ -19,8 +19,9 @@ static int64_t getWidth(Value value) {
 }
 
 cpu::PanelFormat mlir::dsv2::getPanelFormat(RankedTensorType packed) {
-  auto encoding = cast<PackedAttr>(packed.getEncoding());
-  if (encoding.getBlocks())
+  // IR may hold weights that nothing packed; the launch will not verify.
+  auto encoding = dyn_cast_or_null<PackedAttr>(packed.getEncoding());
+  if (encoding && encoding.getBlocks())
     return encoding.getFormat() == PackFormat::Q4 ? cpu::PanelFormat::Q4
                                                   : cpu::PanelFormat::Q8;
   return packed.getElementType().isF32() ? cpu::PanelFormat::F32
@@ -330,6 +331,10 @@ LogicalResult FunctionOutliner::outlineRope(RopeOp op) {
 }
 
 LogicalResult FunctionOutliner::outlineAttention(LatentAttentionOp op) {
+  for (Value weight : {op.getWUk(), op.getWUv()})
+    if (cpu::getBlockFormat(getFormat(weight)))
+      return op.emitOpError("has no kernel for weights in blocks, got ")
+             << weight.getType();
   cpu::LatentCacheConfig cache = getCacheConfig(op.getCache().getType());
   Value pages = getCacheLayer(lookup(op.getCache()), lookup(op.getLayer()));
   Value wUK = lookup(op.getWUk()), wUV = lookup(op.getWUv());
@@ -399,7 +404,10 @@ LogicalResult FunctionOutliner::outlineRoute(RouteOp op) {
   auto product = cpu::getOrCreateMatmulKernel(
       outliner.module, {getFormat(op.getGate()), /*addResidual=*/false},
       target);
-  Value scores = launch(product, {lookup(op.getInput()), gate},
+  Value scores = launch(product,
+                        {getProductInput(lookup(op.getInput()),
+                                         getFormat(op.getGate()), tokens),
+                         gate},
                         empty({ShapedType::kDynamic, config.experts},
                               b.getF32Type(), tokens))
                      .front();
