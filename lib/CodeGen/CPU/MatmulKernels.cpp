@@ -132,15 +132,10 @@ struct ProductOperands {
   /// dimension.
   Value depth, width;
 
-  TilePlan getPlan(const CPUTargetInfo &target, int64_t streams) const {
-    return getBlockFormat(format) ? getQuantTilePlan(target, streams)
-                                  : getTilePlan(target, streams);
-  }
-  TileSums emitSums(KernelBuilder &b, ArrayRef<Slice> rows,
-                    ArrayRef<Slice> panels, bool prefetch) const {
-    if (getBlockFormat(format))
-      return emitQuantTile(b, rows, panels, depth, format);
-    return emitTile(b, rows, panels, depth, prefetch);
+  bool inBlocks() const { return getBlockFormat(format) != nullptr; }
+  int64_t tileRows(const CPUTargetInfo &target) const {
+    return inBlocks() ? getQuantTileRows(target)
+                      : getTilePlan(target, /*streams=*/1).maxRows();
   }
 };
 
@@ -157,14 +152,9 @@ static Value getDepth(KernelBuilder &b, Value w, Value x, PanelFormat format) {
 static void emitProduct(KernelBuilder &b, const ProductOperands &operands,
                         Value panelLo, Value panelHi, Value rowLo,
                         Value rowHi) {
-  auto tile = [&](ArrayRef<Value> panels, Value row, int64_t count,
-                  bool prefetch) {
-    SmallVector<Slice> weights, residual;
-    for (Value panel : panels)
-      weights.push_back(operands.w(panel, 0));
-    TileSums sums =
-        operands.emitSums(b, operands.x(row, count), weights, prefetch);
-    SmallVector<Slice> out = operands.y(row, count);
+  auto store = [&](const TileSums &sums, ArrayRef<Value> panels, Value row,
+                   int64_t count) {
+    SmallVector<Slice> out = operands.y(row, count), residual;
     if (operands.residual)
       residual = operands.residual(row, count);
     for (auto [p, panel] : llvm::enumerate(panels))
@@ -179,9 +169,28 @@ static void emitProduct(KernelBuilder &b, const ProductOperands &operands,
             return b.fadd(r, sum);
           });
   };
-  TilePlan plan = operands.getPlan(b.getTarget(), /*streams=*/1);
+  if (operands.inBlocks())
+    return walkEvenTiles(
+        b, operands.tileRows(b.getTarget()), panelLo, panelHi, rowLo, rowHi,
+        [&](Value panel, Value row, int64_t count, const TilePass &pass) {
+          store(emitQuantTile(b, operands.x(row, count), operands.w(panel, 0),
+                              operands.depth, operands.format, pass,
+                              /*panelStride=*/1),
+                {panel}, row, count);
+        });
+
+  auto tile = [&](ArrayRef<Value> panels, Value row, int64_t count,
+                  bool prefetch) {
+    SmallVector<Slice> weights;
+    for (Value panel : panels)
+      weights.push_back(operands.w(panel, 0));
+    store(
+        emitTile(b, operands.x(row, count), weights, operands.depth, prefetch),
+        panels, row, count);
+  };
   walkPanels(
-      b, plan, panelLo, panelHi, rowLo, rowHi,
+      b, getTilePlan(b.getTarget(), /*streams=*/1), panelLo, panelHi, rowLo,
+      rowHi,
       [&](ArrayRef<Value> panels, Value row, int64_t count) {
         tile(panels, row, count, /*prefetch=*/false);
       },
@@ -224,6 +233,18 @@ static void emitGatedProduct(KernelBuilder &b, const ProductOperands &operands,
                  });
     });
   };
+  if (operands.inBlocks())
+    return walkEvenTiles(
+        b, operands.tileRows(b.getTarget()), panelLo, panelHi, rowLo, rowHi,
+        [&](Value panel, Value row, int64_t count, const TilePass &pass) {
+          SmallVector<Slice> x = operands.x(row, count);
+          for (int64_t which : {0, 1})
+            keep(emitQuantTile(b, x, operands.w(panel, which), operands.depth,
+                               operands.format, pass, /*panelStride=*/2),
+                 0, count, which);
+          finish(panel, row, count);
+        });
+
   // Few rows are bound by memory: gate and up are read side by side, in the
   // order they are stored in.
   auto fewTile = [&](ArrayRef<Value> panels, Value row, int64_t count) {
@@ -231,8 +252,8 @@ static void emitGatedProduct(KernelBuilder &b, const ProductOperands &operands,
     for (Value panel : panels)
       for (int64_t which : {0, 1})
         weights.push_back(operands.w(panel, which));
-    TileSums sums = operands.emitSums(b, operands.x(row, count), weights,
-                                      /*prefetch=*/false);
+    TileSums sums = emitTile(b, operands.x(row, count), weights, operands.depth,
+                             /*prefetch=*/false);
     for (auto [p, panel] : llvm::enumerate(panels)) {
       for (int64_t which : {0, 1})
         keep(sums, 2 * p + which, count, which);
@@ -244,13 +265,13 @@ static void emitGatedProduct(KernelBuilder &b, const ProductOperands &operands,
   auto tile = [&](Value panel, Value row, int64_t count) {
     SmallVector<Slice> x = operands.x(row, count);
     for (int64_t which : {0, 1})
-      keep(operands.emitSums(b, x, operands.w(panel, which),
-                             /*prefetch=*/count >= 4),
+      keep(emitTile(b, x, operands.w(panel, which), operands.depth,
+                    /*prefetch=*/count >= 4),
            0, count, which);
     finish(panel, row, count);
   };
-  TilePlan plan = operands.getPlan(b.getTarget(), /*streams=*/2);
-  walkPanels(b, plan, panelLo, panelHi, rowLo, rowHi, fewTile, tile);
+  walkPanels(b, getTilePlan(b.getTarget(), /*streams=*/2), panelLo, panelHi,
+             rowLo, rowHi, fewTile, tile);
 }
 
 static Value gateScratch(KernelBuilder &b) {
@@ -295,7 +316,7 @@ func::FuncOp dsv2::cpu::getOrCreateMatmulKernel(ModuleOp module,
         operands.w = [&](Value panel, int64_t) { return Slice{w, {panel}}; };
         operands.depth = getDepth(b, w, x, config.format);
         operands.width = b.dim(y, 1);
-        shareProduct(b, operands.getPlan(target, 1), b.dim(y, 0), b.dim(w, 0),
+        shareProduct(b, operands.tileRows(target), b.dim(y, 0), b.dim(w, 0),
                      part, parts,
                      [&](Value rowLo, Value rowHi, Value lo, Value hi) {
                        emitProduct(b, operands, lo, hi, rowLo, rowHi);
@@ -330,8 +351,8 @@ dsv2::cpu::getOrCreateGatedMatmulKernel(ModuleOp module,
         operands.depth = getDepth(b, w, x, config.format);
         operands.width = b.dim(h, 1);
         shareProduct(
-            b, operands.getPlan(target, 2), b.dim(h, 0), b.dim(w, 0), part,
-            parts, [&](Value rowLo, Value rowHi, Value lo, Value hi) {
+            b, operands.tileRows(target), b.dim(h, 0), b.dim(w, 0), part, parts,
+            [&](Value rowLo, Value rowHi, Value lo, Value hi) {
               emitGatedProduct(b, operands, scratch, lo, hi, rowLo, rowHi);
             });
       });

@@ -187,6 +187,30 @@ void dsv2::cpu::walkPanels(
   });
 }
 
+void dsv2::cpu::walkEvenTiles(
+    KernelBuilder &b, int64_t maxRows, Value panelLo, Value panelHi,
+    Value rowLo, Value rowHi,
+    llvm::function_ref<void(Value, Value, int64_t, const TilePass &)> tile) {
+  Value rows = b.sub(rowHi, rowLo);
+  Value tiles = b.max(b.ceilDiv(rows, maxRows), 1);
+  Value low = b.div(rows, tiles), taller = b.rem(rows, tiles);
+  b.forEach(panelLo, panelHi, [&](Value panel) {
+    // The taller tiles come first. At most two heights have any tiles.
+    Value row = rowLo, pass = b.index(0);
+    for (int64_t height = maxRows; height >= 1; --height) {
+      Value count = b.select(
+          b.eq(low, b.index(height)), b.sub(tiles, taller),
+          b.select(b.eq(low, b.index(height - 1)), taller, b.index(0)));
+      b.forEach(b.index(0), count, [&](Value i) {
+        tile(panel, b.add(row, b.mul(i, height)), height,
+             {b.add(pass, i), tiles});
+      });
+      row = b.add(row, b.mul(count, height));
+      pass = b.add(pass, count);
+    }
+  });
+}
+
 void dsv2::cpu::shareGrid(KernelBuilder &b, Value outer, Value panels,
                           Value part, Value parts,
                           llvm::function_ref<void(Value, Value, Value)> body) {
@@ -203,17 +227,15 @@ void dsv2::cpu::shareGrid(KernelBuilder &b, Value outer, Value panels,
 }
 
 void dsv2::cpu::shareProduct(
-    KernelBuilder &b, const TilePlan &plan, Value rows, Value panels,
-    Value part, Value parts,
-    llvm::function_ref<void(Value, Value, Value, Value)> body) {
+    KernelBuilder &b, int64_t tileRows, Value rows, Value panels, Value part,
+    Value parts, llvm::function_ref<void(Value, Value, Value, Value)> body) {
   // About four units per thread keep the imbalance small; blocks of fewer than
   // two tiles would read the panels too often for what they compute.
-  int64_t tile = plan.maxRows();
   Value wanted = b.ceilDiv(b.mul(parts, 4), b.max(panels, 1));
-  Value possible = b.max(b.div(rows, 2 * tile), 1);
+  Value possible = b.max(b.div(rows, 2 * tileRows), 1);
   Value blocks = b.min(wanted, possible);
   blocks = b.select(b.eq(parts, b.index(1)), b.index(1), blocks);
-  Value height = b.mul(b.ceilDiv(b.ceilDiv(rows, blocks), tile), tile);
+  Value height = b.mul(b.ceilDiv(b.ceilDiv(rows, blocks), tileRows), tileRows);
   shareGrid(b, blocks, panels, part, parts,
             [&](Value block, Value panelLo, Value panelHi) {
               Value rowLo = b.min(b.mul(block, height), rows);

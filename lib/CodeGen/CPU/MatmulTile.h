@@ -93,6 +93,21 @@ void walkPanels(
         fewTile,
     llvm::function_ref<void(Value panel, Value row, int64_t rows)> tile);
 
+/// Which of the tiles that read one panel a tile is: `pass` of `passes`.
+struct TilePass {
+  Value pass, passes;
+};
+
+/// Covers panels [panelLo, panelHi) x rows [rowLo, rowHi) with as few tiles of
+/// at most `maxRows` rows as possible, of heights that differ by at most one:
+/// a few rows left over would cost nearly what a whole tile does. Panels are
+/// the outer loop.
+void walkEvenTiles(KernelBuilder &b, int64_t maxRows, Value panelLo,
+                   Value panelHi, Value rowLo, Value rowHi,
+                   llvm::function_ref<void(Value panel, Value row, int64_t rows,
+                                           const TilePass &pass)>
+                       tile);
+
 /// Divides `outer` x `panels` equal units: body(o, lo, hi) for each `o` of
 /// which this part has the panels [lo, hi).
 void shareGrid(KernelBuilder &b, Value outer, Value panels, Value part,
@@ -101,8 +116,9 @@ void shareGrid(KernelBuilder &b, Value outer, Value panels, Value part,
 
 /// A product that is split over panels and, where there are more threads than
 /// panels can feed, over blocks of rows: body(rowLo, rowHi, panelLo, panelHi).
-void shareProduct(KernelBuilder &b, const TilePlan &plan, Value rows,
-                  Value panels, Value part, Value parts,
+/// `tileRows` is the height of the tallest tile.
+void shareProduct(KernelBuilder &b, int64_t tileRows, Value rows, Value panels,
+                  Value part, Value parts,
                   llvm::function_ref<void(Value rowLo, Value rowHi,
                                           Value panelLo, Value panelHi)>
                       body);

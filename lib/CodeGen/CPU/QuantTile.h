@@ -21,11 +21,15 @@ namespace mlir::dsv2::cpu {
 /// product of the scales and the multiply-add. The order is the same for every
 /// tile, so a row's result does not depend on the tile it falls into.
 ///
-/// `rows` are slices of getQuantizedActivationType(), `panels` of panels in
+/// `rows` are slices of getQuantizedActivationType(), `panel` of panels in
 /// `format`, which has blocks.
+///
+/// The only tile of a panel reads it ahead of its use. Where several do, all
+/// but the first find it in the cache; together they fetch the panel that comes
+/// `stride` panels later, so that memory is read while they compute.
 TileSums emitQuantTile(KernelBuilder &b, ArrayRef<Slice> rows,
-                       ArrayRef<Slice> panels, Value blocks,
-                       PanelFormat format);
+                       const Slice &panel, Value blocks, PanelFormat format,
+                       const TilePass &pass, int64_t stride);
 
 /// Packs one panel in the format Q8 or Q4 from contiguous rows of the source:
 /// row n of the panel is src[prefix..., first + n, 0 .. depth-1].
@@ -34,9 +38,9 @@ void packQ8Rows(KernelBuilder &b, const Slice &src, const Slice &dst,
 void packQ4Rows(KernelBuilder &b, const Slice &src, const Slice &dst,
                 Value first, Value width, Value depth);
 
-/// How many rows and panels such tiles have: a sum takes two registers, an
-/// integer and a float one.
-TilePlan getQuantTilePlan(const CPUTargetInfo &target, int64_t streams);
+/// Rows of the tallest such tile: a row takes two integer sums and two float
+/// ones.
+int64_t getQuantTileRows(const CPUTargetInfo &target);
 
 } // namespace mlir::dsv2::cpu
 
