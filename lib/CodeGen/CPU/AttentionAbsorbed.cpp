@@ -18,9 +18,15 @@
 // A block is read from memory once per group of heads and is in cache for the
 // other tiles and for step 3.
 //
+// With products of bf16 pairs, scores take pairs of adjacent columns, as they
+// lie in the cache. Values take pairs of positions: two rows are interleaved in
+// registers, within lanes of 128 bits, which leaves the accumulator in an order
+// of its own until it is written out.
+//
 //===----------------------------------------------------------------------===//
 
 #include "AttentionCommon.h"
+#include "BF16Dot.h"
 
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -46,7 +52,9 @@ public:
       : b(b), config(config), latent(config.cache.latent),
         rope(config.cache.rope), block(block), lanes(b.lanes()),
         tilePositions(lanes == 16 ? 4 : 2), tileVectors(lanes == 16 ? 4 : 2),
-        tiles(llvm::divideCeil(config.heads, kTileHeads)) {}
+        tiles(llvm::divideCeil(config.heads, kTileHeads)),
+        pairs(config.roundToBF16 && config.cache.elementType.isBF16() &&
+              hasBF16Dot(b.getTarget())) {}
 
   void emit(ValueRange args, Value part, Value parts);
 
@@ -56,10 +64,19 @@ private:
   /// Emits `body` for whole tiles and, if heads do not divide, for the last.
   void forTiles(Value firstTile, Value lastTile,
                 llvm::function_ref<void(Value tile, int64_t heads)> body);
-  void emitScores(Value firstHead, int64_t heads);
+  void emitScores(Value firstHead, Value slot, int64_t heads);
+  void reduceScores(ValueRange sums, Value j, int64_t heads);
+  void roundQueries(Value head, Value slot);
+  SmallVector<Value> emitPairScores(ArrayRef<Value> rows, Value slot,
+                                    int64_t heads);
+  void emitPairValueTile(Value slot, int64_t heads, Value column,
+                         int64_t width);
   void emitSoftmax(Value slot, int64_t heads);
   void emitValues(Value slot, int64_t heads);
   void emitValueTile(Value slot, int64_t heads, Value column, int64_t width);
+  int64_t paddedLatent() const {
+    return llvm::alignTo(latent, pairs ? 2 * lanes : lanes);
+  }
   Value headIndex(Value tile, int64_t head) {
     return b.add(b.mul(tile, kTileHeads), head);
   }
@@ -69,12 +86,17 @@ private:
   int64_t latent, rope, block, lanes;
   int64_t tilePositions, tileVectors;
   int64_t tiles;
+  /// Whether products are of bf16 pairs.
+  bool pairs;
 
   // Arguments.
   Value ql, qr, cache, positions, seqIds, blockTables, z;
   // Scratch: running maximum and per-lane sums of each head of the group, its
   // accumulator, scores and factors of one tile.
   Value maxima, sums, accumulator, scores, factors;
+  // With pairs: the queries of the group, [q | q_rope] as bf16 with zeros up to
+  // whole vectors, and the softmax weights of one tile.
+  Value queries, weights;
   // The token, and the block being worked on.
   Value token, page, firstRow, valid;
 };
@@ -111,14 +133,67 @@ void AbsorbedAttention::forTiles(
              [&] { body(b.index(whole), rest); });
 }
 
+/// queries[slot] = [ql | qr] of `head`, rounded.
+void AbsorbedAttention::roundQueries(Value head, Value slot) {
+  int64_t width = llvm::alignTo(latent + rope, 2 * lanes);
+  for (int64_t column = latent + rope; column < width; ++column)
+    emitStore(b, b.splat(0.0f), queries, {slot, b.index(column)}, 1);
+  emitRoundRow(b, {ql, {token, head}}, latent, {queries, {slot}}, 0);
+  emitRoundRow(b, {qr, {token, head}}, rope, {queries, {slot}}, latent);
+}
+
+/// The sums of rows against the queries in slots from `slot`.
+SmallVector<Value> AbsorbedAttention::emitPairScores(ArrayRef<Value> rows,
+                                                     Value slot,
+                                                     int64_t heads) {
+  int64_t step = 2 * lanes, width = latent + rope;
+  auto columns = [&](Value column, int64_t count, ValueRange sums) {
+    SmallVector<Value> q, c, next;
+    for (int64_t h = 0; h < heads; ++h)
+      q.push_back(emitLoadPairs(b, queries, {b.add(slot, h), column}, step));
+    for (Value row : rows)
+      c.push_back(emitLoadPairs(b, cache, {page, row, column}, count));
+    for (int64_t h = 0; h < heads; ++h)
+      for (int64_t p = 0; p < tilePositions; ++p)
+        next.push_back(emitBF16Dot(b, sums[h * tilePositions + p], q[h], c[p]));
+    return next;
+  };
+  int64_t whole = width / step * step;
+  SmallVector<Value> sums(heads * tilePositions, b.splat(0.0f));
+  sums = b.forCarry(b.index(0), b.index(whole), b.index(step), sums,
+                    [&](Value column, ValueRange carried) {
+                      return columns(column, step, carried);
+                    });
+  if (width > whole)
+    sums = columns(b.index(whole), width - whole, sums);
+  return sums;
+}
+
+/// scores[h, j + p] = sum over the lanes of sums[h, p].
+void AbsorbedAttention::reduceScores(ValueRange sums, Value j, int64_t heads) {
+  int64_t width = heads * tilePositions;
+  SmallVector<Value> all = llvm::to_vector(sums);
+  // Lane h * tilePositions + p of the sums belongs to head h.
+  for (int64_t first = 0; first < width; first += lanes) {
+    int64_t count = std::min(lanes, width - first);
+    Value reduced = emitTransposedSum(b, ArrayRef(all).slice(first, count));
+    for (int64_t lane = 0; lane < count; lane += tilePositions) {
+      int64_t h = (first + lane) / tilePositions;
+      emitStore(b, emitSlice(b, reduced, lane, tilePositions), scores,
+                {b.index(h), j}, tilePositions);
+    }
+  }
+}
+
 /// scores[h, j] = q[firstHead + h] . row j, for the valid rows of the block
 /// rounded up to whole tiles.
-void AbsorbedAttention::emitScores(Value firstHead, int64_t heads) {
-  int64_t width = heads * tilePositions;
+void AbsorbedAttention::emitScores(Value firstHead, Value slot, int64_t heads) {
   b.forEach(b.index(0), valid, b.index(tilePositions), [&](Value j) {
     SmallVector<Value> rows, queryHeads;
     for (int64_t p = 0; p < tilePositions; ++p)
       rows.push_back(b.add(firstRow, b.add(j, p)));
+    if (pairs)
+      return reduceScores(emitPairScores(rows, slot, heads), j, heads);
     for (int64_t h = 0; h < heads; ++h)
       queryHeads.push_back(b.add(firstHead, h));
 
@@ -150,20 +225,10 @@ void AbsorbedAttention::emitScores(Value firstHead, int64_t heads) {
                     length - whole, sums);
       return sums;
     };
-    SmallVector<Value> sums(width, b.splat(0.0f));
+    SmallVector<Value> sums(heads * tilePositions, b.splat(0.0f));
     sums = dot(ql, latent, 0, sums);
     sums = dot(qr, rope, latent, sums);
-
-    // Lane h * tilePositions + p of the sums belongs to head h.
-    for (int64_t first = 0; first < width; first += lanes) {
-      int64_t count = std::min(lanes, width - first);
-      Value reduced = emitTransposedSum(b, ArrayRef(sums).slice(first, count));
-      for (int64_t lane = 0; lane < count; lane += tilePositions) {
-        int64_t h = (first + lane) / tilePositions;
-        emitStore(b, emitSlice(b, reduced, lane, tilePositions), scores,
-                  {b.index(h), j}, tilePositions);
-      }
-    }
+    reduceScores(sums, j, heads);
   });
 }
 
@@ -181,7 +246,60 @@ void AbsorbedAttention::emitSoftmax(Value slot, int64_t heads) {
                                  {head, b.index(0)},
                                  factors,
                                  {b.index(h)}});
+    if (pairs)
+      emitRoundRow(b, {scores, {b.index(h)}}, block, {weights, {b.index(h)}},
+                   0);
   }
+}
+
+/// As emitValueTile, over pairs of positions; `width` is of whole pairs of
+/// vectors or the rest of the latent.
+void AbsorbedAttention::emitPairValueTile(Value slot, int64_t heads,
+                                          Value column, int64_t width) {
+  int64_t step = 2 * lanes, pieces = llvm::divideCeil(width, step);
+  // Vectors 2 v and 2 v + 1 of the accumulator belong to piece v.
+  auto columnOf = [&](int64_t i) { return b.add(column, i * lanes); };
+  SmallVector<Value> state;
+  for (int64_t h = 0; h < heads; ++h) {
+    Value factor = b.broadcast(b.loadScalar(factors, {b.index(h)}));
+    for (int64_t i = 0; i < 2 * pieces; ++i)
+      state.push_back(
+          b.fmul(b.load(accumulator, {b.add(slot, h), columnOf(i)}), factor));
+  }
+  auto positions = [&](Value j, bool single, ValueRange carried) {
+    Value row = b.add(firstRow, j);
+    SmallVector<Value> c, next;
+    for (int64_t v = 0; v < pieces; ++v) {
+      int64_t count = std::min(step, width - v * step);
+      Value at = b.add(column, v * step);
+      Value even = emitLoadPairs(b, cache, {page, row, at}, count);
+      Value odd =
+          single ? Value(arith::ConstantOp::create(
+                       b, b.getZeroAttr(getPairsType(b))))
+                 : emitLoadPairs(b, cache, {page, b.add(row, 1), at}, count);
+      c.append({emitUnpack(b, even, odd, 0), emitUnpack(b, even, odd, 1)});
+    }
+    for (int64_t h = 0; h < heads; ++h) {
+      Value p = broadcastPair(b, weights, {b.index(h), j});
+      for (auto [i, values] : llvm::enumerate(c))
+        next.push_back(emitBF16Dot(b, carried[h * 2 * pieces + i], values, p));
+    }
+    return next;
+  };
+  Value whole = b.roundDown(valid, 2);
+  state = b.forCarry(b.index(0), whole, b.index(2), state,
+                     [&](Value j, ValueRange carried) {
+                       return positions(j, /*single=*/false, carried);
+                     });
+  // What follows the last position may be anything, NaN included.
+  state = b.ifYield(
+      b.lt(whole, valid),
+      [&] { return positions(whole, /*single=*/true, state); },
+      [&] { return state; });
+  for (int64_t h = 0; h < heads; ++h)
+    for (int64_t i = 0; i < 2 * pieces; ++i)
+      b.store(state[h * 2 * pieces + i], accumulator,
+              {b.add(slot, h), columnOf(i)});
 }
 
 /// accumulator[slot + h, column ...] = factor * itself + sum_j p[h, j] c[j].
@@ -218,10 +336,14 @@ void AbsorbedAttention::emitValueTile(Value slot, int64_t heads, Value column,
 
 void AbsorbedAttention::emitValues(Value slot, int64_t heads) {
   int64_t step = tileVectors * lanes, whole = latent / step * step;
+  auto tile = [&](Value column, int64_t width) {
+    return pairs ? emitPairValueTile(slot, heads, column, width)
+                 : emitValueTile(slot, heads, column, width);
+  };
   b.forEach(b.index(0), b.index(whole), b.index(step),
-            [&](Value column) { emitValueTile(slot, heads, column, step); });
+            [&](Value column) { tile(column, step); });
   if (latent > whole)
-    emitValueTile(slot, heads, b.index(whole), latent - whole);
+    tile(b.index(whole), latent - whole);
 }
 
 /// All of one token's context for the heads of tiles firstTile to lastTile - 1.
@@ -230,7 +352,7 @@ void AbsorbedAttention::emitItem(Value firstTile, Value lastTile) {
   auto slotOf = [&](Value tile) {
     return b.mul(b.sub(tile, firstTile), kTileHeads);
   };
-  int64_t padded = llvm::alignTo(latent, lanes);
+  int64_t padded = paddedLatent();
   Value usedSlots = slotOf(lastTile);
   b.forEach(zero, usedSlots, [&](Value slot) {
     b.storeScalar(b.f32(-std::numeric_limits<float>::infinity()), maxima,
@@ -241,6 +363,12 @@ void AbsorbedAttention::emitItem(Value firstTile, Value lastTile) {
     });
   });
 
+  if (pairs)
+    forTiles(firstTile, lastTile, [&](Value tile, int64_t heads) {
+      for (int64_t h = 0; h < heads; ++h)
+        roundQueries(headIndex(tile, h), b.add(slotOf(tile), h));
+    });
+
   Value sequence = b.toIndex(b.loadScalar(seqIds, {token}));
   Value length = b.add(b.toIndex(b.loadScalar(positions, {token})), 1);
   b.forEach(zero, length, b.index(block), [&](Value base) {
@@ -249,7 +377,7 @@ void AbsorbedAttention::emitItem(Value firstTile, Value lastTile) {
     firstRow = b.rem(base, config.cache.page);
     valid = b.min(b.sub(length, base), block);
     forTiles(firstTile, lastTile, [&](Value tile, int64_t heads) {
-      emitScores(headIndex(tile, 0), heads);
+      emitScores(headIndex(tile, 0), slotOf(tile), heads);
       emitSoftmax(slotOf(tile), heads);
       emitValues(slotOf(tile), heads);
     });
@@ -264,6 +392,16 @@ void AbsorbedAttention::emitItem(Value firstTile, Value lastTile) {
         Value v = b.load(accumulator, {slot, column});
         emitStore(b, b.fmul(v, inverse), z, {token, head, column}, count);
       };
+      if (pairs) {
+        // Back to the order of the columns, in place.
+        b.forEach(zero, b.index(padded), b.index(2 * lanes), [&](Value column) {
+          Value next = b.add(column, lanes);
+          Value low = b.load(accumulator, {slot, column});
+          Value high = b.load(accumulator, {slot, next});
+          b.store(emitPack(b, low, high, 0), accumulator, {slot, column});
+          b.store(emitPack(b, low, high, 1), accumulator, {slot, next});
+        });
+      }
       int64_t whole = latent / lanes * lanes;
       b.forEach(zero, b.index(whole), b.index(lanes),
                 [&](Value column) { write(column, lanes); });
@@ -280,7 +418,13 @@ void AbsorbedAttention::emit(ValueRange args, Value part, Value parts) {
   Type f32 = b.getF32Type();
   maxima = b.scratch({slots}, f32);
   sums = b.scratch({slots, lanes}, f32);
-  accumulator = b.scratch({slots, int64_t(llvm::alignTo(latent, lanes))}, f32);
+  accumulator = b.scratch({slots, paddedLatent()}, f32);
+  if (pairs) {
+    Type bf16 = b.getBF16Type();
+    int64_t width = llvm::alignTo(latent + rope, 2 * lanes);
+    queries = b.scratch({slots, width}, bf16);
+    weights = b.scratch({kTileHeads, block}, bf16);
+  }
   scores = b.scratch({kTileHeads, block}, f32);
   factors = b.scratch({kTileHeads}, f32);
 
@@ -302,11 +446,12 @@ func::FuncOp dsv2::cpu::getOrCreateAbsorbedAttentionKernel(
                                : chooseBlock(config.cache.page, /*limit=*/32);
   assert(config.cache.page % block == 0 && block % target.lanes() == 0 &&
          "a block is a whole number of vectors and divides the page");
-  std::string name =
-      llvm::formatv("absorbed_attention_{0}_l{1}_r{2}_p{3}_h{4}_b{5}_s{6:x-}",
-                    elementName(config.cache.elementType), config.cache.latent,
-                    config.cache.rope, config.cache.page, config.heads, block,
-                    llvm::bit_cast<uint32_t>(config.scale));
+  std::string name = llvm::formatv(
+      "absorbed_attention_{0}{1}_l{2}_r{3}_p{4}_h{5}_b{6}_s{7:x-}",
+      elementName(config.cache.elementType),
+      config.roundToBF16 ? "_rounded" : "", config.cache.latent,
+      config.cache.rope, config.cache.page, config.heads, block,
+      llvm::bit_cast<uint32_t>(config.scale));
   MLIRContext *ctx = module.getContext();
   Type act = getActivationType(ctx, 3), list = getIndexListType(ctx);
   Type types[] = {act,  act,  getLatentCacheType(config.cache),

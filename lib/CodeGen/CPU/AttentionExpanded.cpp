@@ -25,10 +25,18 @@
 // over exactly the positions it sees. Tiles differ only in what shares the
 // registers.
 //
+// Weights in blocks meet latents that are quantised like any other row, and
+// then keys, values, queries and softmax weights may be rounded to bf16:
+// AttentionExpandedPairs.cpp.
+//
 //===----------------------------------------------------------------------===//
 
-#include "AttentionCommon.h"
+#include "AttentionExpanded.h"
 
+#include "BF16Dot.h"
+#include "QuantTile.h"
+#include "dsv2/CodeGen/CPU/QuantKernels.h"
+#include "dsv2/Support/BlockFormat.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/MathExtras.h"
@@ -39,60 +47,70 @@ using namespace mlir;
 using namespace mlir::dsv2;
 using namespace mlir::dsv2::cpu;
 
-namespace {
-
 /// Tokens of a run below which threads rather stay idle than expand the context
 /// once more.
-constexpr int64_t kLeastRun = 128;
+static constexpr int64_t kLeastRun = 128;
 
-class ExpandedAttention {
-public:
-  ExpandedAttention(KernelBuilder &b, const ExpandedAttentionConfig &config,
-                    int64_t block, int64_t queryTile)
-      : b(b), config(config), latent(config.cache.latent),
-        rope(config.cache.rope), block(block), queryTile(queryTile),
-        lanes(b.lanes()), panelWidth(2 * lanes) {
-    // Sixteen vectors of sums where there are 32 registers, else eight.
-    bool wide = lanes == 16;
-    positionVectors = std::min<int64_t>(wide ? 4 : 2, block / lanes);
-    valueVectors = wide ? 4 : 2;
-    tileQueries = 4;
-    tilePositions = wide ? 8 : 4;
-  }
+ExpandedAttention::ExpandedAttention(KernelBuilder &b,
+                                     const ExpandedAttentionConfig &config,
+                                     int64_t block, int64_t queryTile)
+    : b(b), config(config), latent(config.cache.latent),
+      rope(config.cache.rope), block(block), queryTile(queryTile),
+      lanes(b.lanes()), panelWidth(2 * lanes),
+      inBlocks(getBlockFormat(config.weightFormat) != nullptr) {
+  // Sixteen vectors of sums where there are 32 registers, else eight.
+  bool wide = lanes == 16;
+  positionVectors = std::min<int64_t>(wide ? 4 : 2, block / lanes);
+  valueVectors = wide ? 4 : 2;
+  tileQueries = 4;
+  tilePositions = wide ? 8 : 4;
+  pairs = config.roundToBF16 && config.cache.elementType.isBF16() &&
+          hasBF16Dot(b.getTarget()) && config.nope % 2 == 0 && rope % 2 == 0;
+  // Twenty-four sums, as there is nothing to widen.
+  if (pairs)
+    tileQueries = 6;
+}
 
-  void emit(ValueRange args, Value part, Value parts);
+int64_t ExpandedAttention::panelRows(int64_t rows) const {
+  return llvm::alignTo(rows, panelWidth);
+}
 
-private:
-  void emitItem(Value sequence, Value firstToken, Value lastToken);
-  void expandLatents();
-  void expand(Value weights, int64_t rows, Value out);
-  void transposeInto(
-      int64_t width, Value out, int64_t firstRow,
-      llvm::function_ref<Value(Value position, Value column, int64_t count)>
-          load);
-  void emitQueries(Value token, int64_t queries);
-  void emitScores(Value token, int64_t queries);
-  void emitValues(Value token, int64_t queries);
-  void emitValueTile(Value token, int64_t queries, Value column, int64_t width);
+int64_t ExpandedAttention::blockRows() const {
+  return llvm::alignTo(block, inBlocks ? getQuantTileRows(b.getTarget())
+                                       : tilePositions);
+}
 
-  KernelBuilder &b;
-  const ExpandedAttentionConfig &config;
-  int64_t latent, rope, block, queryTile, lanes, panelWidth;
-  int64_t tileQueries, positionVectors, valueVectors, tilePositions;
+/// Latents of the block as quantised rows.
+void ExpandedAttention::quantizeLatents() {
+  b.forEach(b.index(0), seen, [&](Value j) {
+    Slice row{cache, {page, b.add(firstRow, j)}}, to{latents, {j}};
+    b.forEach(b.index(0), b.index(kQ8Format.blocks(latent)), [&](Value k) {
+      emitQuantizedBlock(b, row, to, k, b.index(latent));
+    });
+  });
+}
 
-  // Arguments.
-  Value qn, qr, wuk, wuv, cache, positions, seqStarts, blockTables, o;
-  // Scratch of one block: latents, keys before their transposition, [keys |
-  // rope keys] with positions along lanes, values; scores and factors of one
-  // tile of tokens; state of each token of the run.
-  Value latents, plainKeys, keys, values, scores, factors, maxima, sums;
-  // The head, the first token of the run, and the block being worked on:
-  // where it lies, how many of its positions the run sees, and the position of
-  // token 0 of the step, were it of this sequence, less the block's start.
-  Value head, runStart, page, firstRow, seen, distance;
-};
-
-} // namespace
+/// expand() for weights in blocks.
+void ExpandedAttention::expandBlocks(Value weights, int64_t rows, Value out) {
+  int64_t height = getQuantTileRows(b.getTarget());
+  Value blocks = b.index(kQ8Format.blocks(latent));
+  b.forEach(
+      b.index(0), b.index(panelRows(rows) / panelWidth), [&](Value panel) {
+        Value column = b.mul(panel, panelWidth);
+        b.forEach(b.index(0), seen, b.index(height), [&](Value j) {
+          SmallVector<Slice> x;
+          for (int64_t p = 0; p < height; ++p)
+            x.push_back({latents, {b.add(j, p)}});
+          TileSums sums = emitQuantTile(b, x, {weights, {head, panel}}, blocks,
+                                        config.weightFormat, /*pass=*/{},
+                                        /*panelStride=*/1);
+          for (int64_t p = 0; p < height; ++p)
+            for (int64_t half : {0, 1})
+              b.store(sums(p, 0, half), out,
+                      {b.add(j, p), b.add(column, half * lanes)});
+        });
+      });
+}
 
 /// latents = rows of the block, widened.
 void ExpandedAttention::expandLatents() {
@@ -163,6 +181,40 @@ void ExpandedAttention::transposeInto(
   });
 }
 
+void ExpandedAttention::transposeKeys() {
+  transposeInto(config.nope, keys, 0,
+                [&](Value position, Value column, int64_t count) {
+                  return b.load(plainKeys, {position, column});
+                });
+  transposeInto(rope, keys, config.nope,
+                [&](Value position, Value column, int64_t count) {
+                  return emitLoad(
+                      b, cache,
+                      {page, b.add(firstRow, position), b.add(column, latent)},
+                      count, lanes);
+                });
+}
+
+/// Keys and values of this head for the positions of the block.
+void ExpandedAttention::expandBlock() {
+  auto expandInto = [&](Value weights, int64_t rows, Value out) {
+    return inBlocks ? expandBlocks(weights, rows, out)
+                    : expand(weights, rows, out);
+  };
+  if (inBlocks)
+    quantizeLatents();
+  else
+    expandLatents();
+  expandInto(wuk, config.nope, plainKeys);
+  if (pairs)
+    transposeKeyPairs();
+  else
+    transposeKeys();
+  expandInto(wuv, config.value, values);
+  if (pairs)
+    zipValues();
+}
+
 /// scores[i, j] = q[token + i] . key j for all positions of the block. Those
 /// that were not expanded hold leftovers, which the softmax ignores.
 void ExpandedAttention::emitScores(Value token, int64_t queries) {
@@ -199,21 +251,38 @@ void ExpandedAttention::emitScores(Value token, int64_t queries) {
   });
 }
 
+/// The first `width` columns from `column` on of the outputs of a tile, brought
+/// to the new maximum.
+SmallVector<Value> ExpandedAttention::loadOutput(Value token, int64_t queries,
+                                                 Value column, int64_t width) {
+  SmallVector<Value> state;
+  for (int64_t i = 0; i < queries; ++i) {
+    Value factor = b.broadcast(b.loadScalar(factors, {b.index(i)}));
+    for (int64_t at = 0; at < width; at += lanes)
+      state.push_back(
+          b.fmul(emitLoad(b, o, {b.add(token, i), head, b.add(column, at)},
+                          std::min(lanes, width - at), lanes),
+                 factor));
+  }
+  return state;
+}
+
+void ExpandedAttention::storeOutput(ValueRange state, Value token,
+                                    int64_t queries, Value column,
+                                    int64_t width) {
+  int64_t n = 0;
+  for (int64_t i = 0; i < queries; ++i)
+    for (int64_t at = 0; at < width; at += lanes)
+      emitStore(b, state[n++], o, {b.add(token, i), head, b.add(column, at)},
+                std::min(lanes, width - at));
+}
+
 /// o[token + i, column ...] = factor * itself + sum_j p[i, j] v[j].
 void ExpandedAttention::emitValueTile(Value token, int64_t queries,
                                       Value column, int64_t width) {
   int64_t pieces = llvm::divideCeil(width, lanes);
   auto columnOf = [&](int64_t v) { return b.add(column, v * lanes); };
-  auto countOf = [&](int64_t v) { return std::min(lanes, width - v * lanes); };
-  SmallVector<Value> state;
-  for (int64_t i = 0; i < queries; ++i) {
-    Value factor = b.broadcast(b.loadScalar(factors, {b.index(i)}));
-    for (int64_t v = 0; v < pieces; ++v)
-      state.push_back(
-          b.fmul(emitLoad(b, o, {b.add(token, i), head, columnOf(v)},
-                          countOf(v), lanes),
-                 factor));
-  }
+  SmallVector<Value> state = loadOutput(token, queries, column, width);
   // Position j for the tokens from `first` on.
   auto step = [&](Value j, int64_t first, ValueRange carried) {
     SmallVector<Value> loaded, next = llvm::to_vector(carried);
@@ -239,24 +308,28 @@ void ExpandedAttention::emitValueTile(Value token, int64_t queries,
         b.lt(j, b.index(block)), [&] { return step(j, extra + 1, state); },
         [&] { return state; });
   }
-  for (int64_t i = 0; i < queries; ++i)
-    for (int64_t v = 0; v < pieces; ++v)
-      emitStore(b, state[i * pieces + v], o,
-                {b.add(token, i), head, columnOf(v)}, countOf(v));
+  storeOutput(state, token, queries, column, width);
 }
 
 void ExpandedAttention::emitValues(Value token, int64_t queries) {
   int64_t step = valueVectors * lanes, whole = config.value / step * step;
+  auto tile = [&](Value column, int64_t width) {
+    return pairs ? emitPairValueTile(token, queries, column, width)
+                 : emitValueTile(token, queries, column, width);
+  };
   b.forEach(b.index(0), b.index(whole), b.index(step),
-            [&](Value column) { emitValueTile(token, queries, column, step); });
+            [&](Value column) { tile(column, step); });
   if (config.value > whole)
-    emitValueTile(token, queries, b.index(whole), config.value - whole);
+    tile(b.index(whole), config.value - whole);
 }
 
 /// Tokens token to token + queries - 1 against the block; all see at least its
 /// first position.
 void ExpandedAttention::emitQueries(Value token, int64_t queries) {
-  emitScores(token, queries);
+  if (pairs)
+    emitPairScores(token, queries);
+  else
+    emitScores(token, queries);
   for (int64_t i = 0; i < queries; ++i) {
     Value own = b.add(token, i);
     Value slot = b.sub(own, runStart);
@@ -271,6 +344,8 @@ void ExpandedAttention::emitQueries(Value token, int64_t queries) {
                                  factors,
                                  {b.index(i)}});
   }
+  if (pairs)
+    roundWeights(queries);
   emitValues(token, queries);
 }
 
@@ -304,20 +379,7 @@ void ExpandedAttention::emitItem(Value sequence, Value firstToken,
     page = b.toIndex(b.loadScalar(blockTables, {sequence, pageNumber}));
     firstRow = b.rem(base, config.cache.page);
     seen = b.min(b.sub(length, base), block);
-    expandLatents();
-    expand(wuk, config.nope, plainKeys);
-    transposeInto(config.nope, keys, 0,
-                  [&](Value position, Value column, int64_t count) {
-                    return b.load(plainKeys, {position, column});
-                  });
-    transposeInto(rope, keys, config.nope,
-                  [&](Value position, Value column, int64_t count) {
-                    return emitLoad(b, cache,
-                                    {page, b.add(firstRow, position),
-                                     b.add(column, latent)},
-                                    count, lanes);
-                  });
-    expand(wuv, config.value, values);
+    expandBlock();
 
     // The position of token t is distance + t + base.
     distance = b.sub(b.sub(firstPosition, firstToken), base);
@@ -343,16 +405,24 @@ void ExpandedAttention::emitItem(Value sequence, Value firstToken,
 void ExpandedAttention::emit(ValueRange args, Value part, Value parts) {
   qn = args[0], qr = args[1], wuk = args[2], wuv = args[3], cache = args[4];
   positions = args[5], seqStarts = args[6], blockTables = args[7], o = args[8];
-  auto panelRows = [&](int64_t rows) -> int64_t {
-    return llvm::alignTo(rows, panelWidth);
-  };
-  Type f32 = b.getF32Type();
+  Type f32 = b.getF32Type(), bf16 = b.getBF16Type();
   // Rows of latents are read side by side; a pitch that is no power of two
   // keeps them in different cache sets.
-  latents = b.scratch({block, int64_t(llvm::alignTo(latent, 16)) + 16}, f32);
-  plainKeys = b.scratch({block, panelRows(config.nope)}, f32);
-  keys = b.scratch({config.nope + rope, block}, f32);
-  values = b.scratch({block, panelRows(config.value)}, f32);
+  if (inBlocks)
+    latents = b.scratch({blockRows(), kQ8Format.blocks(latent) *
+                                          QuantizedActivation::kBlockBytes},
+                        b.getI8Type());
+  else
+    latents = b.scratch({block, int64_t(llvm::alignTo(latent, 16)) + 16}, f32);
+  plainKeys = b.scratch({blockRows(), panelRows(config.nope)}, f32);
+  values = b.scratch({blockRows(), panelRows(config.value)}, f32);
+  int64_t keyWidth = config.nope + rope;
+  keys = b.scratch({pairs ? keyWidth / 2 : keyWidth, block}, f32);
+  if (pairs) {
+    valuePairs = b.scratch({block / 2, panelRows(config.value)}, f32);
+    queries = b.scratch({tileQueries, keyWidth}, bf16);
+    weights = b.scratch({tileQueries, block}, bf16);
+  }
   scores = b.scratch({tileQueries, block}, f32);
   factors = b.scratch({tileQueries}, f32);
   maxima = b.scratch({queryTile}, f32);
@@ -395,15 +465,14 @@ func::FuncOp dsv2::cpu::getOrCreateExpandedAttentionKernel(
   assert(config.cache.page % block == 0 && block % target.lanes() == 0 &&
          "a block is a whole number of vectors and divides the page");
   MLIRContext *ctx = module.getContext();
-  Type element = getPanelElementType(ctx, config.weightFormat);
-  std::string name =
-      llvm::formatv("expanded_attention_{0}_l{1}_r{2}_p{3}_h{4}_n{5}_v{6}_w{7}_"
-                    "b{8}_q{9}_s{10:"
-                    "x-}",
-                    elementName(config.cache.elementType), config.cache.latent,
-                    config.cache.rope, config.cache.page, config.heads,
-                    config.nope, config.value, elementName(element), block,
-                    queryTile, llvm::bit_cast<uint32_t>(config.scale));
+  std::string name = llvm::formatv(
+      "expanded_attention_{0}{1}_l{2}_r{3}_p{4}_h{5}_n{6}_v{7}_w{8}_b{9}_q{10}_"
+      "s{11:x-}",
+      elementName(config.cache.elementType),
+      config.roundToBF16 ? "_rounded" : "", config.cache.latent,
+      config.cache.rope, config.cache.page, config.heads, config.nope,
+      config.value, stringifyPanelFormat(config.weightFormat), block, queryTile,
+      llvm::bit_cast<uint32_t>(config.scale));
   Type act = getActivationType(ctx, 3), list = getIndexListType(ctx);
   Type panels = getPanelType(ctx, target, config.weightFormat,
                              /*leadingDims=*/1);

@@ -62,9 +62,9 @@ Type dsv2::cpu::getPanelElementType(MLIRContext *context, PanelFormat format) {
 }
 
 MemRefType dsv2::cpu::getProductInputType(MLIRContext *context,
-                                          PanelFormat format) {
-  return getBlockFormat(format) ? getQuantizedActivationType(context)
-                                : getActivationType(context);
+                                          PanelFormat format, int64_t rank) {
+  return getBlockFormat(format) ? getQuantizedActivationType(context, rank)
+                                : getActivationType(context, rank);
 }
 
 static MemRefType panelType(MLIRContext *context, const CPUTargetInfo &target,
@@ -143,9 +143,9 @@ struct ProductOperands {
 
 /// Elements or blocks of the reduction.
 static Value getDepth(KernelBuilder &b, Value w, Value x, PanelFormat format) {
-  if (!getBlockFormat(format))
-    return b.dim(x, 1);
-  return b.dim(w, cast<MemRefType>(w.getType()).getRank() - 2);
+  Value operand = getBlockFormat(format) ? w : x;
+  int64_t rank = cast<MemRefType>(operand.getType()).getRank();
+  return b.dim(operand, getBlockFormat(format) ? rank - 2 : rank - 1);
 }
 
 /// y = [r +] x W^T over a range of panels and rows.
@@ -370,8 +370,8 @@ dsv2::cpu::getOrCreateHeadMatmulKernel(ModuleOp module,
   MemRefType act = getActivationType(context, /*rank=*/3);
   return getOrCreateKernel(
       module, kernelName("head_matmul", config.format), target,
-      {act, getPanelType(context, target, config.format, /*leadingDims=*/1),
-       act},
+      {getProductInputType(context, config.format, /*rank=*/3),
+       getPanelType(context, target, config.format, /*leadingDims=*/1), act},
       [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
         Value x = args[0], w = args[1], y = args[2];
         Value rows = b.dim(y, 0);
@@ -394,7 +394,7 @@ dsv2::cpu::getOrCreateHeadMatmulKernel(ModuleOp module,
                     operands.w = [&](Value panel, int64_t) {
                       return Slice{w, {head, panel}};
                     };
-                    operands.depth = b.dim(x, 2);
+                    operands.depth = getDepth(b, w, x, config.format);
                     operands.width = b.dim(y, 2);
                     emitProduct(b, operands, lo, hi, b.index(0), rows);
                   });

@@ -120,15 +120,21 @@ static void packTransposed(KernelBuilder &b, const Slice &src, const Slice &dst,
       [&] { copy(/*whole=*/false); });
 }
 
-/// What packs one panel.
-static auto getPacker(const PackConfig &config) {
-  assert((!config.transposed || !getBlockFormat(config.format)) &&
-         "blocks run along the rows of the source");
-  if (config.format == PanelFormat::Q8)
-    return &packQ8Rows;
-  if (config.format == PanelFormat::Q4)
-    return &packQ4Rows;
-  return config.transposed ? &packTransposed : &packRows;
+/// Packs one panel in the format that is asked for.
+static void packPanel(KernelBuilder &b, const PackConfig &config,
+                      const Slice &src, const Slice &dst, Value first,
+                      Value width, Value depth) {
+  PanelSource source{src, first, width, depth, config.transposed};
+  switch (config.format) {
+  case PanelFormat::Q8:
+    return packQ8Panel(b, source, dst);
+  case PanelFormat::Q4:
+    return packQ4Panel(b, source, dst);
+  case PanelFormat::F32:
+  case PanelFormat::BF16:
+    return config.transposed ? packTransposed(b, src, dst, first, width, depth)
+                             : packRows(b, src, dst, first, width, depth);
+  }
 }
 
 func::FuncOp dsv2::cpu::getOrCreatePackPanelsKernel(
@@ -161,7 +167,7 @@ func::FuncOp dsv2::cpu::getOrCreatePackPanelsKernel(
                       }
                       to.prefix.push_back(panel);
                       Value first = b.mul(panel, target.panelWidth());
-                      getPacker(config)(b, from, to, first, width, depth);
+                      packPanel(b, config, from, to, first, width, depth);
                     });
                   });
       });
@@ -199,7 +205,7 @@ func::FuncOp dsv2::cpu::getOrCreatePackGatedPanelsKernel(
                           to.prefix.push_back(batch);
                         }
                         to.prefix.append({panel, b.index(which)});
-                        getPacker(config)(b, from, to, first, width, depth);
+                        packPanel(b, config, from, to, first, width, depth);
                       }
                     });
                   });

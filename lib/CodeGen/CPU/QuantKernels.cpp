@@ -18,8 +18,9 @@ using namespace mlir;
 using namespace mlir::dsv2;
 using namespace mlir::dsv2::cpu;
 
-MemRefType dsv2::cpu::getQuantizedActivationType(MLIRContext *context) {
-  return getStridedType(IntegerType::get(context, 8), 2);
+MemRefType dsv2::cpu::getQuantizedActivationType(MLIRContext *context,
+                                                 int64_t rank) {
+  return getStridedType(IntegerType::get(context, 8), rank);
 }
 
 //===----------------------------------------------------------------------===//
@@ -91,51 +92,59 @@ static Value toBytes(KernelBuilder &b, Value ints) {
 // Rows
 //===----------------------------------------------------------------------===//
 
-func::FuncOp
-dsv2::cpu::getOrCreateQuantizeRowsKernel(ModuleOp module,
-                                         const CPUTargetInfo &target) {
+void dsv2::cpu::emitQuantizedBlock(KernelBuilder &b, const Slice &row,
+                                   const Slice &to, Value k, Value columns) {
   using Activation = QuantizedActivation;
+  BlockOfRow block = loadBlock(b, row, b.mul(k, kQ8Format.elements), columns);
+  Value scale = b.fmul(block.largest, b.f32(1.0f / 127));
+  Value inverse = b.broadcast(emitInverse(b, scale));
+  Value at = b.mul(k, Activation::kBlockBytes);
+  Value sum;
+  for (auto [i, v] : llvm::enumerate(block.vectors)) {
+    Value ints = emitRound(b, v, inverse);
+    sum = sum ? Value(arith::AddIOp::create(b, sum, ints)) : ints;
+    vector::StoreOp::create(
+        b, toBytes(b, ints), to.memref,
+        to.at({b.add(at, static_cast<int64_t>(i) * b.lanes())}));
+  }
+  Value total = vector::ReductionOp::create(b, vector::CombiningKind::ADD, sum);
+  Value correction = arith::MulIOp::create(b, total, b.i32(-128));
+  auto store = [&](Value value, int64_t byte) {
+    Value one = vector::BroadcastOp::create(
+        b, VectorType::get({1}, value.getType()), value);
+    Value bytes =
+        vector::BitCastOp::create(b, VectorType::get({4}, b.getI8Type()), one);
+    vector::StoreOp::create(b, bytes, to.memref, to.at({b.add(at, byte)}));
+  };
+  store(scale, Activation::kScaleByte);
+  store(correction, Activation::kCorrectionByte);
+}
+
+func::FuncOp dsv2::cpu::getOrCreateQuantizeRowsKernel(
+    ModuleOp module, const CPUTargetInfo &target, int64_t rank) {
+  assert((rank == 2 || rank == 3) && "rows of tokens, or of heads of tokens");
   MLIRContext *context = module.getContext();
   return getOrCreateKernel(
-      module, "dsv2_quantize_rows", target,
-      {getActivationType(context), getQuantizedActivationType(context)},
+      module, rank == 2 ? "dsv2_quantize_rows" : "dsv2_quantize_heads", target,
+      {getActivationType(context, rank),
+       getQuantizedActivationType(context, rank)},
       [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
-        Value x = args[0], out = args[1];
-        Value columns = b.dim(x, 1);
-        Value blocks = b.ceilDiv(columns, kQ8Format.elements);
-        shareGrid(
-            b, b.dim(x, 0), blocks, part, parts,
-            [&](Value t, Value lo, Value hi) {
-              Slice row{x, {t}}, to{out, {t}};
-              b.forEach(lo, hi, [&](Value k) {
-                BlockOfRow block =
-                    loadBlock(b, row, b.mul(k, kQ8Format.elements), columns);
-                Value scale = b.fmul(block.largest, b.f32(1.0f / 127));
-                Value inverse = b.broadcast(emitInverse(b, scale));
-                Value at = b.mul(k, Activation::kBlockBytes);
-                Value sum;
-                for (auto [i, v] : llvm::enumerate(block.vectors)) {
-                  Value ints = emitRound(b, v, inverse);
-                  sum = sum ? Value(arith::AddIOp::create(b, sum, ints)) : ints;
-                  vector::StoreOp::create(
-                      b, toBytes(b, ints), out,
-                      to.at({b.add(at, static_cast<int64_t>(i) * b.lanes())}));
-                }
-                Value total = vector::ReductionOp::create(
-                    b, vector::CombiningKind::ADD, sum);
-                Value correction = arith::MulIOp::create(b, total, b.i32(-128));
-                auto store = [&](Value value, int64_t byte) {
-                  Value one = vector::BroadcastOp::create(
-                      b, VectorType::get({1}, value.getType()), value);
-                  Value bytes = vector::BitCastOp::create(
-                      b, VectorType::get({4}, b.getI8Type()), one);
-                  vector::StoreOp::create(b, bytes, out,
-                                          to.at({b.add(at, byte)}));
-                };
-                store(scale, Activation::kScaleByte);
-                store(correction, Activation::kCorrectionByte);
-              });
-            });
+        Value columns = b.dim(args[0], rank - 1);
+        Value rows = b.dim(args[0], 0), heads;
+        if (rank == 3) {
+          heads = b.dim(args[0], 1);
+          rows = b.mul(rows, heads);
+        }
+        shareGrid(b, rows, b.ceilDiv(columns, kQ8Format.elements), part, parts,
+                  [&](Value t, Value lo, Value hi) {
+                    Slice row{args[0], {t}}, to{args[1], {t}};
+                    if (rank == 3)
+                      row.prefix =
+                          to.prefix = {b.div(t, heads), b.rem(t, heads)};
+                    b.forEach(lo, hi, [&](Value k) {
+                      emitQuantizedBlock(b, row, to, k, columns);
+                    });
+                  });
       });
 }
 
@@ -158,15 +167,42 @@ static std::pair<Value, Value> roundToBF16(KernelBuilder &b, Value value) {
 /// Calls `pack` for each block of each row of one panel: with the block's
 /// number, the row's, and the block. Rows past the end of the weight are zeros.
 static void
-forEachBlock(KernelBuilder &b, const Slice &src, Value first, Value width,
-             Value depth,
+forEachBlock(KernelBuilder &b, const PanelSource &src,
              llvm::function_ref<void(Value, Value, const BlockOfRow &)> pack) {
-  b.forEach(b.index(0), b.ceilDiv(depth, kQ8Format.elements), [&](Value k) {
-    b.forEach(b.index(0), b.index(b.getTarget().panelWidth()), [&](Value n) {
+  constexpr int64_t kElements = kQ8Format.elements;
+  int64_t panelWidth = b.getTarget().panelWidth();
+  Value zero = b.index(0), numRows = b.index(panelWidth);
+  Value square;
+  if (src.transposed)
+    square = b.scratch({panelWidth, kElements}, b.getF32Type());
+  b.forEach(zero, b.ceilDiv(src.depth, kElements), [&](Value k) {
+    if (src.transposed) {
+      // Blocks run down the columns of the source: turn the panel's over.
+      b.forEach(zero, b.index(kElements), [&](Value j) {
+        Value row = b.add(b.mul(k, kElements), j);
+        b.forEach(zero, numRows, [&](Value n) {
+          Value column = b.add(src.first, n);
+          Value valid =
+              b.logicalAnd(b.lt(row, src.depth), b.lt(column, src.width));
+          Value value =
+              b.loadF32(src.slice.memref,
+                        src.slice.at({b.select(valid, row, zero),
+                                      b.select(valid, column, src.first)}));
+          b.storeScalar(b.select(valid, value, b.f32(0.0f)), square, {n, j});
+        });
+      });
+      b.forEach(zero, numRows, [&](Value n) {
+        pack(k, n, loadBlock(b, {square, {n}}, zero, b.index(kElements)));
+      });
+      return;
+    }
+    b.forEach(zero, numRows, [&](Value n) {
       // In place of padding a row is read that exists; its values are dropped.
-      Value valid = b.lt(b.add(first, n), width);
-      Slice row{src.memref, src.at({b.select(valid, b.add(first, n), first)})};
-      BlockOfRow block = loadBlock(b, row, b.mul(k, kQ8Format.elements), depth);
+      Value at = b.add(src.first, n);
+      Value valid = b.lt(at, src.width);
+      Slice row{src.slice.memref,
+                src.slice.at({b.select(valid, at, src.first)})};
+      BlockOfRow block = loadBlock(b, row, b.mul(k, kElements), src.depth);
       for (Value &v : block.vectors)
         v = b.select(valid, v, b.splat(0.0f));
       block.largest = b.select(valid, block.largest, b.f32(0.0f));
@@ -176,8 +212,8 @@ forEachBlock(KernelBuilder &b, const Slice &src, Value first, Value width,
   });
 }
 
-void dsv2::cpu::packQ8Rows(KernelBuilder &b, const Slice &src, const Slice &dst,
-                           Value first, Value width, Value depth) {
+void dsv2::cpu::packQ8Panel(KernelBuilder &b, const PanelSource &src,
+                            const Slice &dst) {
   constexpr int64_t kGroup = 4;
   int64_t lanes = b.lanes(), panelWidth = b.getTarget().panelWidth();
   auto pair = VectorType::get({kGroup}, b.getI8Type());
@@ -213,7 +249,7 @@ void dsv2::cpu::packQ8Rows(KernelBuilder &b, const Slice &src, const Slice &dst,
                             at(b.add(b.mul(n, kQ8Format.scaleBytes),
                                      kQ8Format.elements * panelWidth)));
   };
-  forEachBlock(b, src, first, width, depth, packBlock);
+  forEachBlock(b, src, packBlock);
 }
 
 /// The scale that `code` (i32), a byte of q4 without its sign, stands for.
@@ -223,8 +259,8 @@ static Value decodeQ4Scale(KernelBuilder &b, Value code) {
   return arith::BitcastOp::create(b, b.getF32Type(), bits);
 }
 
-void dsv2::cpu::packQ4Rows(KernelBuilder &b, const Slice &src, const Slice &dst,
-                           Value first, Value width, Value depth) {
+void dsv2::cpu::packQ4Panel(KernelBuilder &b, const PanelSource &src,
+                            const Slice &dst) {
   constexpr int64_t kGroup = 4;
   int64_t lanes = b.lanes(), panelWidth = b.getTarget().panelWidth();
   auto four = VectorType::get({kGroup}, b.getI8Type());
@@ -312,5 +348,5 @@ void dsv2::cpu::packQ4Rows(KernelBuilder &b, const Slice &src, const Slice &dst,
     vector::StoreOp::create(b, code, dst.memref,
                             at(b.add(n, pairs * kGroup * panelWidth)));
   };
-  forEachBlock(b, src, first, width, depth, packBlock);
+  forEachBlock(b, src, packBlock);
 }

@@ -222,7 +222,7 @@ TileSums dsv2::cpu::emitQuantTile(KernelBuilder &b, ArrayRef<Slice> rows,
   ReadAhead ahead = near;
   // walkEvenTiles makes no tiles of less than half the height where there are
   // several.
-  bool mayShare = 2 * numRows >= getQuantTileRows(b.getTarget());
+  bool mayShare = pass.passes && 2 * numRows >= getQuantTileRows(b.getTarget());
   if (mayShare) {
     Value lines = b.ceilDiv(b.index(blockLines), pass.passes);
     Value stride = b.mul(lines, kCacheLine);
@@ -236,7 +236,8 @@ TileSums dsv2::cpu::emitQuantTile(KernelBuilder &b, ArrayRef<Slice> rows,
   }
 
   auto block = [&](Value k, ValueRange state) {
-    emitReadAhead(b, panel, k, ahead, /*keepClose=*/!mayShare);
+    if (pass.passes)
+      emitReadAhead(b, panel, k, ahead, /*keepClose=*/!mayShare);
     Value xAt = b.mul(k, Activation::kBlockBytes);
     SmallVector<Value> ints;
     for (const Slice &row : rows) {

@@ -26,17 +26,29 @@ namespace mlir::dsv2::cpu {
 ///
 /// The only tile of a panel reads it ahead of its use. Where several do, all
 /// but the first find it in the cache; together they fetch the panel that comes
-/// `stride` panels later, so that memory is read while they compute.
+/// `panelStride` panels later, so that memory is read while they compute. With
+/// an empty `pass` nothing is read ahead.
 TileSums emitQuantTile(KernelBuilder &b, ArrayRef<Slice> rows,
                        const Slice &panel, Value blocks, PanelFormat format,
-                       const TilePass &pass, int64_t stride);
+                       const TilePass &pass, int64_t panelStride);
 
-/// Packs one panel in the format Q8 or Q4 from contiguous rows of the source:
-/// row n of the panel is src[prefix..., first + n, 0 .. depth-1].
-void packQ8Rows(KernelBuilder &b, const Slice &src, const Slice &dst,
-                Value first, Value width, Value depth);
-void packQ4Rows(KernelBuilder &b, const Slice &src, const Slice &dst,
-                Value first, Value width, Value depth);
+/// Quantises block `k` of a row of `columns` elements: writes the bytes, the
+/// scale and the correction of QuantizedActivation to the same block of `to`.
+void emitQuantizedBlock(KernelBuilder &b, const Slice &row, const Slice &to,
+                        Value k, Value columns);
+
+/// Where the rows of one panel come from: row n is slice[first + n, 0 ..
+/// depth-1], or slice[0 .. depth-1, first + n] where the source holds the
+/// transpose. Rows from `width` on are padding.
+struct PanelSource {
+  Slice slice;
+  Value first, width, depth;
+  bool transposed = false;
+};
+
+/// Packs one panel in the format Q8 or Q4.
+void packQ8Panel(KernelBuilder &b, const PanelSource &src, const Slice &dst);
+void packQ4Panel(KernelBuilder &b, const PanelSource &src, const Slice &dst);
 
 /// Rows of the tallest such tile: a row takes two integer sums and two float
 /// ones.

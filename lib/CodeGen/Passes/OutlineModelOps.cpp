@@ -36,13 +36,15 @@ Value FunctionOutliner::getProductInput(Value x, cpu::PanelFormat format,
   // Several products may read the same rows.
   Value &quantized = quantizedRows[x];
   if (!quantized) {
-    int64_t bytes =
+    SmallVector<int64_t> shape(cast<ShapedType>(x.getType()).getShape());
+    int64_t rank = shape.size();
+    shape.front() = ShapedType::kDynamic;
+    shape.back() =
         blocks->blocks(getWidth(x)) * QuantizedActivation::kBlockBytes;
-    auto kernel = cpu::getOrCreateQuantizeRowsKernel(outliner.module, target);
+    auto kernel =
+        cpu::getOrCreateQuantizeRowsKernel(outliner.module, target, rank);
     quantized =
-        launch(kernel, x,
-               empty({ShapedType::kDynamic, bytes}, b.getI8Type(), rows),
-               kSerialRows)
+        launch(kernel, x, empty(shape, b.getI8Type(), rows), kSerialRows)
             .front();
   }
   return quantized;
@@ -331,10 +333,6 @@ LogicalResult FunctionOutliner::outlineRope(RopeOp op) {
 }
 
 LogicalResult FunctionOutliner::outlineAttention(LatentAttentionOp op) {
-  for (Value weight : {op.getWUk(), op.getWUv()})
-    if (cpu::getBlockFormat(getFormat(weight)))
-      return op.emitOpError("has no kernel for weights in blocks, got ")
-             << weight.getType();
   cpu::LatentCacheConfig cache = getCacheConfig(op.getCache().getType());
   Value pages = getCacheLayer(lookup(op.getCache()), lookup(op.getLayer()));
   Value wUK = lookup(op.getWUk()), wUV = lookup(op.getWUv());
@@ -345,16 +343,22 @@ LogicalResult FunctionOutliner::outlineAttention(LatentAttentionOp op) {
     return empty({ShapedType::kDynamic, heads, width}, b.getF32Type(), tokens);
   };
 
+  // Where weights are in blocks, products round their operands anyway.
+  bool roundsToBF16 = cpu::getBlockFormat(getFormat(op.getWUk())) != nullptr;
   Value result;
   if (op.getForm() == AttentionForm::Absorbed) {
     auto query = cpu::getOrCreateHeadMatmulKernel(
         outliner.module, {getFormat(op.getWUk())}, target);
     Value latentQuery =
-        launch(query, {qNope, wUK}, headEmpty(cache.latent)).front();
+        launch(query,
+               {getProductInput(qNope, getFormat(op.getWUk()), tokens), wUK},
+               headEmpty(cache.latent))
+            .front();
     cpu::AbsorbedAttentionConfig config;
     config.cache = cache;
     config.heads = heads;
     config.scale = op.getScale().convertToDouble();
+    config.roundToBF16 = roundsToBF16;
     auto attention = cpu::getOrCreateAbsorbedAttentionKernel(outliner.module,
                                                              config, target);
     Value latents =
@@ -365,8 +369,18 @@ LogicalResult FunctionOutliner::outlineAttention(LatentAttentionOp op) {
             .front();
     auto values = cpu::getOrCreateHeadMatmulKernel(
         outliner.module, {getFormat(op.getWUv())}, target);
-    result = launch(values, {latents, wUV}, headEmpty(value)).front();
+    result =
+        launch(values,
+               {getProductInput(latents, getFormat(op.getWUv()), tokens), wUV},
+               headEmpty(value))
+            .front();
   } else {
+    cpu::PanelFormat formats[] = {getFormat(op.getWUk()),
+                                  getFormat(op.getWUv())};
+    if (formats[0] != formats[1])
+      return op.emitOpError("expected w_uk and w_uv in one format, got ")
+             << cpu::stringifyPanelFormat(formats[0]) << " and "
+             << cpu::stringifyPanelFormat(formats[1]);
     cpu::ExpandedAttentionConfig config;
     config.cache = cache;
     config.heads = heads;
@@ -374,6 +388,7 @@ LogicalResult FunctionOutliner::outlineAttention(LatentAttentionOp op) {
     config.value = value;
     config.scale = op.getScale().convertToDouble();
     config.weightFormat = getFormat(op.getWUk());
+    config.roundToBF16 = roundsToBF16;
     auto attention = cpu::getOrCreateExpandedAttentionKernel(outliner.module,
                                                              config, target);
     result = launch(attention,

@@ -127,9 +127,9 @@
 
 // -----
 
-// packed_c8
-// expected-error @below {{expected the format 'plain' for 'transposed_panels', got 'q8'}}
-"test.type"() : () -> tensor<64x64xf32, #dsv2.packed<transposed_panels, 16, q8>>
+// packed_c2
+// expected-error @below {{expected width 1 for 'transposed_dense', which has no panels, got 16}}
+"test.type"() : () -> tensor<64x64xf32, #dsv2.packed<transposed_dense, 16, q8>>
 
 // -----
 

@@ -9,6 +9,8 @@
 #include "KernelTestUtils.h"
 
 #include "dsv2/CodeGen/CPU/AttentionKernels.h"
+#include "dsv2/CodeGen/CPU/PackKernels.h"
+#include "dsv2/Support/BlockFormat.h"
 #include "llvm/ADT/StringExtras.h"
 #include "gtest/gtest.h"
 
@@ -226,8 +228,15 @@ struct Shape {
   int64_t heads, latent, rope, nope, value, page;
 };
 
+/// Whether a kernel that may multiply bf16 pairs does.
+bool hasPairs(const KernelModule &m, bool roundToBF16) {
+  return roundToBF16 && m.target().hasAVX512BF16;
+}
+
+/// `roundToBF16`: with products of bf16 pairs where the processor has them.
 template <typename T>
-void testAbsorbed(StringRef cpu, Shape shape, ArrayRef<Chunk> chunks) {
+void testAbsorbed(StringRef cpu, Shape shape, ArrayRef<Chunk> chunks,
+                  bool roundToBF16 = false) {
   SCOPED_TRACE(testing::Message()
                << "heads " << shape.heads << " latent " << shape.latent
                << " rope " << shape.rope << " page " << shape.page);
@@ -237,12 +246,16 @@ void testAbsorbed(StringRef cpu, Shape shape, ArrayRef<Chunk> chunks) {
   config.cache = {shape.latent, shape.rope, shape.page, elementType<T>(m)};
   config.heads = shape.heads;
   config.scale = kScale;
+  config.roundToBF16 = roundToBF16;
   std::string name =
       getOrCreateAbsorbedAttentionKernel(m.module(), config, m.target())
           .getName()
           .str();
   ASSERT_TRUE(m.compile());
   EXPECT_EQ(m.llvmIR().find("llvm.exp"), std::string::npos);
+  // Queries, and so scores of up to 3, and weights are off by 2^-9 of
+  // themselves; scores sum hundreds of products whose errors differ in sign.
+  const double tolerance = hasPairs(m, roundToBF16) ? 4e-3 : 2e-6;
 
   Step step(chunks, shape.page);
   Array<T> cache = makeCache<T>(step, chunks, shape.latent + shape.rope);
@@ -271,7 +284,7 @@ void testAbsorbed(StringRef cpu, Shape shape, ArrayRef<Chunk> chunks) {
       std::vector<double> expected =
           attend(position + 1, kScale, shape.latent, score, row);
       for (int64_t i = 0; i < shape.latent; ++i)
-        ASSERT_NEAR(first(t, h, i), expected[i], 2e-6)
+        ASSERT_NEAR(first(t, h, i), expected[i], tolerance)
             << "token " << t << " head " << h << " element " << i;
     }
   }
@@ -306,6 +319,7 @@ TEST_P(Attention, AbsorbedMatchesPlainLoops) {
         Shape{5, 40, 6, 16, 16, 32}, Shape{16, 512, 64, 128, 128, 64}}) {
     testAbsorbed<float>(GetParam(), shape, kRagged);
     testAbsorbed<uint16_t>(GetParam(), shape, kRagged);
+    testAbsorbed<uint16_t>(GetParam(), shape, kRagged, /*roundToBF16=*/true);
   }
 }
 
@@ -319,12 +333,32 @@ TEST_P(Attention, AbsorbedWithManyHeads) {
 // Expanded form
 //===----------------------------------------------------------------------===//
 
+/// Element of panels in the format Q8.
+using Q8Byte = uint8_t;
+
+template <typename W> PanelFormat panelFormat() {
+  return sizeof(W) == 1   ? PanelFormat::Q8
+         : sizeof(W) == 2 ? PanelFormat::BF16
+                          : PanelFormat::F32;
+}
+
 /// Plain weights [heads, rows, latent] with values that the format can hold.
 template <typename W>
 Array<float> makeWeights(int64_t heads, int64_t rows, int64_t latent,
                          unsigned seed) {
   Array<float> plain({heads, rows, latent});
-  plain.random(seed, 1.7f / std::sqrt(static_cast<float>(latent)));
+  float size = 1.7f / std::sqrt(static_cast<float>(latent));
+  plain.random(seed, size);
+  if constexpr (std::is_same_v<W, Q8Byte>) {
+    // Multiples of a power of two, the largest of each block 127 times that.
+    float unit = std::exp2(std::floor(std::log2(size / 127)));
+    for (int64_t i = 0; i < plain.size(); ++i) {
+      float q =
+          std::clamp(std::nearbyint(plain.data()[i] / unit), -127.f, 127.f);
+      plain.data()[i] = unit * (i % latent % 32 == 0 ? 127.f : q);
+    }
+    return plain;
+  }
   for (int64_t i = 0; i < plain.size(); ++i)
     plain.data()[i] = toFloat(fromFloat<W>(plain.data()[i]));
   return plain;
@@ -332,8 +366,25 @@ Array<float> makeWeights(int64_t heads, int64_t rows, int64_t latent,
 
 /// The same, as panels.
 template <typename W>
-Array<W> packHeadPanels(const Array<float> &plain, int64_t panelWidth) {
+Array<W> packHeadPanels(StringRef cpu, Array<float> &plain,
+                        int64_t panelWidth) {
   int64_t heads = plain.dim(0), rows = plain.dim(1), latent = plain.dim(2);
+  if constexpr (std::is_same_v<W, Q8Byte>) {
+    Array<W> panels({heads, (rows + panelWidth - 1) / panelWidth,
+                     kQ8Format.blocks(latent),
+                     kQ8Format.panelBytes(panelWidth)});
+    KernelModule m(cpu);
+    PackConfig config;
+    config.format = PanelFormat::Q8;
+    config.batched = true;
+    std::string pack =
+        getOrCreatePackPanelsKernel(m.module(), config, m.target())
+            .getName()
+            .str();
+    EXPECT_TRUE(m.compile());
+    m.run(pack, 1, plain, panels);
+    return panels;
+  }
   Array<W> panels(
       {heads, (rows + panelWidth - 1) / panelWidth, latent, panelWidth});
   panels.fill(W());
@@ -347,19 +398,21 @@ Array<W> packHeadPanels(const Array<float> &plain, int64_t panelWidth) {
 
 /// A compiled kernel with its weights.
 template <typename T, typename W> struct Expanded {
-  Expanded(StringRef cpu, Shape shape, int64_t block = 0, int64_t queryTile = 0)
+  Expanded(StringRef cpu, Shape shape, int64_t block = 0, int64_t queryTile = 0,
+           bool roundToBF16 = false)
       : m(cpu), shape(shape),
         uk(makeWeights<W>(shape.heads, shape.nope, shape.latent, 21)),
         uv(makeWeights<W>(shape.heads, shape.value, shape.latent, 22)),
-        ukPanels(packHeadPanels<W>(uk, m.target().panelWidth())),
-        uvPanels(packHeadPanels<W>(uv, m.target().panelWidth())) {
+        ukPanels(packHeadPanels<W>(cpu, uk, m.target().panelWidth())),
+        uvPanels(packHeadPanels<W>(cpu, uv, m.target().panelWidth())) {
     ExpandedAttentionConfig config;
     config.cache = {shape.latent, shape.rope, shape.page, elementType<T>(m)};
     config.heads = shape.heads;
     config.nope = shape.nope;
     config.value = shape.value;
     config.scale = kScale;
-    config.weightFormat = sizeof(W) == 2 ? PanelFormat::BF16 : PanelFormat::F32;
+    config.weightFormat = panelFormat<W>();
+    config.roundToBF16 = roundToBF16;
     config.block = block;
     config.queryTile = queryTile;
     name = getOrCreateExpandedAttentionKernel(m.module(), config, m.target())
@@ -417,14 +470,22 @@ bool sameTokens(const Array<float> &x, int64_t a, const Array<float> &y,
 }
 
 template <typename T, typename W>
-void testExpanded(StringRef cpu, Shape shape, ArrayRef<Chunk> chunks) {
+void testExpanded(StringRef cpu, Shape shape, ArrayRef<Chunk> chunks,
+                  bool roundToBF16 = false) {
   SCOPED_TRACE(testing::Message()
                << "heads " << shape.heads << " latent " << shape.latent
                << " rope " << shape.rope << " nope " << shape.nope << " value "
                << shape.value << " page " << shape.page);
-  Expanded<T, W> kernel(cpu, shape);
+  Expanded<T, W> kernel(cpu, shape, 0, 0, roundToBF16);
   ASSERT_TRUE(kernel.compiled);
   EXPECT_EQ(kernel.m.llvmIR().find("llvm.exp"), std::string::npos);
+  // A quantised latent is off by 1/254 of its block's largest element at most,
+  // a bf16 by 2^-9 of itself; products sum many such errors of either sign.
+  double tolerance = 4e-6;
+  if (hasPairs(kernel.m, roundToBF16))
+    tolerance = 8e-3;
+  if (sizeof(W) == 1)
+    tolerance = 2e-2;
   SmallVector<int64_t> names;
   for (size_t s = 0; s < chunks.size(); ++s)
     names.push_back(s);
@@ -486,9 +547,9 @@ void testExpanded(StringRef cpu, Shape shape, ArrayRef<Chunk> chunks) {
           expected += kernel.uv(h, v, l) * mean[l];
           viaLatent += static_cast<double>(kernel.uv(h, v, l)) * z(t, h, l);
         }
-        ASSERT_NEAR(o(t, h, v), expected, 4e-6)
+        ASSERT_NEAR(o(t, h, v), expected, tolerance)
             << "token " << t << " head " << h << " element " << v;
-        ASSERT_NEAR(o(t, h, v), viaLatent, 4e-6)
+        ASSERT_NEAR(o(t, h, v), viaLatent, tolerance)
             << "token " << t << " head " << h << " element " << v;
       }
     }
@@ -509,6 +570,11 @@ TEST_P(Attention, ExpandedMatchesPlainLoopsAndAbsorbed) {
                       Shape{5, 40, 6, 20, 37, 32}}) {
     testExpanded<float, float>(GetParam(), shape, kChunks);
     testExpanded<uint16_t, uint16_t>(GetParam(), shape, kChunks);
+    testExpanded<uint16_t, uint16_t>(GetParam(), shape, kChunks,
+                                     /*roundToBF16=*/true);
+    testExpanded<uint16_t, Q8Byte>(GetParam(), shape, kChunks);
+    testExpanded<uint16_t, Q8Byte>(GetParam(), shape, kChunks,
+                                   /*roundToBF16=*/true);
   }
 }
 

@@ -33,8 +33,8 @@ constexpr int64_t kRowBlock = QuantizedActivation::kBlockBytes;
 
 /// The kernels of one format.
 struct FormatKernels {
-  std::string pack, packExperts, packGated, matmul, residual, grouped,
-      groupedGated;
+  std::string pack, packExperts, packGated, packHeads, matmul, residual,
+      grouped, groupedGated, heads;
 };
 
 /// Every kernel of the family for one processor, compiled once.
@@ -46,6 +46,7 @@ struct Kernels {
       return kernel.getName().str();
     };
     quantize = add(getOrCreateQuantizeRowsKernel(m, target));
+    quantizeHeads = add(getOrCreateQuantizeRowsKernel(m, target, /*rank=*/3));
     for (PanelFormat format : kFormats) {
       FormatKernels &k = of(format);
       PackConfig config;
@@ -54,6 +55,9 @@ struct Kernels {
       config.batched = true;
       k.packExperts = add(getOrCreatePackPanelsKernel(m, config, target));
       k.packGated = add(getOrCreatePackGatedPanelsKernel(m, config, target));
+      config.transposed = true;
+      k.packHeads = add(getOrCreatePackPanelsKernel(m, config, target));
+      k.heads = add(getOrCreateHeadMatmulKernel(m, {format}, target));
       k.matmul = add(getOrCreateMatmulKernel(m, {format, false}, target));
       k.residual = add(getOrCreateMatmulKernel(m, {format, true}, target));
       k.grouped =
@@ -70,7 +74,7 @@ struct Kernels {
 
   KernelModule module;
   bool compiled;
-  std::string quantize;
+  std::string quantize, quantizeHeads;
   FormatKernels formats[2];
 };
 
@@ -476,6 +480,44 @@ TEST_P(QuantTest, ExpertsMatchPlainLoops) {
       }
     }
   }
+}
+
+// One weight per head whose transpose is stored, as queries meet w_uk.
+TEST_P(QuantTest, HeadsMatchPlainLoops) {
+  for (PanelFormat format : kFormats)
+    for (int64_t tokens : {0, 1, 7})
+      for (int64_t columns : {16, 70}) {
+        const FormatKernels &of = kernels->of(format);
+        const int64_t heads = 3, n = width + 5;
+        Array<float> x({tokens, heads, columns}, 4);
+        Array<float> weight({heads, columns, n});
+        x.random(1, 2.0f);
+        weight.random(2, 0.05f);
+        int64_t blocks = blocksOf(columns);
+        Array<int8_t> q({tokens, heads, blocks * kRowBlock});
+        Array<uint8_t> panels({heads, (n + width - 1) / width, blocks,
+                               getBlockFormat(format)->panelBytes(width)});
+        Array<float> y({tokens, heads, n}, 3);
+        module().run(kernels->quantizeHeads, 2, x, q);
+        module().run(of.packHeads, 2, weight, panels);
+        module().run(of.heads, 3, q, panels, y);
+        for (int64_t h = 0; h < heads; ++h)
+          for (int64_t i = 0; i < n; ++i) {
+            QuantizedRow w =
+                rowOf(&panels(h, 0, 0, 0), format, blocks, width, i);
+            if (format == PanelFormat::Q8)
+              EXPECT_EQ(w.values, quantizeQ8(columns, [&](int64_t j) {
+                                    return weight(h, j, i);
+                                  }).values);
+            for (int64_t t = 0; t < tokens; ++t) {
+              Dot d = dot(quantizeActivation(
+                              columns, [&](int64_t j) { return x(t, h, j); }),
+                          w);
+              ASSERT_NEAR(y(t, h, i), d.value, d.bound) << t << ", " << h;
+            }
+          }
+        EXPECT_TRUE(y.guardIntact() && panels.guardIntact());
+      }
 }
 
 INSTANTIATE_TEST_SUITE_P(CPUs, QuantTest, testing::ValuesIn(testedCPUs()),

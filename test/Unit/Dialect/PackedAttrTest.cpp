@@ -74,6 +74,10 @@ TEST_F(PackedAttrTest, TransposedPanels) {
             Shape({3, 7, 32}));
   EXPECT_EQ(getStorage(PackOrder::TransposedPanels, 16, {4, 7, 16}),
             Shape({4, 1, 7, 16}));
+  // Blocks run along N.
+  EXPECT_EQ(
+      getStorage(PackOrder::TransposedPanels, 16, {4, 65, 48}, PackFormat::Q8),
+      Shape({4, 3, 3, 16 * 34}));
 }
 
 TEST_F(PackedAttrTest, Blocks) {

@@ -93,6 +93,10 @@ struct AbsorbedAttentionConfig {
   int64_t heads = 0;
   /// Factor on the whole score.
   float scale = 1.0f;
+  /// Round queries and softmax weights to bf16 and multiply pairs of them with
+  /// the cache as it is. Where the cache is not bf16 or the processor has no
+  /// such instruction this changes nothing.
+  bool roundToBF16 = false;
 
   /// Positions per step of the online softmax. Blocks start at multiples of it;
   /// it divides the page, so that a block is one run of memory. 0 picks one.
@@ -128,8 +132,13 @@ struct ExpandedAttentionConfig {
   int64_t value = 0;
   /// Factor on the whole score.
   float scale = 1.0f;
-  /// Format of the packed expansion weights.
+  /// Format of the packed expansion weights. With blocks the latents are
+  /// quantised for the expansion as in QuantKernels.h.
   PanelFormat weightFormat = PanelFormat::F32;
+  /// Round keys, values, queries and softmax weights to bf16 and multiply pairs
+  /// of them. Where the cache is not bf16, a width is odd or the processor has
+  /// no such instruction this changes nothing.
+  bool roundToBF16 = false;
 
   /// Positions that are expanded at a time; blocks start at multiples of it and
   /// it divides the page. 0 picks one.

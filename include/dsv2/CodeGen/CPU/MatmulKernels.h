@@ -49,7 +49,8 @@ Type getPanelElementType(MLIRContext *context, PanelFormat format);
 
 /// Type of the rows that are multiplied with panels: f32, or the quantised rows
 /// of QuantKernels.h for blocks, which wherever `x: act` is said below.
-MemRefType getProductInputType(MLIRContext *context, PanelFormat format);
+MemRefType getProductInputType(MLIRContext *context, PanelFormat format,
+                               int64_t rank = 2);
 
 /// Type of packed weights: [leading..., panel, K, NR], where `leadingDims`
 /// dynamic dimensions precede the panel: none for one weight, one for heads or

@@ -183,6 +183,11 @@ double RopeAttr::getSoftmaxScale(int64_t qkHeadDim) const {
 // PackedAttr
 //===----------------------------------------------------------------------===//
 
+/// Whether elements stay where they are.
+static bool isDense(PackOrder order) {
+  return order == PackOrder::Dense || order == PackOrder::TransposedDense;
+}
+
 LogicalResult PackedAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                                  PackOrder order, int64_t width,
                                  PackFormat format) {
@@ -190,15 +195,9 @@ LogicalResult PackedAttr::verify(function_ref<InFlightDiagnostic()> emitError,
   if (width < 1)
     return emitError() << "expected a positive panel width, got " << width;
   // packed_c2
-  if (order == PackOrder::Dense && width != 1)
-    return emitError() << "expected width 1 for 'dense', which has no panels, "
-                          "got "
-                       << width;
-  // packed_c8
-  if (format != PackFormat::Plain && order == PackOrder::TransposedPanels)
-    return emitError() << "expected the format 'plain' for "
-                          "'transposed_panels', got '"
-                       << stringifyPackFormat(format) << "'";
+  if (::isDense(order) && width != 1)
+    return emitError() << "expected width 1 for '" << stringifyPackOrder(order)
+                       << "', which has no panels, got " << width;
   return success();
 }
 
@@ -206,6 +205,7 @@ LogicalResult PackedAttr::verify(function_ref<InFlightDiagnostic()> emitError,
 static int64_t getMatrixRank(PackOrder order) {
   switch (order) {
   case PackOrder::Dense:
+  case PackOrder::TransposedDense:
     return 0;
   case PackOrder::Panels:
   case PackOrder::TransposedPanels:
@@ -273,6 +273,7 @@ PackedAttr::getStorageShape(ArrayRef<int64_t> shape) const {
   auto steps = [&](int64_t k) { return blocks ? blocks->blocks(k) : k; };
   switch (getOrder()) {
   case PackOrder::Dense:
+  case PackOrder::TransposedDense:
     return SmallVector<int64_t>(shape);
   case PackOrder::Panels: {
     SmallVector<int64_t> storage = leading(2);
@@ -289,7 +290,7 @@ PackedAttr::getStorageShape(ArrayRef<int64_t> shape) const {
   case PackOrder::TransposedPanels: {
     SmallVector<int64_t> storage = leading(2);
     int64_t n = shape[shape.size() - 2], k = shape.back();
-    storage.append({numPanels(k), n, width});
+    storage.append({numPanels(k), steps(n), rowBytes});
     return storage;
   }
   }
@@ -300,8 +301,15 @@ Type PackedAttr::getStorageElementType(Type element) const {
   return getBlocks() ? IntegerType::get(getContext(), 8) : element;
 }
 
+bool PackedAttr::isDense() const { return ::isDense(getOrder()); }
+
+bool PackedAttr::isTransposed() const {
+  return getOrder() == PackOrder::TransposedPanels ||
+         getOrder() == PackOrder::TransposedDense;
+}
+
 const BlockFormat *PackedAttr::getBlocks() const {
-  if (getOrder() == PackOrder::Dense)
+  if (isDense())
     return nullptr;
   switch (getFormat()) {
   case PackFormat::Plain:

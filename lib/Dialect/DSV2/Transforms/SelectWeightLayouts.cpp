@@ -57,10 +57,11 @@ public:
         })
         .Case([&](LatentAttentionOp attention) {
           bool absorbed = attention.getForm() == AttentionForm::Absorbed;
-          pack(attention.getWUkMutable(),
-               absorbed ? PackOrder::TransposedPanels : PackOrder::Panels,
-               matrixType);
-          pack(attention.getWUvMutable(), PackOrder::Panels, matrixType);
+          // The absorbed form multiplies with w_uk from the other side.
+          packProduct(attention.getWUkMutable(),
+                      absorbed ? PackOrder::TransposedPanels
+                               : PackOrder::Panels);
+          packProduct(attention.getWUvMutable());
           return true;
         })
         .Case([&](GatedFFNOp ffn) {
@@ -85,8 +86,8 @@ private:
 
   PackedAttr encoding(MLIRContext *context, PackOrder order,
                       PackFormat format) {
-    return PackedAttr::get(context, order,
-                           order == PackOrder::Dense ? 1 : panelWidth, format);
+    return PackedAttr::get(context, order, isDense(order) ? 1 : panelWidth,
+                           format);
   }
 
   /// The element type of a matrix in `format`.
@@ -94,17 +95,23 @@ private:
     return format == PackFormat::Plain ? matrixType : Float32Type::get(context);
   }
 
-  void packProduct(OpOperand &weight) {
-    pack(weight, PackOrder::Panels,
-         getProductType(weight.getOwner()->getContext()), format);
+  static bool isDense(PackOrder order) {
+    return order == PackOrder::Dense || order == PackOrder::TransposedDense;
+  }
+
+  void packProduct(OpOperand &weight, PackOrder order = PackOrder::Panels) {
+    pack(weight, order, getProductType(weight.getOwner()->getContext()),
+         format);
   }
 
   void pack(OpOperand &weight, PackOrder order, Type element,
             PackFormat format = PackFormat::Plain) {
     auto type = cast<RankedTensorType>(weight.get().getType());
     OpBuilder b(weight.getOwner());
+    // Rounding in blocks needs to know which way they run.
     if (dense)
-      order = PackOrder::Dense;
+      order = order == PackOrder::TransposedPanels ? PackOrder::TransposedDense
+                                                   : PackOrder::Dense;
     auto packed = RankedTensorType::get(
         type.getShape(), element, encoding(b.getContext(), order, format));
     weight.set(PackOp::create(b, weight.get().getLoc(), packed, weight.get(),

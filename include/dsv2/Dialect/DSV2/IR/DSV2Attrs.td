@@ -101,11 +101,13 @@ def DSV2_PackedAttr : DSV2_Attr<"Packed", "packed", [
     - `gated_panels`: the trailing dimensions are `[2, N, K]` (gate, up) and
       element (g, n, k) lies at `[n / w][g][k][n % w]`;
     - `transposed_panels`: as `panels` of the transposed matrix, element (n, k)
-      at `[k / w][n][k % w]`.
+      at `[k / w][n][k % w]`;
+    - `transposed_dense`: as `dense`, but for the way in which blocks run.
 
     Leading dimensions (heads, experts) are outermost.
 
-    With the format `q8` the elements are what blocks of 32 along K can hold:
+    With the format `q8` the elements are what blocks of 32 along K (along N if
+    transposed) can hold:
     multiples, from -127 to 127, of a scale that is max|x| / 127 of the block
     rounded to bfloat16. With `q4` they are multiples from -8 to 7 of a scale of
     8 bits that is chosen for the least squared error. In panels each block of
@@ -114,15 +116,14 @@ def DSV2_PackedAttr : DSV2_Attr<"Packed", "packed", [
 
     Constraints:
     - packed_c1: the panel width is positive
-    - packed_c2: `dense`, which has no panels, has width 1
+    - packed_c2: `dense` and `transposed_dense`, which have no panels, have width 1
     - packed_c3: the tensor has rank 2 or more for panels, 3 or more for
       `gated_panels`
     - packed_c4: the tensor has a static shape
     - packed_c5: for `gated_panels` the third-last dimension is 2
     - packed_c6: the elements are f32 or bf16
     - packed_c7: the number of elements, padding included, fits 63 bits
-    - packed_c8: with `q8` or `q4` it has f32 elements, rank 2 or more, and
-      another order than `transposed_panels`, whose rows are not the weight's
+    - packed_c8: with `q8` or `q4` it has f32 elements and rank 2 or more
 
     Example:
 
@@ -144,6 +145,11 @@ def DSV2_PackedAttr : DSV2_Attr<"Packed", "packed", [
 
     /// Element type of that memory, for tensors of type `element`.
     ::mlir::Type getStorageElementType(::mlir::Type element) const;
+
+    /// Whether elements lie as in the tensor, without panels.
+    bool isDense() const;
+    /// Whether products sum over N instead of K.
+    bool isTransposed() const;
 
     /// The blocks that the memory holds, or null.
     const BlockFormat *getBlocks() const;

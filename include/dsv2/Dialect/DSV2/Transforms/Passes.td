@@ -69,10 +69,10 @@ def SelectWeightLayoutsPass
     products become panels of `panel-width` rows in the weight format, gate and
     up of a feed-forward network are interleaved, `w_uk` of absorbed attention
     is transposed; the embedding table stays row-major; norms and the router
-    are f32 whatever the format. With `q8` and `q4` the matrices that activations are
-    multiplied with are quantised in blocks of 32; the embedding table and the
-    two halves of `kv_b_proj` stay bf16. With `dense` every weight stays row-major and
-    apart from others: that is what the reference lowering reads.
+    are f32 whatever the format. With `q8` and `q4` the matrices that
+    activations are multiplied with are quantised in blocks of 32; the embedding
+    table stays bf16. With `dense` every weight stays row-major and apart from
+    others: that is what the reference lowering reads.
 
     Enters: attention forms are decided. Leaves: every weight operand is the
     result of a `dsv2.pack`.
