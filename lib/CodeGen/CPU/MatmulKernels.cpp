@@ -274,9 +274,11 @@ static void emitGatedProduct(KernelBuilder &b, const ProductOperands &operands,
              rowLo, rowHi, fewTile, tile);
 }
 
-static Value gateScratch(KernelBuilder &b) {
+static Value gateScratch(KernelBuilder &b, PanelFormat format) {
   TilePlan plan = getTilePlan(b.getTarget(), /*streams=*/2);
-  int64_t rows = std::max(plan.maxRows(), plan.fewRows);
+  int64_t rows = getBlockFormat(format)
+                     ? getQuantTileRows(b.getTarget())
+                     : std::max(plan.maxRows(), plan.fewRows);
   return b.scratch({2, rows, b.getTarget().panelWidth()}, b.getF32Type());
 }
 
@@ -336,7 +338,7 @@ dsv2::cpu::getOrCreateGatedMatmulKernel(ModuleOp module,
        getGatedPanelType(context, target, config.format), act},
       [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
         Value x = args[0], w = args[1], h = args[2];
-        Value scratch = gateScratch(b);
+        Value scratch = gateScratch(b, config.format);
         ProductOperands operands;
         operands.format = config.format;
         operands.x = [&](Value row, int64_t count) {
@@ -476,7 +478,7 @@ static func::FuncOp createGrouped(ModuleOp module,
       module, kernelName(stem, config.format), target, types,
       [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
         Value x = args[0], w = args[1], offsets = args[2], y = args.back();
-        Value scratch = gated ? gateScratch(b) : Value();
+        Value scratch = gated ? gateScratch(b, config.format) : Value();
         shareExperts(
             b, offsets, b.dim(w, 0), b.dim(w, 1), config.format, part, parts,
             [&](Value expert, Value rowLo, Value rowHi, Value lo, Value hi) {

@@ -22,9 +22,7 @@ using namespace mlir::dsv2::cpu;
 // Tiles
 //===----------------------------------------------------------------------===//
 
-/// Keeps LLVM from unrolling the loop that has `result`.
-static void keepRolled(Value result) {
-  Operation *loop = result.getDefiningOp();
+void dsv2::cpu::keepRolled(Operation *loop) {
   MLIRContext *context = loop->getContext();
   auto unroll = LLVM::LoopUnrollAttr::get(
       context, /*disable=*/BoolAttr::get(context, true), /*count=*/{},
@@ -110,7 +108,7 @@ TileSums dsv2::cpu::emitTile(KernelBuilder &b, ArrayRef<Slice> rows,
                           next = step(b.add(k, u), next);
                         return next;
                       });
-    keepRolled(sums.front());
+    keepRolled(sums.front().getDefiningOp());
   };
   loop(b.index(0), whole, unroll);
   if (unroll > 1)

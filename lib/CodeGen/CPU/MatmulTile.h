@@ -33,6 +33,9 @@ struct Slice {
   }
 };
 
+/// Keeps LLVM from unrolling `loop`, an scf.for.
+void keepRolled(Operation *loop);
+
 /// The sums of one tile: sum(row, panel, half) is a vector, `half` 0 or 1 being
 /// the lower or upper lanes of the panel's NR columns.
 class TileSums {

@@ -52,42 +52,154 @@ static Value callIntrinsic(KernelBuilder &b, StringRef name, Type result,
       .getResult(0);
 }
 
-/// sum[i] + the four products of bytes 4 i to 4 i + 3 of `w`, unsigned, and
-/// `x`, signed. `x` holds no -128.
-static Value emitByteDot(KernelBuilder &b, Value sum, Value w, Value x) {
-  const CPUTargetInfo &target = b.getTarget();
-  int64_t bits = target.vectorBits;
-  Type sums = sum.getType();
-  if (target.hasVNNI && bits >= 256)
-    return callIntrinsic(b, ("llvm.x86.avx512.vpdpbusd." + Twine(bits)).str(),
-                         sums, {sum, w, x});
+namespace {
 
-  // Without the instruction pairs are summed in 16 bits, where 2 * 255 * 127
-  // does not fit. Sum the even and the odd bytes apart, each widened: what is
-  // left of a pair is one product.
-  int64_t lanes = b.lanes();
-  auto words = VectorType::get({2 * lanes}, b.getI16Type());
-  auto split = [&](Value bytes, bool isSigned) {
-    Value pairs = vector::BitCastOp::create(b, words, bytes);
-    Value eight = arith::ConstantOp::create(
-        b, DenseElementsAttr::get(words, b.getI16IntegerAttr(8)));
-    Value high = pairs, low = arith::ShLIOp::create(b, pairs, eight);
+/// Dot products of a block: for each lane the sum over the block's groups of
+/// four products of a weight's bytes and a row's, as the processor can do it.
+///
+///  - VPDPBUSD (AVX512-VNNI, AVX-VNNI) does all of it.
+///  - VPMADDUBSW multiplies unsigned by signed bytes and adds pairs in 16 bits,
+///    saturating. Halves of bytes are small enough for a whole block to be
+///    summed like that: 16 products of 15 * 127. For whole bytes the sign moves
+///    from the weight to the row, and 2 * 127 * 127 fits.
+///  - VPMADDWD multiplies and adds words: bytes are widened, even and odd ones
+///    apart.
+///
+/// The first and the last take weights as the unsigned bytes they are stored
+/// as, and start from the correction that the row brings for the offset.
+class ByteDot {
+public:
+  ByteDot(KernelBuilder &b, PanelFormat format) : b(b), format(format) {
+    const CPUTargetInfo &target = b.getTarget();
+    if (target.hasVNNI && target.vectorBits >= 256)
+      kind = Kind::DotOfBytes;
+    else if (target.hasFeature("ssse3") || target.vectorBits >= 256)
+      kind = Kind::PairsOfBytes;
+    else
+      kind = Kind::PairsOfWords;
+  }
+
+  /// A group of a weight's bytes, made ready once for all rows.
+  struct Weight {
+    Value first, second;
+  };
+
+  Weight prepare(Value bytes) const {
+    if (kind == Kind::PairsOfWords)
+      return toWords(bytes, /*isSigned=*/false);
+    if (!movesSign())
+      return {bytes, {}};
+    Value top = constant(bytes.getType(), -128);
+    Value value = arith::XOrIOp::create(b, bytes, top);
+    Value zero = constant(bytes.getType(), 0);
+    Value magnitude =
+        arith::MaxSIOp::create(b, value, arith::SubIOp::create(b, zero, value));
+    return {magnitude, value};
+  }
+
+  /// The sum of no products. `correction` is minus the offset of the weights
+  /// times the sum of the row's bytes.
+  Value start(Value correction) const {
+    if (sumsWords())
+      return constant(wordsType(), 0);
+    return movesSign() ? b.splatI32(0) : correction;
+  }
+
+  Value accumulate(Value sum, const Weight &w, Value x) const {
+    switch (kind) {
+    case Kind::DotOfBytes:
+      return callIntrinsic(b,
+                           ("llvm.x86.avx512.vpdpbusd." + Twine(bits())).str(),
+                           sum.getType(), {sum, w.first, x});
+    case Kind::PairsOfBytes:
+      if (sumsWords())
+        return arith::AddIOp::create(b, sum, multiplyBytes(w.first, x));
+      return arith::AddIOp::create(
+          b, sum, addPairs(multiplyBytes(w.first, moveSign(w.second, x))));
+    case Kind::PairsOfWords: {
+      auto [even, odd] = toWords(x, /*isSigned=*/true);
+      Value both = arith::AddIOp::create(b, multiplyWords(w.first, even),
+                                         multiplyWords(w.second, odd));
+      return arith::AddIOp::create(b, sum, both);
+    }
+    }
+    llvm_unreachable("unknown kind");
+  }
+
+  /// The sum as i32.
+  Value finish(Value sum, Value correction) const {
+    return sumsWords()
+               ? Value(arith::AddIOp::create(b, addPairs(sum), correction))
+               : sum;
+  }
+
+private:
+  enum class Kind { DotOfBytes, PairsOfBytes, PairsOfWords };
+
+  int64_t bits() const { return b.getTarget().vectorBits; }
+  bool sumsWords() const {
+    return kind == Kind::PairsOfBytes && format == PanelFormat::Q4;
+  }
+  bool movesSign() const {
+    return kind == Kind::PairsOfBytes && format == PanelFormat::Q8;
+  }
+  VectorType wordsType() const {
+    return VectorType::get({2 * b.lanes()}, b.getI16Type());
+  }
+  Value constant(Type type, int64_t value) const {
+    auto vector = cast<VectorType>(type);
+    return arith::ConstantOp::create(
+        b, DenseElementsAttr::get(
+               vector, b.getIntegerAttr(vector.getElementType(), value)));
+  }
+  /// An instruction of 128 bits (in `sse`), 256 or 512.
+  Value call(StringRef sse, StringRef avx2, StringRef avx512, Type type,
+             ValueRange operands) const {
+    return callIntrinsic(b,
+                         bits() == 512   ? avx512
+                         : bits() == 256 ? avx2
+                                         : sse,
+                         type, operands);
+  }
+  Value multiplyBytes(Value w, Value x) const {
+    return call("llvm.x86.ssse3.pmadd.ub.sw.128", "llvm.x86.avx2.pmadd.ub.sw",
+                "llvm.x86.avx512.pmaddubs.w.512", wordsType(), {w, x});
+  }
+  Value multiplyWords(Value w, Value x) const {
+    return call("llvm.x86.sse2.pmadd.wd", "llvm.x86.avx2.pmadd.wd",
+                "llvm.x86.avx512.pmaddw.d.512", b.vecType(b.getI32Type()),
+                {w, x});
+  }
+  Value addPairs(Value words) const {
+    return multiplyWords(words, constant(wordsType(), 1));
+  }
+  /// x, negated where w is negative.
+  Value moveSign(Value w, Value x) const {
+    if (bits() != 512)
+      return call("llvm.x86.ssse3.psign.b.128", "llvm.x86.avx2.psign.b", "",
+                  x.getType(), {x, w});
+    Value zero = constant(x.getType(), 0);
+    Value negative = b.lt(w, zero);
+    return b.select(negative, arith::SubIOp::create(b, zero, x), x);
+  }
+  /// The even and the odd bytes as words.
+  Weight toWords(Value bytes, bool isSigned) const {
+    Value pairs = vector::BitCastOp::create(b, wordsType(), bytes);
+    Value eight = constant(wordsType(), 8);
     auto down = [&](Value value) -> Value {
       if (isSigned)
         return arith::ShRSIOp::create(b, value, eight);
       return arith::ShRUIOp::create(b, value, eight);
     };
-    return std::make_pair(down(low), down(high));
-  };
-  auto [wEven, wOdd] = split(w, /*isSigned=*/false);
-  auto [xEven, xOdd] = split(x, /*isSigned=*/true);
-  StringRef name = bits == 512   ? "llvm.x86.avx512.pmaddw.d.512"
-                   : bits == 256 ? "llvm.x86.avx2.pmadd.wd"
-                                 : "llvm.x86.sse2.pmadd.wd";
-  Value even = callIntrinsic(b, name, sums, {wEven, xEven});
-  Value odd = callIntrinsic(b, name, sums, {wOdd, xOdd});
-  return arith::AddIOp::create(b, sum, arith::AddIOp::create(b, even, odd));
-}
+    return {down(arith::ShLIOp::create(b, pairs, eight)), down(pairs)};
+  }
+
+  KernelBuilder &b;
+  PanelFormat format;
+  Kind kind;
+};
+
+} // namespace
 
 //===----------------------------------------------------------------------===//
 // Tiles
@@ -108,10 +220,11 @@ public:
   /// The unsigned bytes of groups `group`, ... for one half of the columns of
   /// block `k`.
   SmallVector<Value> getGroups(const Slice &panel, Value k, int64_t group,
-                               int64_t half) const {
+                               Value half) const {
     auto bytes = VectorType::get({4 * lanes}, b.getI8Type());
     int64_t index = group / groupsAtOnce();
-    Value loaded = load(panel, k, (index * width + half * lanes) * 4, bytes);
+    Value byte = b.add(b.mul(half, lanes * 4), index * width * 4);
+    Value loaded = load(panel, k, byte, bytes);
     if (format == PanelFormat::Q8)
       return {loaded};
     // There is no shift of bytes; what words shift across is masked.
@@ -128,9 +241,9 @@ public:
   }
 
   /// The scales of one half of the columns of block `k`, as f32.
-  Value getScales(const Slice &panel, Value k, int64_t half) const {
-    int64_t first = blocks.elements * blocks.elementBits / 8 * width +
-                    half * lanes * blocks.scaleBytes;
+  Value getScales(const Slice &panel, Value k, Value half) const {
+    Value first = b.add(b.mul(half, lanes * blocks.scaleBytes),
+                        blocks.elements * blocks.elementBits / 8 * width);
     if (format == PanelFormat::Q8)
       return b.widen(
           load(panel, k, first, VectorType::get({lanes}, b.getBF16Type())));
@@ -151,19 +264,19 @@ public:
     return b.fmul(b.widen(halves), b.splat(0x1p-14f));
   }
 
-  /// Where the integer sums of a row start: minus the sum of its bytes times
-  /// the offset of the format, from -128 times that sum.
-  Value getStart(Value correction) const {
+  /// Minus the sum of a row's bytes times the offset of the format, from -128
+  /// times that sum.
+  Value getCorrection(Value correction) const {
     if (format == PanelFormat::Q8)
       return correction;
     return arith::ShRSIOp::create(b, correction, b.splatI32(4));
   }
 
 private:
-  Value load(const Slice &panel, Value k, int64_t byte, VectorType type) const {
+  Value load(const Slice &panel, Value k, Value byte, VectorType type) const {
     Slice block = panel;
     block.prefix.push_back(k);
-    return loadBytes(b, block, b.index(byte), type);
+    return loadBytes(b, block, byte, type);
   }
 
   KernelBuilder &b;
@@ -184,6 +297,13 @@ struct ReadAhead {
 } // namespace
 
 static constexpr int64_t kCacheLine = 64;
+
+/// With 16 registers the integer sums of a tall tile for one half of the
+/// columns take most of them. The float sums, used once a block, then live in
+/// memory and the halves are a loop.
+static bool keepsSumsInMemory(const CPUTargetInfo &target) {
+  return target.vectorRegisters < 32;
+}
 
 static void emitReadAhead(KernelBuilder &b, const Slice &panel, Value k,
                           const ReadAhead &ahead, bool keepClose) {
@@ -212,6 +332,7 @@ TileSums dsv2::cpu::emitQuantTile(KernelBuilder &b, ArrayRef<Slice> rows,
   int64_t numRows = rows.size();
   auto bytes = VectorType::get({kGroup * b.lanes()}, b.getI8Type());
   PanelReader reader(b, format);
+  ByteDot dot(b, format);
   int64_t numGroups = getBlockFormat(format)->elements / kGroup;
   int64_t blockBytes =
       getBlockFormat(format)->panelBytes(b.getTarget().panelWidth());
@@ -235,56 +356,89 @@ TileSums dsv2::cpu::emitQuantTile(KernelBuilder &b, ArrayRef<Slice> rows,
              b.select(alone, near.lines, far.lines)};
   }
 
-  auto block = [&](Value k, ValueRange state) {
-    if (pass.passes)
-      emitReadAhead(b, panel, k, ahead, /*keepClose=*/!mayShare);
+  // The sums of block k for one half of the columns, added to `state`.
+  auto half = [&](Value k, Value which, ValueRange state) {
     Value xAt = b.mul(k, Activation::kBlockBytes);
-    SmallVector<Value> ints;
+    auto broadcast = [&](const Slice &row, int64_t byte, Type type) {
+      return broadcastBytes(b, row, b.add(xAt, byte), type);
+    };
+    SmallVector<Value> ints, corrections;
     for (const Slice &row : rows) {
-      Value correction = broadcastBytes(
-          b, row, b.add(xAt, Activation::kCorrectionByte), b.getI32Type());
-      ints.append(2, reader.getStart(correction));
+      corrections.push_back(reader.getCorrection(
+          broadcast(row, Activation::kCorrectionByte, b.getI32Type())));
+      ints.push_back(dot.start(corrections.back()));
     }
-    for (int64_t group = 0; group < numGroups; group += reader.groupsAtOnce()) {
-      SmallVector<SmallVector<Value>> xs(reader.groupsAtOnce());
-      for (auto [i, x] : llvm::enumerate(xs))
-        for (const Slice &row : rows)
-          x.push_back(vector::BitCastOp::create(
-              b, bytes,
-              broadcastBytes(
-                  b, row,
-                  b.add(xAt, (group + static_cast<int64_t>(i)) * kGroup),
-                  b.getI32Type())));
-      for (int64_t half : {0, 1})
-        for (auto [i, w] :
-             llvm::enumerate(reader.getGroups(panel, k, group, half)))
-          for (int64_t r = 0; r < numRows; ++r) {
-            Value &sum = ints[2 * r + half];
-            sum = emitByteDot(b, sum, w, xs[i][r]);
-          }
-    }
-
-    SmallVector<Value> next(state.begin(), state.end());
-    SmallVector<Value> xScales;
-    for (const Slice &row : rows)
-      xScales.push_back(broadcastBytes(
-          b, row, b.add(xAt, Activation::kScaleByte), b.getF32Type()));
-    for (int64_t half : {0, 1}) {
-      Value wScale = reader.getScales(panel, k, half);
-      for (int64_t r = 0; r < numRows; ++r) {
-        int64_t at = 2 * r + half;
-        Value sum = arith::SIToFPOp::create(b, b.f32VecType(), ints[at]);
-        next[at] = b.fma(sum, b.fmul(wScale, xScales[r]), next[at]);
+    for (int64_t group = 0; group < numGroups; group += reader.groupsAtOnce())
+      for (auto [i, w] :
+           llvm::enumerate(reader.getGroups(panel, k, group, which))) {
+        ByteDot::Weight weight = dot.prepare(w);
+        int64_t byte = (group + static_cast<int64_t>(i)) * kGroup;
+        for (auto [row, sum] : llvm::zip_equal(rows, ints))
+          sum = dot.accumulate(
+              sum, weight,
+              vector::BitCastOp::create(b, bytes,
+                                        broadcast(row, byte, b.getI32Type())));
       }
+
+    Value wScale = reader.getScales(panel, k, which);
+    SmallVector<Value> next;
+    for (int64_t r = 0; r < numRows; ++r) {
+      Value xScale = broadcast(rows[r], Activation::kScaleByte, b.getF32Type());
+      Value sum = arith::SIToFPOp::create(b, b.f32VecType(),
+                                          dot.finish(ints[r], corrections[r]));
+      next.push_back(b.fma(sum, b.fmul(wScale, xScale), state[r]));
     }
     return next;
   };
 
+  Value zero = b.index(0), one = b.index(1);
+  if (keepsSumsInMemory(b.getTarget())) {
+    Value sums = b.scratch({2, numRows, b.lanes()}, b.getF32Type());
+    auto forSums = [&](llvm::function_ref<void(Value, Value)> body) {
+      b.forEach(zero, b.index(2), [&](Value which) {
+        b.forEach(zero, b.index(numRows), [&](Value r) { body(which, r); });
+      });
+    };
+    forSums([&](Value which, Value r) {
+      b.store(b.splat(0.0f), sums, {which, r, zero});
+    });
+    b.forEach(zero, blocks, [&](Value k) {
+      if (pass.passes)
+        emitReadAhead(b, panel, k, ahead, /*keepClose=*/!mayShare);
+      b.forEach(zero, b.index(2), [&](Value which) {
+        SmallVector<Value> state;
+        for (int64_t r = 0; r < numRows; ++r)
+          state.push_back(b.load(sums, {which, b.index(r), zero}));
+        for (auto [r, sum] : llvm::enumerate(half(k, which, state)))
+          b.store(sum, sums, {which, b.index(r), zero});
+      });
+      keepRolled(&*std::prev(b.getInsertionPoint()));
+    });
+    SmallVector<Value> result;
+    for (int64_t r = 0; r < numRows; ++r)
+      for (int64_t which : {0, 1})
+        result.push_back(b.load(sums, {b.index(which), b.index(r), zero}));
+    return TileSums(std::move(result), /*panels=*/1);
+  }
+
   SmallVector<Value> sums(numRows * 2, b.splat(0.0f));
-  sums = b.forCarry(b.index(0), blocks, b.index(1), sums, block);
+  sums = b.forCarry(zero, blocks, one, sums, [&](Value k, ValueRange state) {
+    if (pass.passes)
+      emitReadAhead(b, panel, k, ahead, /*keepClose=*/!mayShare);
+    SmallVector<Value> halves[2], next;
+    for (int64_t which : {0, 1}) {
+      SmallVector<Value> own;
+      for (int64_t r = 0; r < numRows; ++r)
+        own.push_back(state[2 * r + which]);
+      halves[which] = half(k, b.index(which), own);
+    }
+    for (int64_t r = 0; r < numRows; ++r)
+      next.append({halves[0][r], halves[1][r]});
+    return next;
+  });
   return TileSums(std::move(sums), /*panels=*/1);
 }
 
 int64_t dsv2::cpu::getQuantTileRows(const CPUTargetInfo &target) {
-  return target.vectorRegisters >= 32 ? 6 : 3;
+  return keepsSumsInMemory(target) ? 4 : 6;
 }

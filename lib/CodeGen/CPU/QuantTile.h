@@ -50,8 +50,8 @@ struct PanelSource {
 void packQ8Panel(KernelBuilder &b, const PanelSource &src, const Slice &dst);
 void packQ4Panel(KernelBuilder &b, const PanelSource &src, const Slice &dst);
 
-/// Rows of the tallest such tile: a row takes two integer sums and two float
-/// ones.
+/// Rows of the tallest such tile. In registers a row takes two integer sums and
+/// two float ones.
 int64_t getQuantTileRows(const CPUTargetInfo &target);
 
 } // namespace mlir::dsv2::cpu
