@@ -133,6 +133,12 @@ public:
                : sum;
   }
 
+  /// Whether it takes so many registers that 16 are better used for one half of
+  /// the columns at a time.
+  bool fillsRegisters() const {
+    return movesSign() || kind == Kind::PairsOfWords;
+  }
+
 private:
   enum class Kind { DotOfBytes, PairsOfBytes, PairsOfWords };
 
@@ -298,9 +304,8 @@ struct ReadAhead {
 
 static constexpr int64_t kCacheLine = 64;
 
-/// With 16 registers the integer sums of a tall tile for one half of the
-/// columns take most of them. The float sums, used once a block, then live in
-/// memory and the halves are a loop.
+/// With 16 registers the integer sums of a tall tile take most of them. The
+/// float sums, used once a block, then live in memory.
 static bool keepsSumsInMemory(const CPUTargetInfo &target) {
   return target.vectorRegisters < 32;
 }
@@ -356,37 +361,51 @@ TileSums dsv2::cpu::emitQuantTile(KernelBuilder &b, ArrayRef<Slice> rows,
              b.select(alone, near.lines, far.lines)};
   }
 
-  // The sums of block k for one half of the columns, added to `state`.
-  auto half = [&](Value k, Value which, ValueRange state) {
+  // The sums of block k for some halves of the columns, [half][row], added to
+  // `state`. Group by group, so that every row and half is a chain of its own.
+  auto sumBlock = [&](Value k, ArrayRef<Value> halves, ValueRange state) {
     Value xAt = b.mul(k, Activation::kBlockBytes);
     auto broadcast = [&](const Slice &row, int64_t byte, Type type) {
       return broadcastBytes(b, row, b.add(xAt, byte), type);
     };
-    SmallVector<Value> ints, corrections;
-    for (const Slice &row : rows) {
+    SmallVector<Value> corrections, ints;
+    for (const Slice &row : rows)
       corrections.push_back(reader.getCorrection(
           broadcast(row, Activation::kCorrectionByte, b.getI32Type())));
-      ints.push_back(dot.start(corrections.back()));
+    for (size_t i = 0; i < halves.size(); ++i)
+      for (Value correction : corrections)
+        ints.push_back(dot.start(correction));
+    for (int64_t group = 0; group < numGroups; group += reader.groupsAtOnce()) {
+      // All weights of the groups, then row after row: there are fewer of the
+      // former, and an element of a row is needed only here.
+      SmallVector<SmallVector<ByteDot::Weight>> weights;
+      for (Value half : halves)
+        weights.push_back(
+            llvm::map_to_vector(reader.getGroups(panel, k, group, half),
+                                [&](Value w) { return dot.prepare(w); }));
+      for (int64_t r = 0; r < numRows; ++r)
+        for (int64_t i = 0; i < reader.groupsAtOnce(); ++i) {
+          Value x = vector::BitCastOp::create(
+              b, bytes,
+              broadcast(rows[r], (group + i) * kGroup, b.getI32Type()));
+          for (auto [half, own] : llvm::enumerate(weights)) {
+            Value &sum = ints[half * numRows + r];
+            sum = dot.accumulate(sum, own[i], x);
+          }
+        }
     }
-    for (int64_t group = 0; group < numGroups; group += reader.groupsAtOnce())
-      for (auto [i, w] :
-           llvm::enumerate(reader.getGroups(panel, k, group, which))) {
-        ByteDot::Weight weight = dot.prepare(w);
-        int64_t byte = (group + static_cast<int64_t>(i)) * kGroup;
-        for (auto [row, sum] : llvm::zip_equal(rows, ints))
-          sum = dot.accumulate(
-              sum, weight,
-              vector::BitCastOp::create(b, bytes,
-                                        broadcast(row, byte, b.getI32Type())));
-      }
 
-    Value wScale = reader.getScales(panel, k, which);
-    SmallVector<Value> next;
-    for (int64_t r = 0; r < numRows; ++r) {
-      Value xScale = broadcast(rows[r], Activation::kScaleByte, b.getF32Type());
-      Value sum = arith::SIToFPOp::create(b, b.f32VecType(),
-                                          dot.finish(ints[r], corrections[r]));
-      next.push_back(b.fma(sum, b.fmul(wScale, xScale), state[r]));
+    SmallVector<Value> next, xScales;
+    for (const Slice &row : rows)
+      xScales.push_back(broadcast(row, Activation::kScaleByte, b.getF32Type()));
+    for (Value half : halves) {
+      Value wScale = reader.getScales(panel, k, half);
+      for (int64_t r = 0; r < numRows; ++r) {
+        int64_t at = next.size();
+        Value sum = arith::SIToFPOp::create(
+            b, b.f32VecType(), dot.finish(ints[at], corrections[r]));
+        next.push_back(b.fma(sum, b.fmul(wScale, xScales[r]), state[at]));
+      }
     }
     return next;
   };
@@ -405,13 +424,20 @@ TileSums dsv2::cpu::emitQuantTile(KernelBuilder &b, ArrayRef<Slice> rows,
     b.forEach(zero, blocks, [&](Value k) {
       if (pass.passes)
         emitReadAhead(b, panel, k, ahead, /*keepClose=*/!mayShare);
-      b.forEach(zero, b.index(2), [&](Value which) {
-        SmallVector<Value> state;
-        for (int64_t r = 0; r < numRows; ++r)
-          state.push_back(b.load(sums, {which, b.index(r), zero}));
-        for (auto [r, sum] : llvm::enumerate(half(k, which, state)))
-          b.store(sum, sums, {which, b.index(r), zero});
-      });
+      auto add = [&](ArrayRef<Value> halves) {
+        SmallVector<SmallVector<Value>> at;
+        for (Value half : halves)
+          for (int64_t r = 0; r < numRows; ++r)
+            at.push_back({half, b.index(r), zero});
+        SmallVector<Value> state = llvm::map_to_vector(
+            at, [&](const auto &indices) { return b.load(sums, indices); });
+        for (auto [sum, indices] :
+             llvm::zip_equal(sumBlock(k, halves, state), at))
+          b.store(sum, sums, indices);
+      };
+      if (!dot.fillsRegisters())
+        return add({zero, one});
+      b.forEach(zero, b.index(2), [&](Value half) { add(half); });
       keepRolled(&*std::prev(b.getInsertionPoint()));
     });
     SmallVector<Value> result;
@@ -421,22 +447,15 @@ TileSums dsv2::cpu::emitQuantTile(KernelBuilder &b, ArrayRef<Slice> rows,
     return TileSums(std::move(result), /*panels=*/1);
   }
 
-  SmallVector<Value> sums(numRows * 2, b.splat(0.0f));
+  SmallVector<Value> sums(numRows * 2, b.splat(0.0f)), result;
   sums = b.forCarry(zero, blocks, one, sums, [&](Value k, ValueRange state) {
     if (pass.passes)
       emitReadAhead(b, panel, k, ahead, /*keepClose=*/!mayShare);
-    SmallVector<Value> halves[2], next;
-    for (int64_t which : {0, 1}) {
-      SmallVector<Value> own;
-      for (int64_t r = 0; r < numRows; ++r)
-        own.push_back(state[2 * r + which]);
-      halves[which] = half(k, b.index(which), own);
-    }
-    for (int64_t r = 0; r < numRows; ++r)
-      next.append({halves[0][r], halves[1][r]});
-    return next;
+    return sumBlock(k, {zero, one}, state);
   });
-  return TileSums(std::move(sums), /*panels=*/1);
+  for (int64_t r = 0; r < numRows; ++r)
+    result.append({sums[r], sums[numRows + r]});
+  return TileSums(std::move(result), /*panels=*/1);
 }
 
 int64_t dsv2::cpu::getQuantTileRows(const CPUTargetInfo &target) {
