@@ -39,6 +39,11 @@ for name in ("FileCheck", "not", "mlir-opt", "mlir-runner", "count"):
     config.substitutions.append(
         (r"(?<![\w/%-])" + name + r"(?=\s)", os.path.join(config.llvm_tools_dir, name))
     )
+# What the host runs beside the baseline, by the names of the x86-64 levels.
+with open("/proc/cpuinfo") as cpuinfo:
+    flags = next((line for line in cpuinfo if line.startswith("flags")), "").split()
+if "avx512bw" in flags and "avx512vl" in flags:
+    config.available_features.add("host-x86-64-v4")
 if config.dsv2_sanitizers:
     config.available_features.add("sanitizers")
 if config.dsv2_runtime:

@@ -19,6 +19,8 @@
 #include "llvm/Support/Path.h"
 #include "llvm/Support/SourceMgr.h"
 
+#include <tuple>
+
 using namespace mlir;
 using namespace mlir::dsv2;
 
@@ -110,13 +112,10 @@ static llvm::Error runStage(ModuleOp module, Stage stage,
   return dump(module, stage, options, reference ? "-reference" : "");
 }
 
-llvm::Error mlir::dsv2::compile(MLIRContext &context,
-                                const CompileOptions &options) {
-  auto imported = importModule(context, options);
-  if (!imported)
-    return imported.takeError();
-  OwningOpRef<ModuleOp> module = std::move(*imported), reference;
-
+/// Takes `module` from the import stage to the last one that is IR; with the
+/// reference in it, if what is made carries one.
+static llvm::Error runStages(ModuleOp module, const CompileOptions &options) {
+  OwningOpRef<ModuleOp> reference;
   for (Stage stage : {Stage::Import, Stage::Plan, Stage::Structure,
                       Stage::Buffer, Stage::Target}) {
     if (reference)
@@ -125,27 +124,93 @@ llvm::Error mlir::dsv2::compile(MLIRContext &context,
     // The last passes of the target stage merge it into the module.
     if (reference && stage == Stage::Target) {
       reference->setName(kReferenceModule);
-      module->push_back(reference.release());
+      module.push_back(reference.release());
     }
-    if (llvm::Error failure = runStage(*module, stage, options, false))
+    if (llvm::Error failure = runStage(module, stage, options, false))
       return failure;
     if (stage == Stage::Import && carriesReference(options))
-      reference = cast<ModuleOp>(module->getOperation()->clone());
-    if (stage == options.lastStage) {
-      std::string text = printModule(*module);
-      return writeFileAtomically(options.output,
-                                 ArrayRef<char>(text.data(), text.size()));
+      reference = cast<ModuleOp>(module->clone());
+    if (stage == options.lastStage)
+      break;
+  }
+  return llvm::Error::success();
+}
+
+llvm::Expected<std::vector<CodeVariant>>
+mlir::dsv2::sortTargets(llvm::ArrayRef<std::string> names) {
+  auto rank = [](const CPUTargetInfo &target) {
+    return std::tuple(target.vectorBits,
+                      target.hasVNNI + target.hasAVX512BF16 +
+                          target.hasAMXBF16 + target.hasAMXInt8,
+                      target.features.size());
+  };
+  std::vector<CodeVariant> variants;
+  for (const std::string &name : names) {
+    for (const CodeVariant &other : variants)
+      if (other.name == name)
+        return llvm::createStringError(
+            "target-cpu: expected different processors, got '" + name +
+            "' twice");
+    auto target = CPUTargetInfo::parse(name);
+    if (!target)
+      return llvm::createStringError("target-cpu: " +
+                                     llvm::toString(target.takeError()));
+    auto place = llvm::find_if(variants, [&](const CodeVariant &other) {
+      return rank(other.target) < rank(*target);
+    });
+    variants.insert(place, {name, ModuleOp(), std::move(*target)});
+  }
+  return variants;
+}
+
+llvm::Error mlir::dsv2::compile(MLIRContext &context,
+                                const CompileOptions &options) {
+  bool linked = options.lastStage == Stage::Artifact &&
+                (options.emit == EmitKind::Artifact ||
+                 options.emit == EmitKind::Executable);
+  std::vector<std::string> names = options.targetCPUs;
+  if (names.empty())
+    names = {options.pipeline.targetCPU};
+  if (names.size() > 1 && !linked)
+    return llvm::createStringError(
+        "target-cpu: expected one processor for this kind of output, got " +
+        Twine(names.size()));
+  auto variants = sortTargets(names);
+  if (!variants)
+    return variants.takeError();
+
+  auto imported = importModule(context, options);
+  if (!imported)
+    return imported.takeError();
+  std::vector<OwningOpRef<ModuleOp>> modules;
+  for (CodeVariant &variant : *variants) {
+    bool last = &variant == &variants->back();
+    modules.push_back(last ? std::move(*imported)
+                           : OwningOpRef<ModuleOp>((*imported)->clone()));
+    variant.module = *modules.back();
+    CompileOptions own = options;
+    own.pipeline.targetCPU = variant.name;
+    if (variants->size() > 1 && !options.dumpDir.empty()) {
+      llvm::SmallString<128> folder(options.dumpDir);
+      llvm::sys::path::append(folder, variant.name);
+      own.dumpDir = folder.str().str();
+    }
+    if (llvm::Error error = runStages(variant.module, own)) {
+      if (variants->size() == 1)
+        return error;
+      return llvm::createStringError("for '" + variant.name +
+                                     "': " + llvm::toString(std::move(error)));
     }
   }
-
-  auto target = CPUTargetInfo::parse(options.pipeline.targetCPU);
-  if (!target)
-    return target.takeError();
-  auto code = emitCode(*module, *target, options.emit);
+  if (options.lastStage != Stage::Artifact) {
+    std::string text = printModule(*modules.front());
+    return writeFileAtomically(options.output,
+                               ArrayRef<char>(text.data(), text.size()));
+  }
+  auto code = emitCode(*variants, options.emit);
   if (!code)
     return code.takeError();
-  if (options.emit == EmitKind::Artifact ||
-      options.emit == EmitKind::Executable)
+  if (linked)
     return linkArtifact(*code, options.emit, options.linker, options.output);
-  return writeFileAtomically(options.output, *code);
+  return writeFileAtomically(options.output, code->front());
 }

@@ -7,13 +7,18 @@
 
 #include "dsv2/Target/Artifact.h"
 
+#include "dsv2rt/abi.h"
 #include "mlir/Target/LLVMIR/Export.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/IR/Constants.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Passes/PassBuilder.h"
+#include "llvm/Support/JSON.h"
 #include "llvm/Support/TargetSelect.h"
+#include "llvm/Support/ThreadPool.h"
 #include "llvm/Support/raw_ostream.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/TargetParser/Host.h"
@@ -59,21 +64,43 @@ static void setFunctionAttributes(llvm::Module &module,
   }
 }
 
-llvm::Expected<llvm::SmallVector<char, 0>>
-mlir::dsv2::emitCode(ModuleOp module, const CPUTargetInfo &target,
-                     EmitKind kind) {
-  auto machine = createTargetMachine(target);
+namespace {
+/// A variant on its way from IR to an object; each has a context of its own, so
+/// that all of them can be compiled at the same time.
+struct Translated {
+  std::unique_ptr<llvm::LLVMContext> context;
+  std::unique_ptr<llvm::Module> module;
+  std::unique_ptr<llvm::TargetMachine> machine;
+  CodeBuffer output;
+  bool failed = false;
+};
+} // namespace
+
+static llvm::Error translate(const CodeVariant &variant, Translated &result) {
+  auto machine = createTargetMachine(variant.target);
   if (!machine)
     return machine.takeError();
-  llvm::LLVMContext context;
-  std::unique_ptr<llvm::Module> llvmModule =
-      translateModuleToLLVMIR(module, context, "dsv2");
-  if (!llvmModule)
+  result.machine = std::move(*machine);
+  result.context = std::make_unique<llvm::LLVMContext>();
+  result.module =
+      translateModuleToLLVMIR(variant.module, *result.context, "dsv2");
+  if (!result.module)
     return llvm::createStringError("translation to LLVM IR failed");
-  llvmModule->setTargetTriple((*machine)->getTargetTriple());
-  llvmModule->setDataLayout((*machine)->createDataLayout());
-  setFunctionAttributes(*llvmModule, target);
+  result.module->setTargetTriple(result.machine->getTargetTriple());
+  result.module->setDataLayout(result.machine->createDataLayout());
+  setFunctionAttributes(*result.module, variant.target);
+  return llvm::Error::success();
+}
 
+/// Adds `suffix` to the name of everything that `module` defines for others.
+static void addSuffix(llvm::Module &module, StringRef suffix) {
+  for (llvm::GlobalValue &value : module.global_values())
+    if (!value.isDeclaration() && !value.hasLocalLinkage())
+      value.setName(value.getName() + suffix);
+}
+
+/// Optimises a module and turns it into text or code.
+static void compileModule(Translated &job, EmitKind kind) {
   llvm::LoopAnalysisManager lam;
   llvm::FunctionAnalysisManager fam;
   llvm::CGSCCAnalysisManager cgam;
@@ -84,27 +111,105 @@ mlir::dsv2::emitCode(ModuleOp module, const CPUTargetInfo &target,
   tuning.LoopVectorization = false;
   tuning.SLPVectorization = false;
   tuning.LoopUnrolling = true;
-  llvm::PassBuilder passes(machine->get(), tuning);
+  llvm::PassBuilder passes(job.machine.get(), tuning);
   passes.registerModuleAnalyses(mam);
   passes.registerCGSCCAnalyses(cgam);
   passes.registerFunctionAnalyses(fam);
   passes.registerLoopAnalyses(lam);
   passes.crossRegisterProxies(lam, fam, cgam, mam);
   passes.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O2)
-      .run(*llvmModule, mam);
+      .run(*job.module, mam);
 
-  llvm::SmallVector<char, 0> output;
-  llvm::raw_svector_ostream stream(output);
+  llvm::raw_svector_ostream stream(job.output);
   if (kind == EmitKind::LLVMIR) {
-    llvmModule->print(stream, nullptr);
-    return output;
+    job.module->print(stream, nullptr);
+    return;
   }
   llvm::legacy::PassManager codegen;
   auto fileType = kind == EmitKind::Assembly
                       ? llvm::CodeGenFileType::AssemblyFile
                       : llvm::CodeGenFileType::ObjectFile;
-  if ((*machine)->addPassesToEmitFile(codegen, stream, nullptr, fileType))
-    return llvm::createStringError("the target cannot emit this kind of file");
-  codegen.run(*llvmModule);
-  return output;
+  job.failed =
+      job.machine->addPassesToEmitFile(codegen, stream, nullptr, fileType);
+  if (!job.failed)
+    codegen.run(*job.module);
+}
+
+/// The module that says which variants there are, for a processor of any age.
+static llvm::Error makeVariantTable(ArrayRef<CodeVariant> variants,
+                                    Translated &result) {
+  auto baseline = CPUTargetInfo::parse("x86-64");
+  if (!baseline)
+    return baseline.takeError();
+  auto machine = createTargetMachine(*baseline);
+  if (!machine)
+    return machine.takeError();
+  result.machine = std::move(*machine);
+
+  llvm::json::Array list;
+  for (auto [i, variant] : llvm::enumerate(variants))
+    list.push_back(llvm::json::Object{{"name", variant.name},
+                                      {"suffix", variantSuffix(i)}});
+  llvm::json::Value manifest =
+      llvm::json::Object{{"format", "dsv2-artifact"},
+                         {"version", 1},
+                         {"variants", std::move(list)}};
+  std::string text;
+  llvm::raw_string_ostream(text) << manifest;
+
+  result.context = std::make_unique<llvm::LLVMContext>();
+  llvm::LLVMContext &context = *result.context;
+  result.module = std::make_unique<llvm::Module>("dsv2-variants", context);
+  result.module->setTargetTriple(result.machine->getTargetTriple());
+  result.module->setDataLayout(result.machine->createDataLayout());
+  auto define = [&](StringRef name, llvm::Constant *value) {
+    // The module owns it.
+    new llvm::GlobalVariable(*result.module, value->getType(),
+                             /*isConstant=*/true,
+                             llvm::GlobalValue::ExternalLinkage, value, name);
+  };
+  define(DSV2RT_SYMBOL_ABI_VERSION,
+         llvm::ConstantInt::get(llvm::Type::getInt32Ty(context),
+                                DSV2RT_ABI_VERSION));
+  define(DSV2RT_SYMBOL_MANIFEST_SIZE,
+         llvm::ConstantInt::get(llvm::Type::getInt64Ty(context), text.size()));
+  define(DSV2RT_SYMBOL_MANIFEST,
+         llvm::ConstantDataArray::getString(context, text, /*AddNull=*/false));
+  return llvm::Error::success();
+}
+
+std::string mlir::dsv2::variantSuffix(size_t index) {
+  return ".v" + std::to_string(index);
+}
+
+llvm::Expected<std::vector<CodeBuffer>>
+mlir::dsv2::emitCode(llvm::ArrayRef<CodeVariant> variants, EmitKind kind) {
+  bool several = variants.size() > 1;
+  std::vector<Translated> jobs(variants.size() + several);
+  for (auto [i, variant] : llvm::enumerate(variants)) {
+    if (llvm::Error error = translate(variant, jobs[i]))
+      return std::move(error);
+    if (several)
+      addSuffix(*jobs[i].module, variantSuffix(i));
+  }
+  if (several)
+    if (llvm::Error error = makeVariantTable(variants, jobs.back()))
+      return std::move(error);
+
+  if (several) {
+    llvm::DefaultThreadPool pool;
+    for (Translated &job : jobs)
+      pool.async([&job, kind] { compileModule(job, kind); });
+    pool.wait();
+  } else {
+    compileModule(jobs.front(), kind);
+  }
+  std::vector<CodeBuffer> outputs;
+  for (Translated &job : jobs) {
+    if (job.failed)
+      return llvm::createStringError(
+          "the target cannot emit this kind of file");
+    outputs.push_back(std::move(job.output));
+  }
+  return outputs;
 }

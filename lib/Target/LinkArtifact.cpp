@@ -7,7 +7,6 @@
 
 #include "dsv2/Target/Artifact.h"
 
-#include "llvm/ADT/ScopeExit.h"
 #include "llvm/ADT/Twine.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FileUtilities.h"
@@ -97,19 +96,24 @@ static llvm::Error runTool(llvm::StringRef program,
                                  llvm::Twine(status) + ": " + text);
 }
 
-llvm::Error mlir::dsv2::linkArtifact(llvm::ArrayRef<char> object, EmitKind kind,
-                                     const LinkerPaths &paths,
+llvm::Error mlir::dsv2::linkArtifact(llvm::ArrayRef<CodeBuffer> objects,
+                                     EmitKind kind, const LinkerPaths &paths,
                                      llvm::StringRef output) {
   if (isSpecialFile(output))
     return llvm::createStringError("cannot link into '" + output +
                                    "': expected a regular file");
-  llvm::SmallString<128> objectPath;
-  if (std::error_code code =
-          llvm::sys::fs::createTemporaryFile("dsv2", "o", objectPath))
-    return llvm::createStringError(code, "cannot create a temporary object");
-  llvm::FileRemover removeObject(objectPath);
-  if (llvm::Error error = writeFileAtomically(objectPath, object))
-    return error;
+  std::vector<std::string> objectPaths;
+  std::vector<std::unique_ptr<llvm::FileRemover>> removeObjects;
+  for (const CodeBuffer &object : objects) {
+    llvm::SmallString<128> path;
+    if (std::error_code code =
+            llvm::sys::fs::createTemporaryFile("dsv2", "o", path))
+      return llvm::createStringError(code, "cannot create a temporary object");
+    objectPaths.push_back(path.str().str());
+    removeObjects.push_back(std::make_unique<llvm::FileRemover>(path));
+    if (llvm::Error error = writeFileAtomically(path, object))
+      return error;
+  }
 
   // Linked beside its final place, then renamed: the file is whole or absent.
   llvm::SmallString<128> partial;
@@ -118,9 +122,10 @@ llvm::Error mlir::dsv2::linkArtifact(llvm::ArrayRef<char> object, EmitKind kind,
   if (kind == EmitKind::Artifact) {
     // Undefined symbols are abi.def's and the OpenMP runtime's, which the
     // loading program provides.
-    if (llvm::Error error =
-            runTool(paths.linker, {"-shared", "-o", partial, objectPath,
-                                   "--hash-style=gnu", "-z", "noexecstack"}))
+    llvm::SmallVector<llvm::StringRef> arguments = {
+        "-shared", "-o", partial, "--hash-style=gnu", "-z", "noexecstack"};
+    arguments.append(objectPaths.begin(), objectPaths.end());
+    if (llvm::Error error = runTool(paths.linker, arguments))
       return error;
   } else {
     llvm::SmallString<128> runtime(paths.runtimeDirectory);
@@ -136,11 +141,12 @@ llvm::Error mlir::dsv2::linkArtifact(llvm::ArrayRef<char> object, EmitKind kind,
     // The runtime finds the code by name, so its symbols are exported.
     llvm::SmallVector<llvm::StringRef> arguments(paths.sanitizerFlags.begin(),
                                                  paths.sanitizerFlags.end());
-    arguments.append({"-o", partial, objectPath, search, "-ldsv2rt_main",
-                      "-ldsv2rt_run", "-ldsv2rt_core", "-ldsv2rt_text",
-                      "-ldsv2rt_sampling", "-lpcre2-8", paths.openmp, rpath,
-                      "-lstdc++", "-lm", "-lpthread", "-ldl", "-rdynamic",
-                      linker});
+    arguments.append({"-o", partial});
+    arguments.append(objectPaths.begin(), objectPaths.end());
+    arguments.append({search, "-ldsv2rt_main", "-ldsv2rt_run", "-ldsv2rt_core",
+                      "-ldsv2rt_text", "-ldsv2rt_sampling", "-lpcre2-8",
+                      paths.openmp, rpath, "-lstdc++", "-lm", "-lpthread",
+                      "-ldl", "-rdynamic", linker});
     if (llvm::Error error = runTool(paths.driver, arguments))
       return error;
   }

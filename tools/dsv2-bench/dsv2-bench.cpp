@@ -474,6 +474,7 @@ static void declare(CLI::App &app, Flags &flags) {
   app.add_option("-t", flags.threads, "Threads (default: all processors)")
       ->delimiter(',')
       ->check(CLI::Range(1, 4096));
+  declarePinFlag(app, flags.model);
   app.add_option("-r", flags.repetitions, "Repetitions of each test")
       ->capture_default_str()
       ->check(CLI::Range(1, 10000));

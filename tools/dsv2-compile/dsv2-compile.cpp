@@ -13,6 +13,7 @@
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Pass/PassManager.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/Path.h"
@@ -35,10 +36,12 @@ static cl::opt<std::string> outputFlag("o", cl::cat(category),
 static cl::opt<std::string> targetFlag("target", cl::cat(category),
                                        cl::init("cpu"),
                                        cl::desc("Kind of target: cpu"));
-static cl::opt<std::string> targetCPUFlag(
-    "target-cpu", cl::cat(category), cl::init("native"),
-    cl::desc("native, x86-64-v2, x86-64-v3, x86-64-v4 or an LLVM processor "
-             "name, then any number of ,+feature or ,-feature"));
+static cl::list<std::string> targetCPUFlag(
+    "target-cpu", cl::cat(category), cl::value_desc("processor[;...]"),
+    cl::desc("native (the default), x86-64-v2, x86-64-v3, x86-64-v4 or an LLVM "
+             "processor name, then any number of ,+feature or ,-feature. "
+             "Several, separated by ';' or in flags of their own, go into one "
+             "artifact, which uses the best that its host can run"));
 static cl::opt<std::string>
     weightFormatFlag("weight-format", cl::cat(category), cl::init("bf16"),
                      cl::desc("How weights are stored: f32, bf16, q8 or q4"));
@@ -215,7 +218,9 @@ int main(int argc, char **argv) {
   options.pipeline.prefillMinTokens = prefillMinTokensFlag;
   options.pipeline.deterministic = deterministicFlag;
   options.withReference = !noReferenceFlag;
-  options.pipeline.targetCPU = targetCPUFlag;
+  for (StringRef flag : targetCPUFlag)
+    for (StringRef name : llvm::split(flag, ';'))
+      options.targetCPUs.push_back(name.trim().str());
   options.maxContext = maxContextFlag;
   options.maxBatch = maxBatchFlag;
   options.dumpDir = dumpDirFlag;

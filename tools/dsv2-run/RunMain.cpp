@@ -51,6 +51,7 @@ struct Flags {
   int64_t context = 0;
   int64_t chunk = 512;
   std::string logits;
+  bool info = false;
   bool json = false;
   bool checkFinite = false;
   bool compareReference = false;
@@ -601,6 +602,7 @@ static void declare(CLI::App &app, Flags &flags, bool builtIn) {
   app.add_option("--threads", flags.model.threads,
                  "Threads to compute on (default: all processors)")
       ->check(CLI::Range(1, 4096));
+  declarePinFlag(app, flags.model);
   app.add_option("--device", flags.device, "Where to compute: cpu")
       ->capture_default_str();
   app.add_option("--ranks", flags.ranks, "Ranks to run on: 1")
@@ -616,6 +618,9 @@ static void declare(CLI::App &app, Flags &flags, bool builtIn) {
                  "Write the logits of every evaluated position to FILE.npy, "
                  "f32 [tokens, vocabulary]; with several prompts to FILE.1.npy "
                  "and so on");
+  app.add_flag("--info", flags.info,
+               "Print what the artifact holds, which processors it is for and "
+               "which of its variants runs here, and run nothing");
   app.add_flag("--json", flags.json, "Print one JSON object");
   app.add_flag("--check-finite", flags.checkFinite,
                "Check the output of every kernel and name the first value "
@@ -636,6 +641,13 @@ int dsv2rt::runMain(int argc, char **argv) {
     app.footer(footer);
     app.set_version_flag("--version", std::string(tool) + " " + DSV2_VERSION);
     declare(app, flags, Artifact::inProcess());
+    // What an artifact holds can be told without weights; the parser has no
+    // way to say that one flag makes another needless.
+    app.get_option("--weights")->required(false);
+    app.callback([&] {
+      if (!flags.info && flags.model.weights.empty())
+        throw CLI::RequiredError("--weights");
+    });
     try {
       app.parse(argc, argv);
     } catch (const CLI::ParseError &error) {
@@ -643,6 +655,10 @@ int dsv2rt::runMain(int argc, char **argv) {
         return app.exit(error);
       printError(tool, error.what());
       return ExitUsage;
+    }
+    if (flags.info) {
+      Status status = printInfo(flags.model, flags.json);
+      return status.ok() ? int(ExitSuccess) : reportFailure(tool, status);
     }
     if (!flags.model.threads)
       flags.model.threads = defaultThreadCount();

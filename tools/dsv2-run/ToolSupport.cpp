@@ -56,6 +56,9 @@ void dsv2rt::declareModelFlags(CLI::App &app, ModelFlags &flags, bool builtIn) {
   app.add_option("--weights", flags.weights,
                  "Checkpoint folder, or random:SEED")
       ->required();
+  app.add_option("--cpu-variant", flags.cpuVariant,
+                 "Run the code for this processor, of those that the artifact "
+                 "holds (default: the best that this one can run)");
   app.add_option("--packed", flags.packed,
                  "Where the packed weights are kept: FILE, or 'memory' for "
                  "nowhere");
@@ -63,8 +66,9 @@ void dsv2rt::declareModelFlags(CLI::App &app, ModelFlags &flags, bool builtIn) {
 
 Expected<std::shared_ptr<const Artifact>>
 dsv2rt::loadArtifact(const ModelFlags &flags) {
-  return flags.artifact.empty() ? Artifact::fromProcess()
-                                : Artifact::load(flags.artifact);
+  return flags.artifact.empty()
+             ? Artifact::fromProcess(flags.cpuVariant)
+             : Artifact::load(flags.artifact, flags.cpuVariant);
 }
 
 Expected<std::shared_ptr<const PackedWeights>>

@@ -51,16 +51,23 @@ struct ModelFlags {
   std::string weights;
   /// A file, "memory", or empty.
   std::string packed;
+  /// The CPU variant to run; empty: the best that the host can run.
+  std::string cpuVariant;
   int threads = 0;
 };
 
-/// Declares the flags for the artifact, its weights and the packed file. With
-/// `builtIn` the program holds its artifact and the command line names none.
+/// Declares the flags for the artifact, its variant, its weights and the packed
+/// file. With `builtIn` the program holds its artifact and the command line
+/// names none.
 void declareModelFlags(CLI::App &app, ModelFlags &flags, bool builtIn);
 
 /// Loads the artifact: the file, or the one linked into the program when no
 /// file is named.
 Expected<std::shared_ptr<const Artifact>> loadArtifact(const ModelFlags &flags);
+
+/// Prints what the artifact holds and which of its CPU variants runs here, as
+/// text or as JSON, on standard output. The host need not be able to run it.
+Status printInfo(const ModelFlags &flags, bool asJson);
 
 /// Opens and packs the weights, with progress on standard error if that is a
 /// terminal. `suffix` is added to the name of the packed file, if one is named.

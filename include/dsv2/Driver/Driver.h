@@ -15,6 +15,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 namespace mlir {
 class MLIRContext;
@@ -29,6 +30,11 @@ struct CompileOptions {
   /// File to write; "-" is standard output (not for linked files).
   std::string output;
   CPUPipelineOptions pipeline;
+  /// Processors to compile for; empty: `pipeline.targetCPU` alone. An artifact
+  /// of several holds code for each, in the order of preference that
+  /// `sortTargets` gives them, and the runtime takes the first that its host
+  /// can run. Only artifacts and programs can hold several.
+  std::vector<std::string> targetCPUs;
   /// Whether an artifact or program carries the reference lowering beside its
   /// kernels.
   bool withReference = true;
@@ -40,7 +46,8 @@ struct CompileOptions {
   int64_t maxContext = 0;
   int64_t maxBatch = 0;
   /// Directory for `N-<stage>.mlir`, one file a stage, and
-  /// `N-<stage>-reference.mlir`; empty: none.
+  /// `N-<stage>-reference.mlir`; empty: none. With several processors each
+  /// has a folder of its own in it, named as the processor.
   std::string dumpDir;
   LinkerPaths linker;
   /// Called for each pass manager before it runs: timing, printing and
@@ -55,6 +62,13 @@ struct CompileOptions {
 llvm::Expected<::dsv2::ModelConfig>
 loadConfig(llvm::StringRef input,
            const std::function<void(llvm::StringRef)> &warn);
+
+/// Parses names of processors and sorts them, the best first: wider vectors,
+/// then more of the product instructions that kernels are written for, then
+/// more features; equals stay in the order given. An error for a name that is
+/// unknown or occurs twice.
+llvm::Expected<std::vector<CodeVariant>>
+sortTargets(llvm::ArrayRef<std::string> names);
 
 /// Runs a compilation. Diagnostics of passes go to the context's handler; the
 /// error returned says which stage failed. Nothing is left at the output path

@@ -21,10 +21,26 @@ namespace mlir::dsv2 {
 /// What comes out of a compilation.
 enum class EmitKind { Artifact, Executable, Object, Assembly, LLVMIR };
 
-/// Translates a module of the target stage to machine code for `target`.
-/// `Assembly` and `LLVMIR` give text, everything else an ELF object.
-llvm::Expected<llvm::SmallVector<char, 0>>
-emitCode(ModuleOp module, const CPUTargetInfo &target, EmitKind kind);
+/// Machine code or text.
+using CodeBuffer = llvm::SmallVector<char, 0>;
+
+/// A module of the target stage and the processor it was made for.
+struct CodeVariant {
+  /// What the user called the processor.
+  std::string name;
+  ModuleOp module;
+  CPUTargetInfo target;
+};
+
+/// Translates each variant to machine code, side by side on the host's
+/// processors. `Assembly` and `LLVMIR` give text, everything else an ELF
+/// object. With several variants the names that variant i defines end in
+/// variantSuffix(i), and one object more defines the manifest that lists them.
+llvm::Expected<std::vector<CodeBuffer>>
+emitCode(llvm::ArrayRef<CodeVariant> variants, EmitKind kind);
+
+/// What the symbols of the variant number `index` end in.
+std::string variantSuffix(size_t index);
 
 /// Where the linker and, for executables, the compiler driver and the runtime
 /// library are.
@@ -42,9 +58,9 @@ struct LinkerPaths {
   std::vector<std::string> sanitizerFlags;
 };
 
-/// Links `object` into a shared object or a stand-alone program at `output`.
+/// Links `objects` into a shared object or a stand-alone program at `output`.
 /// The file appears complete or not at all.
-llvm::Error linkArtifact(llvm::ArrayRef<char> object, EmitKind kind,
+llvm::Error linkArtifact(llvm::ArrayRef<CodeBuffer> objects, EmitKind kind,
                          const LinkerPaths &paths, llvm::StringRef output);
 
 /// Writes `data` to `output` through a temporary file in the same directory;

@@ -19,6 +19,19 @@
 
 namespace dsv2rt {
 
+/// The code of an artifact for one kind of processor.
+struct ArtifactVariant {
+  /// How the compiler's command line named the processor; the manifest's
+  /// `target.cpu` in an artifact of one variant.
+  std::string name;
+  /// What the names of the variant's symbols end in.
+  std::string suffix;
+  Manifest manifest;
+  /// Ok when the host can run it, else a sentence that names the variant and
+  /// what the host lacks.
+  Status usable;
+};
+
 /// A loaded artifact: its manifest and the functions the manifest names. Never
 /// changes after loading and may be shared between threads and sessions.
 class Artifact {
@@ -30,13 +43,22 @@ public:
   /// Opens the shared object at `path`. In this order it checks that the file
   /// is an x86-64 ELF shared object, its ABI version, the manifest, and that
   /// the host has every CPU feature the code needs; no compiled code runs
-  /// before that. Errors: NotFound, IoError, CorruptData, Unsupported.
+  /// before that. Of several variants it takes the first that the host can
+  /// run, or the one called `variant`. Errors: NotFound, IoError, CorruptData,
+  /// Unsupported; InvalidArgument when there is no variant of that name.
   static Expected<std::shared_ptr<const Artifact>>
-  load(const std::string &path);
+  load(const std::string &path, const std::string &variant = "");
 
   /// The artifact that is linked into this program. Errors: NotFound when
   /// there is none, and as load().
-  static Expected<std::shared_ptr<const Artifact>> fromProcess();
+  static Expected<std::shared_ptr<const Artifact>>
+  fromProcess(const std::string &variant = "");
+
+  /// What the artifact at `path`, or with an empty path the one linked into
+  /// this program, holds, best variant first. The host need not be able to run
+  /// any. Errors: as load().
+  static Expected<std::vector<ArtifactVariant>>
+  inspect(const std::string &path);
 
   /// True when an artifact is linked into this program.
   static bool inProcess();
@@ -45,12 +67,22 @@ public:
   /// not know. `name` is how messages call the artifact.
   static Expected<std::shared_ptr<const Artifact>>
   fromSymbols(const std::string &name,
-              const std::function<void *(const char *)> &find);
+              const std::function<void *(const char *)> &find,
+              const std::string &variant = "");
 
   const Manifest &manifest() const { return contents; }
 
   /// The file it was loaded from, or the name it was given.
   const std::string &path() const { return name; }
+
+  /// The name of the variant in use.
+  const std::string &variant() const { return variantName; }
+
+  /// The file beside the artifact that holds its packed weights: variants
+  /// pack differently, so each of several has a file of its own.
+  std::string weightsPath() const {
+    return name + (variants > 1 ? "." + variantName : "") + ".weights";
+  }
 
   /// A step function with its workspace function.
   struct Entry {
@@ -83,10 +115,14 @@ public:
 
 private:
   Artifact() = default;
-  Status bind(const std::function<void *(const char *)> &find);
+  Status open(const std::string &path);
+  Status bind(const std::function<void *(const char *)> &find,
+              const std::string &variant);
   Status bindFunctions(const std::function<void *(const char *)> &find);
 
   std::string name;
+  std::string variantName;
+  size_t variants = 1;
   void *handle = nullptr;
   Manifest contents;
   std::vector<Entry> steps;

@@ -32,6 +32,12 @@ std::vector<std::string> hostCpuFeatures();
 Status checkCpuFeatures(const std::vector<std::string> &required,
                         const std::string &what);
 
+/// The same for a processor that has exactly the features of `host`, without
+/// asking the system for anything.
+Status checkCpuFeatures(const std::vector<std::string> &required,
+                        const std::string &what,
+                        const std::vector<std::string> &host);
+
 } // namespace dsv2rt
 
 #endif // DSV2RT_CPUFEATURES_H

@@ -30,8 +30,8 @@ namespace dsv2rt {
 
 /// How to pack weights.
 struct PackOptions {
-  /// The packed file. Empty: the artifact's path with ".weights" added, or,
-  /// when that folder cannot be written, a file named after the key in
+  /// The packed file. Empty: the artifact's weightsPath(), or, when that
+  /// folder cannot be written, a file named after the key in
   /// $XDG_CACHE_HOME/dsv2 or $HOME/.cache/dsv2.
   std::string path;
   /// Packs into memory and leaves no file.

@@ -7,8 +7,8 @@
 
 #include "dsv2rt/Artifact.h"
 #include "Support.h"
+#include "Variants.h"
 #include "dsv2rt/Buffer.h"
-#include "dsv2rt/CpuFeatures.h"
 
 #include <cstring>
 #include <filesystem>
@@ -56,28 +56,51 @@ static Status checkElf(const std::string &path) {
   return Status();
 }
 
+Status Artifact::open(const std::string &path) {
+  name = path;
+  Status status = checkElf(path);
+  if (!status.ok())
+    return status;
+  // A name without a slash would be searched for in the library path.
+  std::string absolute = std::filesystem::absolute(path).string();
+  handle = dlopen(absolute.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (handle)
+    return Status();
+  const char *reason = dlerror();
+  return makeError(StatusCode::CorruptData, "artifact ", quote(path),
+                   " cannot be loaded: ", reason ? reason : "unknown");
+}
+
 Expected<std::shared_ptr<const Artifact>>
-Artifact::load(const std::string &path) {
+Artifact::load(const std::string &path, const std::string &variant) {
   using Result = Expected<std::shared_ptr<const Artifact>>;
   return guarded([&]() -> Result {
-    Status status = checkElf(path);
-    if (!status.ok())
-      return status;
-    // A name without a slash would be searched for in the library path.
-    std::string absolute = std::filesystem::absolute(path).string();
     std::shared_ptr<Artifact> artifact(new Artifact());
-    artifact->name = path;
-    artifact->handle = dlopen(absolute.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (!artifact->handle) {
-      const char *reason = dlerror();
-      return makeError(StatusCode::CorruptData, "artifact ", quote(path),
-                       " cannot be loaded: ", reason ? reason : "unknown");
-    }
-    status = artifact->bind(
-        [&](const char *symbol) { return dlsym(artifact->handle, symbol); });
+    Status status = artifact->open(path);
+    if (status.ok())
+      status = artifact->bind(
+          [&](const char *symbol) { return dlsym(artifact->handle, symbol); },
+          variant);
     if (!status.ok())
       return status;
     return std::shared_ptr<const Artifact>(std::move(artifact));
+  });
+}
+
+Expected<std::vector<ArtifactVariant>>
+Artifact::inspect(const std::string &path) {
+  using Result = Expected<std::vector<ArtifactVariant>>;
+  return guarded([&]() -> Result {
+    if (path.empty() && !inProcess())
+      return makeError(StatusCode::NotFound,
+                       "no artifact is linked into this program");
+    Artifact artifact;
+    Status status = path.empty() ? Status() : artifact.open(path);
+    if (!status.ok())
+      return status;
+    void *handle = path.empty() ? RTLD_DEFAULT : artifact.handle;
+    return readVariants(path.empty() ? "(built in)" : path,
+                        [&](const char *name) { return dlsym(handle, name); });
   });
 }
 
@@ -85,7 +108,8 @@ bool Artifact::inProcess() {
   return dlsym(RTLD_DEFAULT, DSV2RT_SYMBOL_ABI_VERSION) != nullptr;
 }
 
-Expected<std::shared_ptr<const Artifact>> Artifact::fromProcess() {
+Expected<std::shared_ptr<const Artifact>>
+Artifact::fromProcess(const std::string &variant) {
   if (!inProcess())
     return makeError(StatusCode::NotFound,
                      "no artifact is linked into this program");
@@ -95,63 +119,48 @@ Expected<std::shared_ptr<const Artifact>> Artifact::fromProcess() {
       std::filesystem::read_symlink("/proc/self/exe", code);
   return fromSymbols(
       code ? "(built in)" : program.string(),
-      [](const char *symbol) { return dlsym(RTLD_DEFAULT, symbol); });
+      [](const char *symbol) { return dlsym(RTLD_DEFAULT, symbol); }, variant);
 }
 
 Expected<std::shared_ptr<const Artifact>>
 Artifact::fromSymbols(const std::string &name,
-                      const std::function<void *(const char *)> &find) {
+                      const std::function<void *(const char *)> &find,
+                      const std::string &variant) {
   return guarded([&]() -> Expected<std::shared_ptr<const Artifact>> {
     std::shared_ptr<Artifact> artifact(new Artifact());
     artifact->name = name;
-    Status status = artifact->bind(find);
+    Status status = artifact->bind(find, variant);
     if (!status.ok())
       return status;
     return std::shared_ptr<const Artifact>(std::move(artifact));
   });
 }
 
-Status Artifact::bind(const std::function<void *(const char *)> &find) {
-  Status status;
-  std::string what = "artifact " + quote(name);
-  auto symbol = [&](const std::string &wanted) {
-    void *address = find(wanted.c_str());
-    if (!address && status.ok())
-      status = makeError(StatusCode::CorruptData, what,
-                         " does not export the symbol ", quote(wanted));
-    return address;
+Status Artifact::bind(const std::function<void *(const char *)> &find,
+                      const std::string &variant) {
+  Expected<std::vector<ArtifactVariant>> list = readVariants(name, find);
+  if (!list.ok())
+    return list.status();
+  Expected<size_t> choice = chooseVariant(list.value(), variant, name);
+  if (!choice.ok())
+    return choice.status();
+  ArtifactVariant &chosen = list.value()[choice.value()];
+  variants = list.value().size();
+  variantName = chosen.name;
+  contents = std::move(chosen.manifest);
+
+  auto findOwn = [&](const char *symbol) {
+    return find((symbol + chosen.suffix).c_str());
   };
-
-  auto *version =
-      static_cast<const uint32_t *>(symbol(DSV2RT_SYMBOL_ABI_VERSION));
-  if (!status.ok())
-    return makeError(StatusCode::CorruptData, what,
-                     " is not a dsv2 artifact: it does not export '",
-                     DSV2RT_SYMBOL_ABI_VERSION, "'");
-  if (*version != DSV2RT_ABI_VERSION)
-    return makeError(StatusCode::Unsupported, what, " has ABI version ",
-                     *version, ", this runtime has ", DSV2RT_ABI_VERSION,
-                     "; compile it again");
-  auto *size =
-      static_cast<const uint64_t *>(symbol(DSV2RT_SYMBOL_MANIFEST_SIZE));
-  auto *text = static_cast<const char *>(symbol(DSV2RT_SYMBOL_MANIFEST));
-  if (!status.ok())
-    return status;
-  Expected<Manifest> manifest = parseManifest({text, size_t(*size)});
-  if (!manifest.ok())
-    return makeError(manifest.status().code(), what, ": ",
-                     manifest.status().message());
-  contents = std::move(manifest.value());
-
-  status = checkCpuFeatures(contents.target.features, what);
-  if (status.ok())
-    status = bindFunctions(find);
+  Status status = bindFunctions(findOwn);
   if (!status.ok() || !contents.reference)
     return status;
   reference.reset(new Artifact());
   reference->name = name + ".reference";
+  reference->variantName = variantName;
+  reference->variants = variants;
   reference->contents = *contents.reference;
-  return reference->bindFunctions(find);
+  return reference->bindFunctions(findOwn);
 }
 
 Status

@@ -196,19 +196,27 @@ static bool requestTileRegisters() {
 Status dsv2rt::checkCpuFeatures(const std::vector<std::string> &required,
                                 const std::string &what) {
   return guarded([&]() -> Status {
-    std::vector<std::string> list = hostCpuFeatures();
-    std::set<std::string> host(list.begin(), list.end());
-    std::string missing;
+    Status status = checkCpuFeatures(required, what, hostCpuFeatures());
     bool tiles = false;
-    for (const std::string &name : required) {
+    for (const std::string &name : required)
       tiles |= name.compare(0, 4, "amx-") == 0;
-      if (!host.count(name))
-        missing += (missing.empty() ? "" : ", ") + name;
-    }
-    if (missing.empty() && tiles && !requestTileRegisters())
+    if (status.ok() && tiles && !requestTileRegisters())
       return makeError(StatusCode::Unsupported, what,
                        " needs the AMX tile registers, which the operating "
                        "system does not grant");
+    return status;
+  });
+}
+
+Status dsv2rt::checkCpuFeatures(const std::vector<std::string> &required,
+                                const std::string &what,
+                                const std::vector<std::string> &list) {
+  return guarded([&]() -> Status {
+    std::set<std::string> host(list.begin(), list.end());
+    std::string missing;
+    for (const std::string &name : required)
+      if (!host.count(name))
+        missing += (missing.empty() ? "" : ", ") + name;
     if (missing.empty())
       return Status();
     std::string best = "no vector extension";

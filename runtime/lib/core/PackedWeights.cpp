@@ -102,7 +102,7 @@ std::vector<std::string> Packer::candidates() const {
   std::vector<std::string> places;
   std::error_code code;
   if (fs::is_regular_file(artifact.path(), code))
-    places.push_back(artifact.path() + ".weights");
+    places.push_back(artifact.weightsPath());
   std::string cache;
   if (const char *xdg = std::getenv("XDG_CACHE_HOME"))
     cache = xdg;
