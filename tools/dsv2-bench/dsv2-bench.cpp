@@ -17,6 +17,7 @@
 
 #include "dsv2rt/Buffer.h"
 #include "dsv2rt/Session.h"
+#include "dsv2rt/Threads.h"
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>

@@ -11,6 +11,7 @@
 #include "dsv2rt/Generate.h"
 #include "dsv2rt/Npy.h"
 #include "dsv2rt/Session.h"
+#include "dsv2rt/Threads.h"
 #include "dsv2rt/Trace.h"
 #include "dsv2rt/text/ChatTemplate.h"
 #include "dsv2rt/text/IncrementalDecoder.h"
@@ -503,6 +504,11 @@ int Run::run() {
   if (!created.ok())
     return reportFailure(tool, created.status());
   session = std::move(created.value());
+  if (flags.model.pin) {
+    status = pinThreads(flags.model.threads);
+    if (!status.ok())
+      return reportFailure(tool, status);
+  }
   if (flags.sampling.temperature > 0 && !flags.seed)
     printNote(tool, "seed: " + std::to_string(flags.sampling.seed));
 
@@ -600,7 +606,8 @@ static void declare(CLI::App &app, Flags &flags, bool builtIn) {
                  "Seed of every prompt's draws (default: random, printed)")
       ->check(CLI::Validator(checkSeed, "UINT64"));
   app.add_option("--threads", flags.model.threads,
-                 "Threads to compute on (default: all processors)")
+                 "Threads to compute on (default: one for every core that "
+                 "affinity and control groups grant)")
       ->check(CLI::Range(1, 4096));
   declarePinFlag(app, flags.model);
   app.add_option("--device", flags.device, "Where to compute: cpu")
@@ -662,6 +669,7 @@ int dsv2rt::runMain(int argc, char **argv) {
     }
     if (!flags.model.threads)
       flags.model.threads = defaultThreadCount();
+    warnOfOversubscription(tool, flags.model.threads);
     flags.sampling.seed = flags.seed ? *flags.seed
                                      : uint64_t(std::random_device()()) << 32 |
                                            std::random_device()();

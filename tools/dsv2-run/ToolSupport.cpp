@@ -10,6 +10,7 @@
 #include "CLI/CLI.hpp"
 
 #include "dsv2rt/Checkpoint.h"
+#include "dsv2rt/Threads.h"
 
 #include <chrono>
 #include <csignal>
@@ -62,6 +63,20 @@ void dsv2rt::declareModelFlags(CLI::App &app, ModelFlags &flags, bool builtIn) {
   app.add_option("--packed", flags.packed,
                  "Where the packed weights are kept: FILE, or 'memory' for "
                  "nowhere");
+}
+
+void dsv2rt::declarePinFlag(CLI::App &app, ModelFlags &flags) {
+  app.add_flag("--pin", flags.pin,
+               "Keep every thread on a processor of its own, one of each core "
+               "first");
+}
+
+void dsv2rt::warnOfOversubscription(const char *tool, int threads) {
+  int limit = availableProcessors().limit();
+  if (threads > limit)
+    printNote(tool, "warning: " + std::to_string(threads) +
+                        " threads take turns on the " + std::to_string(limit) +
+                        " processors that this process may use");
 }
 
 Expected<std::shared_ptr<const Artifact>>

@@ -54,12 +54,21 @@ struct ModelFlags {
   /// The CPU variant to run; empty: the best that the host can run.
   std::string cpuVariant;
   int threads = 0;
+  /// Whether every thread stays on a processor of its own.
+  bool pin = false;
 };
 
 /// Declares the flags for the artifact, its variant, its weights and the packed
 /// file. With `builtIn` the program holds its artifact and the command line
 /// names none.
 void declareModelFlags(CLI::App &app, ModelFlags &flags, bool builtIn);
+
+/// Declares the flag that pins threads.
+void declarePinFlag(CLI::App &app, ModelFlags &flags);
+
+/// Says on standard error when `threads` are more than the processors that
+/// this process may use.
+void warnOfOversubscription(const char *tool, int threads);
 
 /// Loads the artifact: the file, or the one linked into the program when no
 /// file is named.

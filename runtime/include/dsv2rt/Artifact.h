@@ -133,14 +133,6 @@ private:
   std::unique_ptr<Artifact> reference;
 };
 
-/// Sets the number of threads that compiled code runs on. Applies to the
-/// calling thread's parallel regions; at least 1.
-void setThreadCount(int threads);
-
-/// The number of threads that compiled code runs on when nothing was set:
-/// OMP_NUM_THREADS, or the processors this process may use.
-int defaultThreadCount();
-
 } // namespace dsv2rt
 
 #endif // DSV2RT_ARTIFACT_H

@@ -15,7 +15,6 @@
 
 #include <dlfcn.h>
 #include <elf.h>
-#include <omp.h>
 
 using namespace dsv2rt;
 
@@ -205,9 +204,3 @@ const Artifact::Entry &Artifact::entryFor(int64_t longest) const {
   return steps[longest >= contents.prefillMinTokens ? prefillIndex
                                                     : decodeIndex];
 }
-
-void dsv2rt::setThreadCount(int threads) {
-  omp_set_num_threads(std::max(threads, 1));
-}
-
-int dsv2rt::defaultThreadCount() { return omp_get_max_threads(); }

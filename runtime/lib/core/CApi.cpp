@@ -7,6 +7,7 @@
 
 #include "Support.h"
 #include "dsv2rt/Session.h"
+#include "dsv2rt/Threads.h"
 #include "dsv2rt/dsv2rt.h"
 #include "dsv2rt/sampling.h"
 

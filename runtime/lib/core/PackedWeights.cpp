@@ -9,6 +9,7 @@
 #include "AtomicFile.h"
 #include "Sha256.h"
 #include "Support.h"
+#include "dsv2rt/Threads.h"
 
 #include <cerrno>
 #include <cstdlib>

@@ -10,6 +10,7 @@
 #include "Support.h"
 #include "dsv2rt/Buffer.h"
 #include "dsv2rt/PageAllocator.h"
+#include "dsv2rt/Threads.h"
 #include "dsv2rt/Trace.h"
 
 #include <chrono>
