@@ -8,6 +8,7 @@
 #include "dsv2/Import/ModelBuilder.h"
 
 #include "dsv2/Dialect/DSV2/IR/DSV2.h"
+#include "dsv2/Import/CostModel.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -151,6 +152,7 @@ private:
                  ArrayRef<SmallVector<int64_t>> layersOfKind);
   void buildCopyPages();
   DictionaryAttr describeModel();
+  DictionaryAttr describeFlops();
 };
 
 Value ModelBuilder::buildAttention(Value x, const StepValues &step) {
@@ -398,10 +400,34 @@ DictionaryAttr ModelBuilder::describeModel() {
   return b.getDictionaryAttr(entries);
 }
 
+/// What `dsv2-bench` compares with the machine's arithmetic limit. A
+/// configuration that verifies keeps these far below 2^63.
+DictionaryAttr ModelBuilder::describeFlops() {
+  int64_t logits = 2 * config.vocabSize * config.hiddenSize, token = 0;
+  config.forEachTensorGroup([&](const ::dsv2::TensorSpec &spec, int64_t,
+                                int64_t numActive) {
+    if (spec.shape.size() == 2 && spec.role != ::dsv2::TensorRole::Embedding &&
+        spec.role != ::dsv2::TensorRole::Head)
+      token += 2 * numActive * spec.numElements();
+  });
+  ::dsv2::AttentionCost attention = ::dsv2::attentionCost(config);
+  auto entry = [&](StringRef name, int64_t value) {
+    return b.getNamedAttr(name, b.getI64IntegerAttr(value));
+  };
+  int64_t layers = config.numHiddenLayers;
+  return b.getDictionaryAttr({
+      entry("token", token),
+      entry("logits", logits),
+      entry("absorbed_pair", layers * attention.absorbedPair),
+      entry("expanded_pair", layers * attention.expandedPair),
+  });
+}
+
 OwningOpRef<ModuleOp> ModelBuilder::build() {
   OwningOpRef<ModuleOp> module = ModuleOp::create(at("model"), "model");
   b.setInsertionPointToStart(module->getBody());
   setManifestEntry(*module, "model", describeModel());
+  setManifestEntry(*module, "flops", describeFlops());
 
   // Indexed by LayerKind.
   SmallVector<SmallVector<int64_t>> layersOfKind(2);

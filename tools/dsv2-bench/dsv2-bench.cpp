@@ -13,6 +13,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "Bandwidth.h"
+#include "Peak.h"
+#include "Region.h"
+#include "Report.h"
 #include "ToolSupport.h"
 
 #include "dsv2rt/Buffer.h"
@@ -20,16 +23,15 @@
 #include "dsv2rt/Threads.h"
 
 #include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <map>
 #include <string>
 #include <vector>
 
 using namespace dsv2rt;
+using namespace dsv2bench;
 
 static const char tool[] = "dsv2-bench";
 
@@ -46,18 +48,6 @@ struct Flags {
   int repetitions = 5;
   int64_t chunk = 512;
   std::string output = "md";
-};
-
-/// One row of the result.
-struct Row {
-  std::string test;
-  int64_t tokens = 0, depth = 0, batch = 0;
-  int threads = 0;
-  /// Tokens a second: the median, the least and the most.
-  double median = 0, low = 0, high = 0;
-  /// Bytes that one step reads of weights and cache, 0 for prompts.
-  int64_t bytesPerStep = 0;
-  double bandwidth = 0;
 };
 
 /// Takes the measurements.
@@ -79,19 +69,15 @@ private:
   Status removeAll(const std::vector<SequenceId> &sequences);
   Status feed(const std::vector<SequenceId> &sequences, int64_t tokens);
   template <class F> Status repeat(Row row, F once);
-  void printMarkdown() const;
-  void printJson() const;
-  double percent(const Row &row) const;
+  double operationsOfPrompt(int64_t depth, int64_t batch, int64_t tokens) const;
+  double operationsOfStep(int64_t depth, int64_t tokens) const;
+  void measureLimits();
 
   Flags flags;
   std::shared_ptr<const Artifact> artifact;
   std::shared_ptr<const PackedWeights> weights;
   std::unique_ptr<Session> session;
-  double loadSeconds = 0;
-  std::vector<Row> rows;
-  std::map<int, double> bandwidths;
-  MemoryPlan plan;
-  uint64_t peakMemory = 0;
+  Report report;
   std::vector<int32_t> tokens;
 };
 
@@ -117,7 +103,14 @@ Status Bench::load() {
   if (!packed.ok())
     return packed.status();
   weights = std::move(packed.value());
-  loadSeconds = secondsSince(begin);
+  report.loadSeconds = secondsSince(begin);
+  report.manifest = &artifact->manifest();
+  report.artifact = artifact->path();
+  report.variant = artifact->variant();
+  report.weights = flags.model.weights;
+  report.weightsReused = weights->reused();
+  report.repetitions = flags.repetitions;
+  report.chunk = flags.chunk;
 
   // Ids that differ, so that tokens go to different experts.
   int64_t longest =
@@ -248,24 +241,31 @@ Expected<double> Bench::generateOnce(SequenceId base, int64_t depth,
 
 /// Calls `once` for a warm-up and every repetition and keeps the row.
 template <class F> Status Bench::repeat(Row row, F once) {
-  std::vector<double> rates;
   for (int i = 0; i <= flags.repetitions; ++i) {
     Expected<double> rate = once();
     if (!rate.ok())
       return rate.status();
     if (i)
-      rates.push_back(rate.value());
+      row.rates.push_back(rate.value());
   }
-  std::sort(rates.begin(), rates.end());
-  size_t middle = rates.size() / 2;
-  row.median = rates.size() % 2 ? rates[middle]
-                                : (rates[middle - 1] + rates[middle]) / 2;
-  row.low = rates.front();
-  row.high = rates.back();
-  if (row.bytesPerStep)
-    row.bandwidth = double(row.bytesPerStep) * row.median / double(row.batch);
-  rows.push_back(row);
+  report.rows.push_back(std::move(row));
   return Status();
+}
+
+/// Operations for one token of a prompt, which is fed in chunks.
+double Bench::operationsOfPrompt(int64_t depth, int64_t batch,
+                                 int64_t count) const {
+  int64_t share = std::max<int64_t>(flags.chunk / batch, 1);
+  const std::string &form = artifact->entryFor(std::min(share, count)).form;
+  return artifact->manifest().operations(count, depth, 1, form) / double(count);
+}
+
+/// Operations for one of `count` tokens that are generated one by one after the
+/// first.
+double Bench::operationsOfStep(int64_t depth, int64_t count) const {
+  const std::string &form = artifact->entryFor(1).form;
+  return artifact->manifest().operations(count, depth + 1, count, form) /
+         double(count);
 }
 
 Status Bench::measure(int64_t depth, int64_t batch, int threads) {
@@ -293,8 +293,13 @@ Status Bench::measure(int64_t depth, int64_t batch, int threads) {
   if (!created.ok())
     return created.status();
   session = std::move(created.value());
-  if (session->plan().total() > plan.total())
-    plan = session->plan();
+  if (session->plan().total() > report.plan.total())
+    report.plan = session->plan();
+  if (flags.model.pin) {
+    Status pinned = pinThreads(threads);
+    if (!pinned.ok())
+      return pinned;
+  }
 
   Expected<SequenceId> base = session->addSequence();
   if (!base.ok())
@@ -309,6 +314,7 @@ Status Bench::measure(int64_t depth, int64_t batch, int threads) {
     if (!count || !status.ok())
       continue;
     row.test = "pp", row.tokens = count, row.bytesPerStep = 0;
+    row.operationsPerToken = operationsOfPrompt(depth, batch, count);
     status = repeat(
         row, [&] { return promptOnce(base.value(), depth, batch, count); });
   }
@@ -316,6 +322,7 @@ Status Bench::measure(int64_t depth, int64_t batch, int threads) {
     if (!count || !status.ok())
       continue;
     row.test = "tg", row.tokens = count;
+    row.operationsPerToken = operationsOfStep(depth, count);
     // On average a step reads the depth and half of what is generated.
     row.bytesPerStep =
         manifest.activeWeightBytes(batch) +
@@ -326,95 +333,21 @@ Status Bench::measure(int64_t depth, int64_t batch, int threads) {
   return status;
 }
 
-/// The part of the machine's read bandwidth that a row reached, in percent.
-double Bench::percent(const Row &row) const {
-  auto it = bandwidths.find(row.threads);
-  return it == bandwidths.end() || it->second <= 0
-             ? 0
-             : row.bandwidth / it->second * 100;
-}
-
-void Bench::printMarkdown() const {
+/// What the machine could do, in the same run: it may be another an hour later.
+void Bench::measureLimits() {
   const Manifest &manifest = artifact->manifest();
-  std::printf("model %s, weights %s, cache %s, target %s\n\n",
-              manifest.model.name.c_str(),
-              manifest.numerics.weightFormat.c_str(),
-              manifest.numerics.kvFormat.c_str(), manifest.target.cpu.c_str());
-  std::printf("| test | depth | batch | threads | tokens/s | min to max | "
-              "GB/s | %% of read bandwidth |\n"
-              "|---|---:|---:|---:|---:|---:|---:|---:|\n");
-  for (const Row &row : rows) {
-    std::printf("| %s%lld | %lld | %lld | %d | %.2f | %.2f to %.2f | ",
-                row.test.c_str(), (long long)row.tokens, (long long)row.depth,
-                (long long)row.batch, row.threads, row.median, row.low,
-                row.high);
-    if (row.bytesPerStep)
-      std::printf("%s%.2f | %s%.1f |\n", row.batch > 1 ? "<= " : "",
-                  row.bandwidth / 1e9, row.batch > 1 ? "<= " : "",
-                  percent(row));
-    else
-      std::printf("| |\n");
+  const ProductInstruction &instruction = productInstruction(
+      manifest.numerics.weightFormat, manifest.target.features);
+  report.instruction = instruction.name;
+  for (int threads : flags.threads) {
+    Limits &limits = report.limits[threads];
+    limits.region = measureRegion(threads);
+    limits.peak = measurePeak(instruction, threads);
+    // Its threads are its own and would inherit the place of this one.
+    if (flags.model.pin)
+      unpinThreads(threads);
+    limits.readBandwidth = measureReadBandwidth(threads);
   }
-  std::printf("\n");
-  for (const auto &[threads, rate] : bandwidths)
-    std::printf("read bandwidth with %d threads: %.2f GB/s\n", threads,
-                rate / 1e9);
-  std::printf("active weight bytes of one token: %lld\n"
-              "planned memory: %lld bytes (weights %lld, cache %lld, "
-              "workspace %lld, logits %lld)\n"
-              "peak resident memory: %llu bytes\n"
-              "load time: %.3f s (%s)\n",
-              (long long)manifest.activeWeightBytes(1), (long long)plan.total(),
-              (long long)plan.weights, (long long)plan.cache,
-              (long long)plan.workspace, (long long)plan.logits,
-              (unsigned long long)peakMemory, loadSeconds,
-              weights->reused() ? "weights mapped" : "weights prepared");
-}
-
-void Bench::printJson() const {
-  using nlohmann::json;
-  const Manifest &manifest = artifact->manifest();
-  json list = json::array();
-  for (const Row &row : rows) {
-    json item = {{"test", row.test},
-                 {"tokens", row.tokens},
-                 {"depth", row.depth},
-                 {"batch", row.batch},
-                 {"threads", row.threads},
-                 {"tokens_per_second", row.median},
-                 {"tokens_per_second_min", row.low},
-                 {"tokens_per_second_max", row.high}};
-    if (row.bytesPerStep) {
-      item["bytes_per_step"] = row.bytesPerStep;
-      item["bytes_per_second"] = row.bandwidth;
-      item["percent_of_read_bandwidth"] = percent(row);
-      // Sequences may choose the same experts.
-      item["bytes_are_upper_bound"] = row.batch > 1;
-    }
-    list.push_back(std::move(item));
-  }
-  json measured = json::object();
-  for (const auto &[threads, rate] : bandwidths)
-    measured[std::to_string(threads)] = rate;
-  json root = {{"model", manifest.model.name},
-               {"weight_format", manifest.numerics.weightFormat},
-               {"kv_format", manifest.numerics.kvFormat},
-               {"cpu", manifest.target.cpu},
-               {"repetitions", flags.repetitions},
-               {"rows", std::move(list)},
-               {"read_bandwidth", std::move(measured)},
-               {"active_weight_bytes", manifest.activeWeightBytes(1)},
-               {"memory",
-                {{"weights", plan.weights},
-                 {"cache", plan.cache},
-                 {"workspace", plan.workspace},
-                 {"logits", plan.logits},
-                 {"total", plan.total()},
-                 {"peak_resident", peakMemory}}},
-               {"load_seconds", loadSeconds},
-               {"weights_reused", weights->reused()}};
-  std::printf("%s\n",
-              root.dump(2, ' ', false, json::error_handler_t::replace).c_str());
 }
 
 int Bench::run() {
@@ -430,13 +363,14 @@ int Bench::run() {
       }
   // Last, because its memory is none of the model's.
   session.reset();
-  peakMemory = peakResidentMemory();
-  for (int threads : flags.threads)
-    bandwidths[threads] = dsv2bench::measureReadBandwidth(threads);
+  report.peakMemory = peakResidentMemory();
+  measureLimits();
   if (flags.output == "json")
-    printJson();
+    printJson(report);
+  else if (flags.output == "jsonl")
+    printJsonLines(report);
   else
-    printMarkdown();
+    printMarkdown(report);
   if (std::fflush(stdout) != 0) {
     printError(tool, "cannot write to standard output");
     return ExitFailure;
@@ -448,7 +382,11 @@ static const char footer[] = R"(
 Lists are separated by commas. pp rows process a prompt, tg rows generate; the
 rate is the median of the repetitions. GB/s counts the packed weights that one
 step has to read, of routed experts only those chosen, and the latent cache;
-with several sequences, which may share experts, it is an upper bound.
+with several sequences, which may share experts, it is an upper bound. TOP/s
+counts the model's matrix products and attention, two operations for a product
+that is summed; its limit is what the instruction of the kernels reaches on
+registers. Both limits are measured at the end of the run. Rows of json and
+jsonl have the names of llama-bench's fields where it has the same ones.
 
 Exit codes: 0 success; 1 a failure while running; 2 a wrong command line.)";
 
@@ -472,7 +410,9 @@ static void declare(CLI::App &app, Flags &flags) {
       ->delimiter(',')
       ->capture_default_str()
       ->check(CLI::Range(int64_t(1), most));
-  app.add_option("-t", flags.threads, "Threads (default: all processors)")
+  app.add_option("-t", flags.threads,
+                 "Threads (default: one for every core that affinity and "
+                 "control groups grant)")
       ->delimiter(',')
       ->check(CLI::Range(1, 4096));
   declarePinFlag(app, flags.model);
@@ -482,9 +422,11 @@ static void declare(CLI::App &app, Flags &flags) {
   app.add_option("--chunk", flags.chunk, "Prompt tokens of one step")
       ->capture_default_str()
       ->check(CLI::Range(int64_t(1), int64_t(1) << 24));
-  app.add_option("-o", flags.output, "Form of the result: md or json")
+  app.add_option("-o", flags.output,
+                 "Form of the result: md, json, or jsonl, one object for every "
+                 "row")
       ->capture_default_str()
-      ->check(CLI::IsMember({"md", "json"}));
+      ->check(CLI::IsMember({"md", "json", "jsonl"}));
   app.footer(footer);
 }
 
@@ -506,6 +448,7 @@ int main(int argc, char **argv) {
       flags.threads.push_back(defaultThreadCount());
     flags.model.threads =
         *std::max_element(flags.threads.begin(), flags.threads.end());
+    warnOfOversubscription(tool, flags.model.threads);
     handleInterrupts();
     return Bench(std::move(flags)).run();
   } catch (const std::bad_alloc &) {

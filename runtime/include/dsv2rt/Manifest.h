@@ -42,6 +42,18 @@ struct Manifest {
     int64_t expertsPerToken = 0;
   } model;
 
+  /// Operations of the model's matrix products and attention, two for every
+  /// product that is summed; all 0: unknown.
+  struct Flops {
+    /// Of one token in all layers, whatever the context.
+    int64_t token = 0;
+    /// Of one row of logits.
+    int64_t logits = 0;
+    /// Of one pair of query and key in all layers, by attention form.
+    int64_t absorbedPair = 0;
+    int64_t expandedPair = 0;
+  } flops;
+
   struct Target {
     std::string kind;
     std::string cpu;
@@ -152,6 +164,12 @@ struct Manifest {
   /// except that of experts at most tokens * expertsPerToken are counted and
   /// of gathered slots as many rows as there are tokens.
   int64_t activeWeightBytes(int64_t tokens) const;
+
+  /// Operations that the model needs for `tokens` tokens of one sequence that
+  /// already holds `depth`, and for `rows` rows of logits, with attention in
+  /// the form called `form`. A double, for it may exceed 64 bits.
+  double operations(int64_t tokens, int64_t depth, int64_t rows,
+                    std::string_view form) const;
 };
 
 /// Parses and validates a manifest. Errors: CorruptData naming the key, the

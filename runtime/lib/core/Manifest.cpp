@@ -81,6 +81,16 @@ int64_t Manifest::activeWeightBytes(int64_t tokens) const {
   return total;
 }
 
+double Manifest::operations(int64_t tokens, int64_t depth, int64_t rows,
+                            std::string_view form) const {
+  // Token i of the step sees the depth, those before it, and itself.
+  double pairs = double(tokens) * double(depth) +
+                 double(tokens) * (double(tokens) + 1) / 2;
+  int64_t pair = form == "absorbed" ? flops.absorbedPair : flops.expandedPair;
+  return double(tokens) * double(flops.token) +
+         double(rows) * double(flops.logits) + pairs * double(pair);
+}
+
 namespace {
 
 /// Reads a manifest; the first failure stays in `status`.
@@ -341,6 +351,13 @@ void ManifestReader::read(const json &root) {
     reader.fail("identity", "hexadecimal digits", quote(m.identity));
 
   readModel({reader.object("model"), "manifest.model", status});
+  if (reader.find("flops")) {
+    ObjectReader flops(reader.object("flops"), "manifest.flops", status);
+    m.flops.token = flops.integer("token", 0, maxAnything);
+    m.flops.logits = flops.integer("logits", 0, maxAnything);
+    m.flops.absorbedPair = flops.integer("absorbed_pair", 0, maxAnything);
+    m.flops.expandedPair = flops.integer("expanded_pair", 0, maxAnything);
+  }
 
   ObjectReader target(reader.object("target"), "manifest.target", status);
   m.target.kind = target.string("kind");

@@ -54,6 +54,8 @@ const char dsv2_manifest[] = R"({
     "num_layers": 2, "bos_token_id": 1, "eos_token_id": [63],
     "max_position_embeddings": 4096, "parameters": 1136,
     "active_parameters": 1088, "experts_per_token": 2},
+  "flops": {"token": 1000, "logits": 1024, "absorbed_pair": 40,
+    "expanded_pair": 20},
   "target": {"kind": "cpu", "cpu": "x86-64", "features": ["sse2"          ]},
   "numerics": {"weight_format": "f32", "kv_format": "f32",
     "deterministic": true},

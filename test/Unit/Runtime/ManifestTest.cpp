@@ -79,8 +79,22 @@ TEST(ManifestTest, ActiveBytesCountRowsAndExperts) {
   EXPECT_EQ(m.activeWeightBytes(1000), 2048 + 64 + 384 + 2048);
 }
 
+TEST(ManifestTest, OperationsCountPairsByForm) {
+  json manifest = fakeManifest();
+  Manifest m = take(parseManifest(manifest.dump()));
+  EXPECT_EQ(m.operations(3, 5, 2, "expanded"), 3000 + 2048 + (15 + 6) * 20);
+  EXPECT_EQ(m.operations(3, 5, 2, "absorbed"), 3000 + 2048 + (15 + 6) * 40);
+  manifest["flops"]["token"] = -1;
+  expectFailure(parseManifest(manifest.dump()).status(),
+                StatusCode::CorruptData, {"manifest.flops.token", "-1"});
+  manifest["flops"] = 3;
+  expectFailure(parseManifest(manifest.dump()).status(),
+                StatusCode::CorruptData, {"manifest.flops"});
+}
+
 TEST(ManifestTest, OptionalMembers) {
   json manifest = fakeManifest();
+  manifest.erase("flops");
   manifest.erase("prefill_min_tokens");
   manifest["model"]["eos_token_id"] = nullptr;
   manifest["model"].erase("bos_token_id");
@@ -89,6 +103,7 @@ TEST(ManifestTest, OptionalMembers) {
   manifest["convert"] = json::object();
   Manifest m = take(parseManifest(manifest.dump()));
   EXPECT_TRUE(m.model.eosTokenIds.empty());
+  EXPECT_EQ(m.operations(3, 5, 2, "expanded"), 0);
   EXPECT_EQ(m.model.bosTokenId, -1);
   EXPECT_EQ(m.activeWeightBytes(1), 2048 + 64 + 384 + 2048);
   manifest["model"]["eos_token_id"] = 5;

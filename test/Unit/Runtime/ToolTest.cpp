@@ -393,7 +393,8 @@ TEST(BenchToolTest, MarkdownAndJson) {
   ASSERT_EQ(result.code, 0) << result.err;
   for (const char *part :
        {"| pp8 | 0 | 1 | 1 |", "| pp16 | 10 | 3 | 2 |", "| tg4 | 10 | 1 | 2 |",
-        "read bandwidth with 2 threads", "load time", "planned memory"})
+        "limits with 2 threads: read bandwidth", "a parallel region costs",
+        "load time", "planned memory"})
     expectHolds(result.out, part);
   result = runShell(line + " -o json");
   ASSERT_EQ(result.code, 0) << result.err;
@@ -408,6 +409,77 @@ TEST(BenchToolTest, MarkdownAndJson) {
   EXPECT_EQ(root["active_weight_bytes"], 32 + 64 + 192 + 2048);
   EXPECT_EQ(root["rows"][2]["bytes_per_step"], 2336 + 3 * 64);
   EXPECT_GT(root["read_bandwidth"]["1"].get<double>(), 1e8);
+  // The artifact needs no more than SSE2: four products and four sums.
+  EXPECT_EQ(root["arithmetic_instruction"], "f32 multiply and add, 128 bits");
+  EXPECT_GT(root["arithmetic_peak"]["1"].get<double>(), 1e9);
+  double region = root["parallel_region_seconds"]["2"].get<double>();
+  EXPECT_GT(region, 0);
+  EXPECT_LT(region, 0.1);
+}
+
+TEST(BenchToolTest, Operations) {
+  std::string line = DSV2_BENCH " " + fakeArtifactPath() +
+                     " --packed memory --weights random:1 -p 8 -n 4 -t 1 -r 1 "
+                     "-o json -d ";
+  json root = json::parse(runShell(line + "0").out);
+  // Eight tokens, a row of logits, 36 pairs in the expanded form.
+  EXPECT_EQ(root["rows"][0]["operations_per_token"],
+            (8 * 1000 + 1024 + 36 * 20) / 8.0);
+  // Four tokens with logits and 2 + 3 + 4 + 5 pairs in the absorbed form.
+  EXPECT_EQ(root["rows"][1]["operations_per_token"],
+            (4 * 1000 + 4 * 1024 + 14 * 40) / 4.0);
+  for (const json &row : root["rows"])
+    EXPECT_NEAR(row["percent_of_arithmetic_peak"].get<double>(),
+                row["operations_per_token"].get<double>() *
+                    row["tokens_per_second"].get<double>() /
+                    root["arithmetic_peak"]["1"].get<double>() * 100,
+                1e-6);
+  // The depth is seen by every token; chunks of 2 take the other form.
+  root = json::parse(runShell(line + "10 --chunk 2").out);
+  EXPECT_EQ(root["rows"][0]["operations_per_token"],
+            (8 * 1000 + 1024 + (36 + 80) * 40) / 8.0);
+}
+
+TEST(BenchToolTest, FieldsOfLlamaBench) {
+  ProgramResult result = runShell(
+      DSV2_BENCH " " + fakeArtifactPath() +
+      " --packed memory --weights random:1 -p 8 -n 4 -d 2 -t 1 -r 3 -o jsonl");
+  ASSERT_EQ(result.code, 0) << result.err;
+  std::istringstream lines(result.out);
+  std::string line;
+  std::vector<json> rows;
+  while (std::getline(lines, line))
+    rows.push_back(json::parse(line));
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[0]["n_prompt"], 8);
+  EXPECT_EQ(rows[0]["n_gen"], 0);
+  EXPECT_EQ(rows[1]["n_prompt"], 0);
+  EXPECT_EQ(rows[1]["n_gen"], 4);
+  for (const json &row : rows) {
+    EXPECT_EQ(row["n_depth"], 2);
+    EXPECT_EQ(row["n_threads"], 1);
+    EXPECT_EQ(row["model_n_params"], 1136);
+    ASSERT_EQ(row["samples_ts"].size(), 3u);
+    double sum = 0;
+    for (const json &sample : row["samples_ts"])
+      sum += sample.get<double>();
+    EXPECT_NEAR(row["avg_ts"].get<double>(), sum / 3, 1e-6 * sum);
+    EXPECT_GT(row["avg_ns"].get<double>(), 0);
+    EXPECT_GT(row["read_bandwidth"].get<double>(), 0);
+  }
+}
+
+TEST(BenchToolTest, PinsAndWarns) {
+  std::string line =
+      DSV2_BENCH " " + fakeArtifactPath() +
+      " --packed memory --weights random:1 -p 8 -n 0 -r 1 --pin ";
+  ProgramResult result = runShell(line + "-t 1");
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(result.err, "");
+  result = runShell(line + "-t 4096");
+  expectError(result, 2, {"cannot pin: expected at most", "found 4096"});
+  expectHolds(result.err, "warning: 4096 threads take turns on the");
+  expectError(run("--pin --prompt 1 --threads 4096"), 2, {"cannot pin"});
 }
 
 TEST(BenchToolTest, WrongFlags) {
