@@ -21,6 +21,9 @@
 
 using namespace dsv2bench;
 
+// A type cannot be in parentheses.
+// NOLINTBEGIN(bugprone-macro-parentheses)
+
 /// Defines a function NAME(rounds) that runs CODE on twelve sums of type
 /// VECTOR, for processors with TARGET. CODE adds to %0, may use %1, and
 /// multiplies %2 and %3.
@@ -54,6 +57,7 @@ DSV2_PROBE(runWordDot128, "sse2", __m128i,
            "movdqa %2, %1\n\tpmaddwd %3, %1\n\tpaddd %1, %0")
 
 #undef DSV2_PROBE
+// NOLINTEND(bugprone-macro-parentheses)
 
 const ProductInstruction &
 dsv2bench::productInstruction(const std::string &weightFormat,
