@@ -98,6 +98,10 @@ const KVFormatInfo *dsv2::findKVFormat(StringRef name) {
 int64_t WeightFormatInfo::tensorBytes(const TensorSpec &spec) const {
   if (spec.shape.size() < 2 || spec.role == TensorRole::Router)
     return spec.numElements() * smallBytes;
+  return bytes(spec);
+}
+
+int64_t WeightFormatInfo::bytes(const TensorSpec &spec) const {
   int64_t rows = spec.numElements() / spec.shape.back();
   return rows * divideCeil(spec.shape.back(), blockElements) * blockBytes;
 }
@@ -252,7 +256,8 @@ Expected<MemoryPlan> dsv2::planMemory(const ModelConfig &config,
 
   MemoryPlan plan;
   plan.request = request;
-  plan.weightBytes = weightBytes(config, *request.weightFormat);
+  plan.weightBytes =
+      request.weightBytes.value_or(weightBytes(config, *request.weightFormat));
   plan.cacheBytesPerToken = kvBytesPerToken(config, *request.kvFormat);
   std::optional<int64_t> cache =
       (Count(plan.cacheBytesPerToken) * request.context * request.batch).get();

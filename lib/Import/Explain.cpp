@@ -31,12 +31,23 @@ static TensorRole roleAt(size_t index) {
   return static_cast<TensorRole>(index);
 }
 
+static WeightPlan weightsFor(const ModelConfig &config,
+                             const ExplainOptions &options) {
+  if (options.weights)
+    return *options.weights;
+  // Defaults suit every model.
+  WeightPolicy policy =
+      cantFail(WeightPolicy::create(options.weightFormat->name));
+  return cantFail(planWeights(config, policy));
+}
+
 static Expected<MemoryPlan> planFor(const ModelConfig &config,
                                     const ExplainOptions &options) {
   MemoryRequest request;
   request.context = options.context;
   request.batch = options.batch;
   request.weightFormat = options.weightFormat;
+  request.weightBytes = weightsFor(config, options).bytes();
   request.kvFormat = options.kvFormat;
   request.stepTokens = options.stepTokens;
   return planMemory(config, request);
@@ -185,6 +196,25 @@ static json::Value explainFlops(const ModelConfig &config, int64_t context) {
   };
 }
 
+static json::Object explainWeights(const WeightPlan &plan) {
+  json::Array tensors;
+  for (const PlannedWeight &weight : plan.weights)
+    tensors.push_back(
+        json::Object{{"name", weight.name},
+                     {"format", stringifyWeightFormat(weight.format)},
+                     {"parameters", weight.parameters},
+                     {"bytes", weight.bytes},
+                     {"active_bytes", weight.activeBytes}});
+  return json::Object{
+      {"format", stringifyWeightFormat(plan.baseFormat)},
+      {"has_rules", plan.hasRules},
+      {"bytes", plan.bytes()},
+      {"active_bytes", plan.activeBytes()},
+      {"bits_per_weight", plan.bitsPerWeight()},
+      {"tensors", std::move(tensors)},
+  };
+}
+
 static json::Value explainMemory(const ModelConfig &config,
                                  const ExplainOptions &options) {
   Expected<MemoryPlan> plan = planFor(config, options);
@@ -241,6 +271,7 @@ json::Value dsv2::explainJson(const ModelConfig &config,
       {"rope", explainRope(config)},
       {"parameters", explainParameters(config, countParameters(config))},
       {"weight_bytes", std::move(weights)},
+      {"weights", explainWeights(weightsFor(config, options))},
       {"kv_cache", json::Object{{"elements_per_token",
                                  config.numHiddenLayers * config.latentDim()},
                                 {"bytes_per_token", std::move(kvPerToken)}}},
@@ -267,9 +298,9 @@ public:
     os << (isFirst ? "" : "\n") << text << "\n";
     isFirst = false;
   }
-  raw_ostream &line(const Twine &name) {
+  raw_ostream &line(const Twine &name, size_t width = 32) {
     std::string text = name.str();
-    return os << "  " << left_justify(text, std::max<size_t>(32, text.size()))
+    return os << "  " << left_justify(text, std::max(width, text.size()))
               << "  ";
   }
   void value(const Twine &name, int64_t count) { line(name) << count << "\n"; }
@@ -398,6 +429,22 @@ static void printParameters(TextWriter &writer, const ModelConfig &config) {
   writer.value("checkpoint tensors", config.numTensors());
 }
 
+/// One line a name: format, bytes, bits.
+static void printWeights(TextWriter &writer, const ModelConfig &config,
+                         const ExplainOptions &options) {
+  WeightPlan plan = weightsFor(config, options);
+  writer.heading(("weights as " + stringifyWeightFormat(plan.baseFormat) +
+                  (plan.hasRules ? " and rules say" : " says"))
+                     .str());
+  for (const PlannedWeight &weight : plan.weights)
+    writer.line(weight.name, /*width=*/58)
+        << left_justify(stringifyWeightFormat(weight.format), 6) << weight.bytes
+        << " (" << formatBytes(weight.bytes) << ")\n";
+  writer.bytes("total", plan.bytes());
+  writer.bytes("read for one token", plan.activeBytes());
+  writer.value("bits per weight", plan.bitsPerWeight());
+}
+
 static void printDecode(TextWriter &writer, const ModelConfig &config,
                         const ExplainOptions &options) {
   writer.heading("one decoded token at context " +
@@ -431,7 +478,9 @@ static void printMemory(TextWriter &writer, const ModelConfig &config,
   Expected<MemoryPlan> plan = planFor(config, options);
   if (!plan)
     return writer.value("plan", toString(plan.takeError()));
-  writer.bytes("weights, " + options.weightFormat->name, plan->weightBytes);
+  writer.bytes("weights, " + options.weightFormat->name +
+                   (weightsFor(config, options).hasRules ? " and rules" : ""),
+               plan->weightBytes);
   writer.bytes("latent cache, " + options.kvFormat->name, plan->cacheBytes);
   writer.bytes("workspace, estimate", plan->workspaceBytes);
   writer.bytes("total", plan->totalBytes);
@@ -454,6 +503,7 @@ void dsv2::printExplainText(raw_ostream &os, const ModelConfig &config,
   printRouter(writer, config);
   printRope(writer, config);
   printParameters(writer, config);
+  printWeights(writer, config, options);
   printDecode(writer, config, options);
   printCache(writer, config);
   printMemory(writer, config, options);

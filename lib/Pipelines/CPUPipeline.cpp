@@ -55,6 +55,7 @@ static void buildPlanStage(OpPassManager &pm, const CPUPipelineOptions &options,
   pm.addPass(createSpecializeEntriesPass(entries));
   SelectWeightLayoutsPassOptions layouts;
   layouts.format = options.weightFormat;
+  layouts.rules = options.weightRules;
   layouts.panelWidth = target.panelWidth();
   layouts.dense = options.reference;
   pm.addPass(createSelectWeightLayoutsPass(layouts));
@@ -163,6 +164,9 @@ struct CPUPipelineFlags : public PassPipelineOptions<CPUPipelineFlags> {
   Option<std::string> weightFormat{*this, "weight-format",
                                    llvm::cl::desc("f32, bf16, q8 or q4"),
                                    llvm::cl::init("bf16")};
+  Option<std::string> weightRules{
+      *this, "weight-rules",
+      llvm::cl::desc("File of formats for single weights")};
   Option<std::string> kvFormat{*this, "kv-format",
                                llvm::cl::desc("f32 or bf16"),
                                llvm::cl::init("bf16")};
@@ -191,6 +195,7 @@ struct CPUPipelineFlags : public PassPipelineOptions<CPUPipelineFlags> {
   CPUPipelineOptions get() const {
     CPUPipelineOptions options;
     options.weightFormat = weightFormat;
+    options.weightRules = weightRules;
     options.kvFormat = kvFormat;
     options.attentionForm = attentionForm;
     options.prefillMinTokens = prefillMinTokens;

@@ -10,6 +10,7 @@
 #include "dsv2/Import/Explain.h"
 #include "dsv2/InitAll.h"
 #include "dsv2/Support/Version.h"
+#include "dsv2/Support/WeightPolicy.h"
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Pass/PassManager.h"
@@ -45,6 +46,10 @@ static cl::list<std::string> targetCPUFlag(
 static cl::opt<std::string>
     weightFormatFlag("weight-format", cl::cat(category), cl::init("bf16"),
                      cl::desc("How weights are stored: f32, bf16, q8 or q4"));
+static cl::opt<std::string> weightRulesFlag(
+    "weight-rules", cl::cat(category), cl::value_desc("file"),
+    cl::desc("Formats of single weights: lines of a glob for checkpoint names "
+             "and a format; the first that matches counts"));
 static cl::opt<std::string> kvFormatFlag(
     "kv-format", cl::cat(category), cl::init("auto"),
     cl::desc("How the latent cache is stored: f32, bf16, or auto: f32 for "
@@ -109,11 +114,24 @@ static void warn(StringRef message) {
   llvm::WithColor::warning(llvm::errs(), "dsv2-compile") << message << '\n';
 }
 
-static int explain() {
+/// The format that `--kv-format` comes to.
+static std::string getKVFormat() {
+  if (kvFormatFlag != "auto")
+    return kvFormatFlag;
+  return weightFormatFlag == "f32" ? "f32" : "bf16";
+}
+
+static int explain(::dsv2::WeightPolicy &policy) {
   auto config = loadConfig(inputFlag, warn);
   if (!config)
     return fail(config.takeError());
   ::dsv2::ExplainOptions options;
+  options.weightFormat = ::dsv2::findWeightFormat(weightFormatFlag);
+  options.kvFormat = ::dsv2::findKVFormat(getKVFormat());
+  auto weights = ::dsv2::planWeights(*config, policy);
+  if (!weights)
+    return fail(weights.takeError());
+  options.weights = std::move(*weights);
   if (maxContextFlag > 0)
     options.context = maxContextFlag;
   if (maxBatchFlag > 0)
@@ -179,6 +197,9 @@ int main(int argc, char **argv) {
       weightFormatFlag != "q8" && weightFormatFlag != "q4")
     return fail("weight-format: expected f32, bf16, q8 or q4, got '" +
                 weightFormatFlag + "'");
+  auto policy = ::dsv2::WeightPolicy::create(weightFormatFlag, weightRulesFlag);
+  if (!policy)
+    return fail(policy.takeError());
   if (kvFormatFlag != "f32" && kvFormatFlag != "bf16" && kvFormatFlag != "auto")
     return fail("kv-format: expected f32, bf16 or auto, got '" + kvFormatFlag +
                 "'");
@@ -187,7 +208,7 @@ int main(int argc, char **argv) {
   if (maxContextFlag < 0 || maxBatchFlag < 0)
     return fail("max-context and max-batch: expected a positive number");
   if (explainFlag)
-    return explain();
+    return explain(*policy);
 
   CompileOptions options;
   options.input = inputFlag;
@@ -211,9 +232,8 @@ int main(int argc, char **argv) {
       *stage == Stage::Artifact && llvm::sys::Process::StandardOutIsDisplayed())
     return fail("an object file is not for the terminal: add -o FILE");
   options.pipeline.weightFormat = weightFormatFlag;
-  options.pipeline.kvFormat = kvFormatFlag != "auto"      ? kvFormatFlag
-                              : weightFormatFlag == "f32" ? weightFormatFlag
-                                                          : std::string("bf16");
+  options.pipeline.weightRules = weightRulesFlag;
+  options.pipeline.kvFormat = getKVFormat();
   options.pipeline.attentionForm = attentionFormFlag;
   options.pipeline.prefillMinTokens = prefillMinTokensFlag;
   options.pipeline.deterministic = deterministicFlag;

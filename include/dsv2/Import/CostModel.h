@@ -43,6 +43,9 @@ struct WeightFormatInfo {
   int64_t blockBytes;
   int64_t smallBytes;
 
+  /// Bytes of one tensor in this very format.
+  int64_t bytes(const TensorSpec &spec) const;
+
   /// Bytes of one tensor. Does not overflow for a verified configuration.
   int64_t tensorBytes(const TensorSpec &spec) const;
 };
@@ -163,6 +166,9 @@ struct MemoryRequest {
   int64_t batch = 1;
   const WeightFormatInfo *weightFormat = findWeightFormat("bf16");
   const KVFormatInfo *kvFormat = findKVFormat("bf16");
+  /// Bytes of all weights if known (a WeightPlan), else those of
+  /// `weightFormat`.
+  std::optional<int64_t> weightBytes;
   /// Most tokens of one step; the activations of a step grow with it.
   int64_t stepTokens = 512;
   /// Bytes of step workspace if known (the compiled arena), else estimated.

@@ -18,6 +18,7 @@
 
 #include "dsv2/Import/CostModel.h"
 #include "dsv2/Import/ModelConfig.h"
+#include "dsv2/Import/WeightPlan.h"
 #include "llvm/Support/JSON.h"
 #include "llvm/Support/raw_ostream.h"
 
@@ -36,6 +37,9 @@ struct ExplainOptions {
   int64_t batch = 1;
   /// Formats of the memory plan. Per-token figures are shown for all formats.
   const WeightFormatInfo *weightFormat = findWeightFormat("bf16");
+  /// The weights as they will be stored; if absent, by the defaults of
+  /// `weightFormat`.
+  std::optional<WeightPlan> weights;
   const KVFormatInfo *kvFormat = findKVFormat("bf16");
   /// Most tokens of one step, for the workspace estimate.
   int64_t stepTokens = 512;

@@ -35,6 +35,8 @@ std::optional<Stage> symbolizeStage(llvm::StringRef name);
 /// What the CPU pipeline decides by; see the passes of the same option names.
 struct CPUPipelineOptions {
   std::string weightFormat = "bf16";
+  /// A file of formats for single weights; empty: none.
+  std::string weightRules;
   std::string kvFormat = "bf16";
   std::string attentionForm = "auto";
   int64_t prefillMinTokens = 0;

@@ -22,6 +22,13 @@ static std::string place(const std::string &site, int64_t layer) {
   return layer < 0 ? quote(site) : strCat(quote(site), " of layer ", layer);
 }
 
+bool ReferenceCheck::hasBlocks(const Manifest &compiled) {
+  return std::any_of(compiled.slots.begin(), compiled.slots.end(),
+                     [](const Manifest::Slot &slot) {
+                       return slot.dtype == "Q8" || slot.dtype == "Q4";
+                     });
+}
+
 ReferenceCheck::Matrix ReferenceCheck::copy(const void *data, int64_t rows,
                                             int64_t columns, int64_t rowStride,
                                             int32_t dtype) {

@@ -42,13 +42,11 @@ public:
   /// largest element in each block of 32, which sums that cancel magnify.
   static constexpr float quantizedTolerance = 1e-1f;
 
-  /// `reference` is the manifest of what will be compared.
-  explicit ReferenceCheck(const Manifest &reference)
+  /// `reference` is the manifest of what will be compared, `compiled` that of
+  /// the kernels, which quantise rows if any of their weights is in blocks.
+  ReferenceCheck(const Manifest &reference, const Manifest &compiled)
       : manifest(reference),
-        tolerance(reference.numerics.weightFormat == "q8" ||
-                          reference.numerics.weightFormat == "q4"
-                      ? quantizedTolerance
-                      : exactTolerance) {}
+        tolerance(hasBlocks(compiled) ? quantizedTolerance : exactTolerance) {}
 
   /// Forgets the values of the step before.
   void begin() { recorded.clear(), failure = Status(); }
@@ -81,6 +79,7 @@ private:
   };
   using Key = std::pair<std::string, int64_t>;
 
+  static bool hasBlocks(const Manifest &compiled);
   static Matrix copy(const void *data, int64_t rows, int64_t columns,
                      int64_t rowStride, int32_t dtype);
   void compareFloats(const Key &key, const Matrix &found, const float *data,

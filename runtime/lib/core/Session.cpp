@@ -230,7 +230,7 @@ Status Session::Impl::reserveReference() {
                      quote(artifact->path()),
                      ": expected a reference of the same model, found another "
                      "cache or vocabulary");
-  check = std::make_unique<ReferenceCheck>(other);
+  check = std::make_unique<ReferenceCheck>(other, own);
   return referenceMemory.cache.reserve(plan.cache,
                                        "the latent cache of the reference");
 }

@@ -112,8 +112,9 @@ CompiledModel::get(const Fixture &fixture, const std::string &flags) {
     if (!std::isalnum((unsigned char)c))
       c = '_';
   std::string path = DSV2_TEST_OUTPUT_DIR "/" + file + ".dsv2";
-  std::string command =
-      DSV2_COMPILE " " + fixture.model + " -o " + path + " " + flags;
+  std::string command = "cd " DSV2_TEST_SOURCE_DIR
+                        "/test/Integration/Models/Inputs && " DSV2_COMPILE " " +
+                        fixture.model + " -o " + path + " " + flags;
   if (std::system(command.c_str()) != 0)
     throw std::runtime_error("failed: " + command);
   auto result = std::make_shared<CompiledModel>();

@@ -55,7 +55,8 @@ std::vector<std::string> fixtureNames();
 /// A fixture compiled with `dsv2-compile <flags>`, its weights packed.
 class CompiledModel {
 public:
-  /// Compiles once per process and set of flags.
+  /// Compiles once per process and set of flags, which name files relative to
+  /// the folder Inputs beside this header.
   static std::shared_ptr<const CompiledModel> get(const Fixture &fixture,
                                                   const std::string &flags);
 

@@ -59,6 +59,7 @@ std::vector<Case> makeCases() {
     cases.push_back({name, "--weight-format=q8",
                      name == "T1" ? kNoTolerance : kToleranceQ8});
     cases.push_back({name, "--weight-format=q4", kNoTolerance});
+    cases.push_back({name, "--weight-rules=mixed.rules", kNoTolerance});
   }
   return cases;
 }

@@ -116,11 +116,52 @@ TEST(ExplainTest, TopLevelKeysAreTheContract) {
     keys.insert(StringRef(entry.first));
   for (StringRef key :
        {"schema_version", "file", "model", "layers", "attention", "router",
-        "rope", "parameters", "weight_bytes", "kv_cache", "decode", "memory",
-        "defaulted_keys", "ignored_keys"})
+        "rope", "parameters", "weight_bytes", "weights", "kv_cache", "decode",
+        "memory", "defaulted_keys", "ignored_keys"})
     EXPECT_TRUE(keys.erase(key)) << key.str();
   EXPECT_TRUE(keys.empty());
   EXPECT_EQ(at(value, "schema_version"), json::Value(1));
+}
+
+// What an artifact holds: matrices by format, the router and norms in f32.
+TEST(ExplainTest, WeightsByName) {
+  ModelConfig config = *Fixture("models/deepseek_v2").read().config;
+  ParameterCounts counts = countParameters(config);
+  int64_t precise = counts.of(TensorRole::Norm) + counts.of(TensorRole::Router);
+  json::Value value = explainJson(config, {});
+  EXPECT_EQ(at(value, "weights.bytes"),
+            json::Value(2 * counts.total + 2 * precise));
+  EXPECT_EQ(at(value, "weights.active_bytes"),
+            json::Value(2 * counts.activeWithHead + 2 * precise));
+  EXPECT_EQ(at(value, "weights.bytes"), at(value, "memory.weight_bytes"));
+  EXPECT_EQ(at(value, "weights.has_rules"), json::Value(false));
+  int64_t bytes = 0, parameters = 0;
+  StringSet<> names;
+  for (const json::Value &tensor :
+       *value.getAsObject()->getObject("weights")->getArray("tensors")) {
+    names.insert(*at(tensor, "name").getAsString());
+    bytes += *at(tensor, "bytes").getAsInteger();
+    parameters += *at(tensor, "parameters").getAsInteger();
+  }
+  EXPECT_EQ(json::Value(bytes), at(value, "weights.bytes"));
+  EXPECT_EQ(parameters, counts.total);
+  // Layers of both kinds have attention, and one line for it.
+  EXPECT_EQ(names.size(), 22u);
+  EXPECT_TRUE(names.contains(
+      "model.layers.{layer}.mlp.experts.{expert}.down_proj.weight"));
+
+  ExplainOptions options;
+  options.weightFormat = findWeightFormat("f32");
+  WeightPolicy policy = cantFail(
+      WeightPolicy::parse("q8", "*.kv_a_proj_with_mqa.weight bf16", "rules"));
+  options.weights = cantFail(planWeights(config, policy));
+  value = explainJson(config, options);
+  EXPECT_EQ(at(value, "weights.format"), json::Value("q8"));
+  EXPECT_EQ(at(value, "weights.has_rules"), json::Value(true));
+  EXPECT_TRUE(
+      hasLine(explainText(config, options),
+              "model.layers.{layer}.self_attn.kv_a_proj_with_mqa.weight",
+              "bf16  " + std::to_string(60 * 576 * 5120 * 2)));
 }
 
 TEST(ExplainTest, RouterAndLayers) {

@@ -56,7 +56,7 @@ protected:
   }
 
   Manifest manifest;
-  ReferenceCheck check{manifest};
+  ReferenceCheck check{manifest, manifest};
   std::vector<int32_t> replacedIds;
 };
 
@@ -70,6 +70,27 @@ TEST_F(ReferenceCheckTest, AcceptsRoundingRelativeToTheRow) {
   EXPECT_EQ(check.report().largestErrorAt, "'norm' of layer 4");
   EXPECT_EQ(check.report().values, 3);
   EXPECT_EQ(check.report().steps, 1);
+}
+
+// What a rules file quantised, the name of the format does not tell.
+TEST_F(ReferenceCheckTest, IsLessStrictIfAnyWeightIsInBlocks) {
+  for (const char *dtype : {"F32", "BF16", "Q8", "Q4"}) {
+    Manifest compiled;
+    compiled.numerics.weightFormat = "bf16+rules";
+    compiled.slots.resize(2);
+    compiled.slots[0].dtype = "F32";
+    compiled.slots[1].dtype = dtype;
+    bool hasBlocks = dtype[0] == 'Q';
+    ReferenceCheck other(manifest, compiled);
+    for (float error : {9e-5f, 2e-4f, 9e-2f, 2e-1f}) {
+      other.begin();
+      std::vector<float> found = {1, error}, expected = {1, 0};
+      other.record("norm", 4, found.data(), 1, 2, 2, DSV2RT_F32);
+      other.tap(Norm, 4, expected.data(), 1, 2, 2, DSV2RT_F32);
+      EXPECT_EQ(other.finish(0).ok(), error <= (hasBlocks ? 1e-1f : 1e-4f))
+          << dtype << " " << error;
+    }
+  }
 }
 
 TEST_F(ReferenceCheckTest, NamesStepSiteLayerAndElement) {

@@ -7,6 +7,8 @@
 
 #include "dsv2/Dialect/DSV2/Transforms/Passes.h"
 
+#include "dsv2/Support/WeightPolicy.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -17,128 +19,176 @@ namespace mlir::dsv2 {
 
 using namespace mlir;
 using namespace mlir::dsv2;
+using namespace ::dsv2;
+
+/// The weight behind `value`, which may be a part of one in another shape; null
+/// if there is none.
+static WeightOp findWeight(Value value) {
+  while (Operation *op = value.getDefiningOp()) {
+    if (auto weight = dyn_cast<WeightOp>(op))
+      return weight;
+    if (!isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp,
+             tensor::ExtractSliceOp>(op))
+      break;
+    value = op->getOperand(0);
+  }
+  return nullptr;
+}
+
+/// The op as a policy knows it, if it reads weights.
+static std::optional<WeightUse> getWeightUse(Operation *op) {
+  return llvm::TypeSwitch<Operation *, std::optional<WeightUse>>(op)
+      .Case([](EmbedOp) { return WeightUse::Embed; })
+      .Case([](ExpertFFNOp) { return WeightUse::ExpertFFN; })
+      .Case([](GatedFFNOp) { return WeightUse::GatedFFN; })
+      .Case([](LatentAttentionOp) { return WeightUse::LatentAttention; })
+      .Case([](LinearOp) { return WeightUse::Linear; })
+      .Case([](LogitsOp) { return WeightUse::Logits; })
+      .Case([](RMSNormOp) { return WeightUse::RMSNorm; })
+      .Case([](RouteOp) { return WeightUse::Route; })
+      .Default(std::nullopt);
+}
 
 namespace {
 /// Inserts packs for the weights of one op at a time.
 class LayoutSelector {
 public:
-  /// `format` is that of products with activations, `matrixType` the element
-  /// type of every other matrix.
-  LayoutSelector(Type matrixType, PackFormat format, int64_t panelWidth,
-                 bool dense)
-      : matrixType(matrixType), format(format), panelWidth(panelWidth),
-        dense(dense) {}
+  LayoutSelector(WeightPolicy &policy, int64_t panelWidth, bool dense)
+      : policy(policy), panelWidth(panelWidth), dense(dense) {}
 
-  /// Returns whether `op` was given new weights.
-  bool select(Operation *op) {
-    return llvm::TypeSwitch<Operation *, bool>(op)
-        .Case([&](EmbedOp embed) {
-          pack(embed.getTableMutable(), PackOrder::Dense, matrixType);
-          return true;
-        })
-        .Case([&](LinearOp linear) {
-          packProduct(linear.getWeightMutable());
-          return true;
-        })
-        .Case([&](LogitsOp logits) {
-          packProduct(logits.getWeightMutable());
-          return true;
-        })
-        .Case([&](RMSNormOp norm) {
-          pack(norm.getWeightMutable(), PackOrder::Dense,
-               Float32Type::get(op->getContext()));
-          return true;
-        })
-        .Case([&](RouteOp route) {
-          // Near-ties between experts flip when the router is rounded.
-          pack(route.getGateMutable(), PackOrder::Panels,
-               Float32Type::get(op->getContext()));
-          return true;
-        })
-        .Case([&](LatentAttentionOp attention) {
-          bool absorbed = attention.getForm() == AttentionForm::Absorbed;
-          // The absorbed form multiplies with w_uk from the other side.
-          packProduct(attention.getWUkMutable(),
-                      absorbed ? PackOrder::TransposedPanels
-                               : PackOrder::Panels);
-          packProduct(attention.getWUvMutable());
-          return true;
-        })
-        .Case([&](GatedFFNOp ffn) {
-          packGated(ffn.getGateMutable(), ffn.getUpMutable());
-          packProduct(ffn.getDownMutable());
-          return true;
-        })
-        .Case([&](ExpertFFNOp ffn) {
-          packGated(ffn.getGateMutable(), ffn.getUpMutable());
-          packProduct(ffn.getDownMutable());
-          return true;
-        })
-        .Default(false);
+  /// Gives `op` new weights if it has any. Returns whether it had, or failure
+  /// if the policy has no format for one of them.
+  FailureOr<bool> select(Operation *op) {
+    std::optional<WeightUse> opUse = getWeightUse(op);
+    if (!opUse)
+      return false;
+    use = *opUse;
+    LogicalResult result =
+        llvm::TypeSwitch<Operation *, LogicalResult>(op)
+            .Case([&](EmbedOp embed) {
+              return pack(embed.getTableMutable(), PackOrder::Dense);
+            })
+            .Case([&](RMSNormOp norm) {
+              return pack(norm.getWeightMutable(), PackOrder::Dense);
+            })
+            .Case([&](LinearOp linear) {
+              return pack(linear.getWeightMutable(), PackOrder::Panels);
+            })
+            .Case([&](LogitsOp logits) {
+              return pack(logits.getWeightMutable(), PackOrder::Panels);
+            })
+            .Case([&](RouteOp route) {
+              return pack(route.getGateMutable(), PackOrder::Panels);
+            })
+            .Case([&](LatentAttentionOp attention) {
+              bool absorbed = attention.getForm() == AttentionForm::Absorbed;
+              // The absorbed form multiplies with w_uk from the other side.
+              PackOrder keys =
+                  absorbed ? PackOrder::TransposedPanels : PackOrder::Panels;
+              return success(succeeded(pack(attention.getWUkMutable(), keys)) &&
+                             succeeded(pack(attention.getWUvMutable(),
+                                            PackOrder::Panels)));
+            })
+            .Case<GatedFFNOp, ExpertFFNOp>([&](auto ffn) {
+              return success(
+                  succeeded(
+                      packGated(ffn.getGateMutable(), ffn.getUpMutable())) &&
+                  succeeded(pack(ffn.getDownMutable(), PackOrder::Panels)));
+            });
+    if (failed(result))
+      return failure();
+    return true;
   }
 
 private:
-  Type matrixType;
-  PackFormat format;
+  WeightPolicy &policy;
   int64_t panelWidth;
   /// Whether all weights stay row-major.
   bool dense;
+  /// That of the op at hand.
+  WeightUse use = WeightUse::Linear;
 
-  PackedAttr encoding(MLIRContext *context, PackOrder order,
-                      PackFormat format) {
-    return PackedAttr::get(context, order, isDense(order) ? 1 : panelWidth,
-                           format);
+  /// What the policy says about operands that are stored together.
+  FailureOr<WeightFormat> selectFormat(Operation *op, ValueRange operands) {
+    SmallVector<WeightTensors> tensors;
+    for (Value operand : operands) {
+      // A value that is no weight matches no rule; hoisting refuses it.
+      WeightTensors &entry = tensors.emplace_back();
+      if (WeightOp weight = findWeight(operand)) {
+        entry.name = weight.getName();
+        entry.layers = weight.getLayers();
+        if (entry.name.contains("{expert}"))
+          entry.experts = weight.getType().getDimSize(0);
+      }
+    }
+    llvm::Expected<WeightFormat> format = policy.select(use, tensors);
+    if (format)
+      return *format;
+    return op->emitError() << llvm::toString(format.takeError());
   }
 
-  /// The element type of a matrix in `format`.
-  Type getProductType(MLIRContext *context) {
-    return format == PackFormat::Plain ? matrixType : Float32Type::get(context);
+  RankedTensorType getPackedType(MLIRContext *context, ArrayRef<int64_t> shape,
+                                 PackOrder order, WeightFormat format) {
+    // Blocks hold multiples of f32 scales.
+    Type element = format == WeightFormat::BF16
+                       ? Type(BFloat16Type::get(context))
+                       : Type(Float32Type::get(context));
+    PackFormat blocks = format == WeightFormat::Q8   ? PackFormat::Q8
+                        : format == WeightFormat::Q4 ? PackFormat::Q4
+                                                     : PackFormat::Plain;
+    bool hasPanels =
+        order != PackOrder::Dense && order != PackOrder::TransposedDense;
+    int64_t width = hasPanels ? panelWidth : 1;
+    return RankedTensorType::get(
+        shape, element, PackedAttr::get(context, order, width, blocks));
   }
 
-  static bool isDense(PackOrder order) {
-    return order == PackOrder::Dense || order == PackOrder::TransposedDense;
-  }
-
-  void packProduct(OpOperand &weight, PackOrder order = PackOrder::Panels) {
-    pack(weight, order, getProductType(weight.getOwner()->getContext()),
-         format);
-  }
-
-  void pack(OpOperand &weight, PackOrder order, Type element,
-            PackFormat format = PackFormat::Plain) {
+  void pack(OpOperand &weight, PackOrder order, WeightFormat format) {
     auto type = cast<RankedTensorType>(weight.get().getType());
     OpBuilder b(weight.getOwner());
     // Rounding in blocks needs to know which way they run.
     if (dense)
       order = order == PackOrder::TransposedPanels ? PackOrder::TransposedDense
                                                    : PackOrder::Dense;
-    auto packed = RankedTensorType::get(
-        type.getShape(), element, encoding(b.getContext(), order, format));
+    auto packed = getPackedType(b.getContext(), type.getShape(), order, format);
     weight.set(PackOp::create(b, weight.get().getLoc(), packed, weight.get(),
                               Value()));
   }
 
+  LogicalResult pack(OpOperand &weight, PackOrder order) {
+    FailureOr<WeightFormat> format =
+        selectFormat(weight.getOwner(), weight.get());
+    if (failed(format))
+      return failure();
+    pack(weight, order, *format);
+    return success();
+  }
+
   /// Replaces gate and up by one interleaved operand.
-  void packGated(OpOperand &gate, MutableOperandRange up) {
+  LogicalResult packGated(OpOperand &gate, MutableOperandRange up) {
     // Without `up` the two are packed already.
     if (up.empty())
-      return;
+      return success();
+    FailureOr<WeightFormat> format =
+        selectFormat(gate.getOwner(), {gate.get(), up[0].get()});
+    if (failed(format))
+      return failure();
     if (dense) {
-      packProduct(gate);
-      packProduct(up[0]);
-      return;
+      pack(gate, PackOrder::Dense, *format);
+      pack(up[0], PackOrder::Dense, *format);
+      return success();
     }
     auto type = cast<RankedTensorType>(gate.get().getType());
     SmallVector<int64_t> shape(type.getShape());
     shape.insert(shape.end() - 2, 2);
     OpBuilder b(gate.getOwner());
-    auto packed = RankedTensorType::get(
-        shape, getProductType(b.getContext()),
-        encoding(b.getContext(), PackOrder::GatedPanels, format));
+    auto packed =
+        getPackedType(b.getContext(), shape, PackOrder::GatedPanels, *format);
     Value both =
         PackOp::create(b, gate.get().getLoc(), packed, gate.get(), up[0].get());
     gate.set(both);
     up.clear();
+    return success();
   }
 };
 
@@ -149,18 +199,9 @@ struct SelectWeightLayouts
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    Builder b(&getContext());
-    Type matrixType;
-    PackFormat products = PackFormat::Plain;
-    if (format == "q8" || format == "q4")
-      products = *symbolizePackFormat(format);
-    if (format == "f32")
-      matrixType = b.getF32Type();
-    else if (format == "bf16" || products != PackFormat::Plain)
-      matrixType = b.getBF16Type();
-    if (!matrixType) {
-      module.emitError() << "weight format: expected f32, bf16, q8 or q4, got '"
-                         << format << "'";
+    auto policy = WeightPolicy::create(format, rules);
+    if (!policy) {
+      module.emitError() << llvm::toString(policy.takeError());
       return signalPassFailure();
     }
     if (panelWidth < 1) {
@@ -177,14 +218,24 @@ struct SelectWeightLayouts
     if (result.wasInterrupted())
       return signalPassFailure();
 
+    std::string name = stringifyWeightFormat(policy->baseFormat()).str();
+    if (policy->hasRules())
+      name += "+rules";
     setManifestEntry(module, "numerics", "weight_format",
-                     b.getStringAttr(format));
-    LayoutSelector selector(matrixType, products, panelWidth, dense);
+                     StringAttr::get(&getContext(), name));
+    LayoutSelector selector(*policy, panelWidth, dense);
     SmallVector<Operation *> ops;
     module.walk([&](Operation *op) { ops.push_back(op); });
-    for (Operation *op : ops)
-      if (selector.select(op))
-        ++numPacked;
+    for (Operation *op : ops) {
+      FailureOr<bool> isPacked = selector.select(op);
+      if (failed(isPacked))
+        return signalPassFailure();
+      numPacked += *isPacked;
+    }
+    if (llvm::Error error = policy->checkRulesUsed()) {
+      module.emitError() << llvm::toString(std::move(error));
+      return signalPassFailure();
+    }
   }
 };
 } // namespace

@@ -66,13 +66,17 @@ def SelectWeightLayoutsPass
   let summary = "Decide element type and order of every weight";
   let description = [{
     Puts a `dsv2.pack` between each weight and the op that uses it. Matrices of
-    products become panels of `panel-width` rows in the weight format, gate and
-    up of a feed-forward network are interleaved, `w_uk` of absorbed attention
-    is transposed; the embedding table stays row-major; norms and the router
-    are f32 whatever the format. With `q8` and `q4` the matrices that
-    activations are multiplied with are quantised in blocks of 32; the embedding
-    table stays bf16. With `dense` every weight stays row-major and apart from
-    others: that is what the reference lowering reads.
+    products become panels of `panel-width` rows, gate and up of a feed-forward
+    network are interleaved, `w_uk` of absorbed attention is transposed; the
+    embedding table and norms stay row-major. With `dense` every weight stays
+    row-major and apart from others: that is what the reference lowering reads.
+
+    The element type follows the policy of docs/NumericPolicy.md: the first rule
+    of the file `rules` whose glob matches the name of a weight, else defaults
+    that depend on `format` and on the op that reads the weight. Refused: rules
+    that match no weight, or decide on none; rules that split what shares its
+    code (the layers of a stack, the experts) or its memory (gate and up); a
+    format that the op's kernel cannot read.
 
     Enters: attention forms are decided. Leaves: every weight operand is the
     result of a `dsv2.pack`.
@@ -80,6 +84,8 @@ def SelectWeightLayoutsPass
   let options = [
     Option<"format", "format", "std::string", /*default=*/"\"bf16\"",
            "How matrices are stored: f32, bf16, q8 or q4">,
+    Option<"rules", "rules", "std::string", /*default=*/"",
+           "File of rules for single weights, each a glob and a format">,
     Option<"panelWidth", "panel-width", "int64_t", /*default=*/"32",
            "Rows of a weight in one panel">,
     Option<"dense", "dense", "bool", /*default=*/"false",
