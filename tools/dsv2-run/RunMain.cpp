@@ -6,10 +6,12 @@
 //===----------------------------------------------------------------------===//
 
 #include "RunMain.h"
+#include "PerplexityMode.h"
 #include "ToolSupport.h"
 
 #include "dsv2rt/Generate.h"
 #include "dsv2rt/Npy.h"
+#include "dsv2rt/Perplexity.h"
 #include "dsv2rt/Session.h"
 #include "dsv2rt/Threads.h"
 #include "dsv2rt/Trace.h"
@@ -53,6 +55,9 @@ struct Flags {
   int64_t chunk = 512;
   std::string logits;
   bool info = false;
+  /// A file to score instead of prompts to continue.
+  std::string perplexity;
+  std::string compareLogits;
   bool json = false;
   bool checkFinite = false;
   bool compareReference = false;
@@ -67,10 +72,12 @@ public:
 
 private:
   Status readPrompts();
+  Status checkPerplexity() const;
   Status openTokenizer();
   Expected<std::vector<int32_t>> encode(const std::string &prompt) const;
   Status buildRequests();
   Status checkContext() const;
+  Status checkWindow() const;
   SessionOptions sessionOptions();
   Status openWeights();
   Status openLogits();
@@ -81,6 +88,8 @@ private:
   Status printText();
   Status printJson();
   void printSummary() const;
+  Status scoreText();
+  int finishOutput(int code) const;
   Status finishFiles();
 
   Flags flags;
@@ -106,23 +115,46 @@ static Status usageError(const std::string &message) {
   return Status::error(StatusCode::InvalidArgument, message);
 }
 
-/// The contents of a file, or of standard input for "-".
-static Expected<std::string> readText(const std::string &path) {
+/// The contents of a file, or of standard input for "-"; `what` is for
+/// messages.
+static Expected<std::string> readText(const std::string &path,
+                                      const std::string &what) {
   if (path == "-")
     return std::string(std::istreambuf_iterator<char>(std::cin), {});
   std::error_code code;
   if (std::filesystem::is_directory(path, code))
-    return usageError("prompt file '" + path + "' is a folder");
+    return usageError(what + " '" + path + "' is a folder");
   std::ifstream file(path, std::ios::binary);
   if (!file)
-    return usageError("cannot read prompt file '" + path + "'");
+    return usageError("cannot read " + what + " '" + path + "'");
   return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
+/// Refuses flags that make no sense beside each other.
+Status Run::checkPerplexity() const {
+  if (flags.perplexity.empty())
+    return flags.compareLogits.empty()
+               ? Status()
+               : usageError("--compare-logits needs --perplexity");
+  if (!flags.prompts.empty() || !flags.promptFiles.empty() || flags.chat)
+    return usageError("--perplexity takes its text from a file, and no "
+                      "--prompt, --prompt-file or --chat");
+  return Status();
+}
+
 Status Run::readPrompts() {
+  Status status = checkPerplexity();
+  if (!status.ok())
+    return status;
+  if (!flags.perplexity.empty()) {
+    Expected<std::string> text = readText(flags.perplexity, "text file");
+    if (text.ok())
+      prompts.push_back(std::move(text.value()));
+    return text.status();
+  }
   prompts = flags.prompts;
   for (const std::string &path : flags.promptFiles) {
-    Expected<std::string> text = readText(path);
+    Expected<std::string> text = readText(path, "prompt file");
     if (!text.ok())
       return text.status();
     prompts.push_back(std::move(text.value()));
@@ -225,6 +257,8 @@ Status Run::checkContext() const {
                       std::to_string(flags.context));
   if (flags.context)
     limit = flags.context;
+  if (!flags.perplexity.empty())
+    return checkWindow();
   for (size_t i = 0; i < requests.size(); ++i) {
     std::string what = "prompt " + std::to_string(i + 1) + ": ";
     int64_t size = int64_t(requests[i].prompt.size());
@@ -236,6 +270,21 @@ Status Run::checkContext() const {
                                std::to_string(size) + ", n_ctx " +
                                std::to_string(limit));
   }
+  return Status();
+}
+
+/// The same for a text that is scored in windows.
+Status Run::checkWindow() const {
+  int64_t window = perplexityWindow(artifact->manifest(), flags.context);
+  if (window < minPerplexityWindow)
+    return usageError(
+        "--context: expected at least " + std::to_string(minPerplexityWindow) +
+        " tokens for --perplexity, found " + std::to_string(window));
+  int64_t size = int64_t(requests.front().prompt.size());
+  if (size < window)
+    return usageError(
+        "--perplexity: expected a text of at least " + std::to_string(window) +
+        " tokens, one window (--context), found " + std::to_string(size));
   return Status();
 }
 
@@ -264,6 +313,10 @@ SessionOptions Run::sessionOptions() {
                    std::min<int64_t>(
                        limit, int64_t(request.prompt.size()) +
                                   std::max<int64_t>(request.maxTokens, 1)));
+  if (!flags.perplexity.empty()) {
+    options.maxContext = perplexityWindow(manifest, flags.context);
+    options.cachePositions = options.maxContext;
+  }
   if (!flags.trace.empty())
     options.trace = &trace;
   return options;
@@ -469,6 +522,25 @@ Status Run::finishFiles() {
   return Status();
 }
 
+/// `code`, unless what was printed went nowhere.
+int Run::finishOutput(int code) const {
+  if (!outputFailed && std::fflush(stdout) == 0 && !std::ferror(stdout))
+    return code;
+  printError(tool, "cannot write to standard output");
+  return ExitFailure;
+}
+
+/// Prints how well the model predicts the text.
+Status Run::scoreText() {
+  PerplexityFlags mode;
+  mode.window = perplexityWindow(artifact->manifest(), flags.context);
+  mode.chunk = flags.chunk;
+  mode.logits = flags.logits;
+  mode.compareLogits = flags.compareLogits;
+  mode.json = flags.json;
+  return runPerplexity(*session, requests.front().prompt, mode);
+}
+
 int Run::run() {
   if (flags.device != "cpu")
     return reportFailure(tool, usageError("--device: this artifact format runs "
@@ -509,6 +581,16 @@ int Run::run() {
     if (!status.ok())
       return reportFailure(tool, status);
   }
+  if (!flags.perplexity.empty()) {
+    status = scoreText();
+    if (status.ok())
+      status = finishFiles();
+    if (!status.ok())
+      return reportFailure(tool, status);
+    if (!flags.json)
+      printSummary();
+    return finishOutput(ExitSuccess);
+  }
   if (flags.sampling.temperature > 0 && !flags.seed)
     printNote(tool, "seed: " + std::to_string(flags.sampling.seed));
 
@@ -531,11 +613,7 @@ int Run::run() {
                          results[i].status.message());
     code = ExitFailure;
   }
-  if (outputFailed || std::fflush(stdout) != 0 || std::ferror(stdout)) {
-    printError(tool, "cannot write to standard output");
-    code = ExitFailure;
-  }
-  return code;
+  return finishOutput(code);
 }
 
 static const char footer[] = R"(
@@ -628,6 +706,17 @@ static void declare(CLI::App &app, Flags &flags, bool builtIn) {
   app.add_flag("--info", flags.info,
                "Print what the artifact holds, which processors it is for and "
                "which of its variants runs here, and run nothing");
+  app.add_option("--perplexity", flags.perplexity,
+                 "Continue nothing, and print how well the model predicts the "
+                 "text in FILE (- for standard input): the perplexity over the "
+                 "second halves of windows of --context tokens (default: 512), "
+                 "each begun with the beginning-of-sequence token. --logits "
+                 "then writes those of the scored positions");
+  app.add_option("--compare-logits", flags.compareLogits,
+                 "With --perplexity: the KL divergence from the logits in "
+                 "FILE.npy, which another artifact's --logits wrote for the "
+                 "same text and windows, and how often both find the same "
+                 "token most likely");
   app.add_flag("--json", flags.json, "Print one JSON object");
   app.add_flag("--check-finite", flags.checkFinite,
                "Check the output of every kernel and name the first value "

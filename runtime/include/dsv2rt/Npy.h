@@ -1,4 +1,4 @@
-//===- Npy.h - writing matrices for other tools -----------------*- C++ -*-===//
+//===- Npy.h - matrices in files that other tools know ----------*- C++ -*-===//
 //
 // Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -35,6 +35,29 @@ public:
 private:
   struct Impl;
   explicit NpyWriter(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl;
+};
+
+/// Reads such a matrix, of version 1.0 or 2.0, from its first row to its last.
+class NpyReader {
+public:
+  ~NpyReader();
+
+  /// Errors: IoError; CorruptData for what is no such matrix: another format,
+  /// element type or order of elements, or a file that is not as long as its
+  /// header says.
+  static Expected<std::unique_ptr<NpyReader>> open(const std::string &path);
+
+  int64_t rows() const;
+  int64_t columns() const;
+
+  /// Reads the next `count` rows. Errors: InvalidArgument if there are fewer
+  /// left; IoError.
+  Status read(float *data, int64_t count);
+
+private:
+  struct Impl;
+  explicit NpyReader(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl;
 };
 

@@ -225,6 +225,8 @@ TEST(RunToolTest, HelpAndVersion) {
                            "--context",
                            "--chunk",
                            "--logits",
+                           "--perplexity",
+                           "--compare-logits",
                            "--json",
                            "--check-finite",
                            "--trace",
@@ -301,6 +303,61 @@ TEST(RunToolTest, Logits) {
             (std::vector<std::string>{"l.npy", "m.1.npy", "m.2.npy"}));
   expectError(run("--prompt 1 --logits " + folder.file("none/l.npy")), 1,
               {"none/l.npy"});
+}
+
+TEST(RunToolTest, Perplexity) {
+  TempDir folder;
+  std::string text = folder.file("text"), list = idList(50);
+  writeFile(text, list.substr(1, list.size() - 2));
+  std::string base = folder.file("base.npy");
+  // Six windows of 8, of whose tokens the last 3 are scored.
+  ProgramResult first =
+      run("--context 8 --perplexity " + text + " --logits " + base);
+  ASSERT_EQ(first.code, 0) << first.err;
+  expectHolds(first.out, "perplexity ");
+  expectHolds(first.out, ": 18 tokens, the second halves of 6 windows of 8\n");
+  EXPECT_EQ(readFile(base).size(), 128u + 18 * 64 * 4);
+  // Whatever the chunks, and from standard input.
+  EXPECT_EQ(run("--context 8 --chunk 3 --perplexity - <" + text).out,
+            first.out);
+
+  ProgramResult same =
+      run("--context 8 --perplexity " + text + " --compare-logits " + base);
+  EXPECT_EQ(same.out.substr(0, first.out.size()), first.out);
+  expectHolds(same.out, "KL divergence 0 +/- 0 nats");
+  expectHolds(same.out, "same most likely token 100.00 % +/- 0.00 %");
+  json root = json::parse(run("--json --context 8 --perplexity " + text +
+                              " --compare-logits " + base)
+                              .out);
+  EXPECT_EQ(root["tokens"], 18);
+  EXPECT_EQ(root["windows"], 6);
+  EXPECT_EQ(root["window"], 8);
+  EXPECT_EQ(root["base"]["perplexity"], root["perplexity"]);
+  EXPECT_EQ(root["base"]["same_top"]["mean"], 1);
+  EXPECT_EQ(run("--json --context 8 --perplexity " + text).out.find("base"),
+            std::string::npos);
+  // The largest window that the artifact has room for.
+  EXPECT_EQ(run("--context 50 --perplexity " + text).code, 0);
+
+  expectError(run("--perplexity " + text), 2,
+              {"at least 64 tokens", "found 50"});
+  expectError(run("--context 3 --perplexity " + text), 2,
+              {"--context", "at least 4", "found 3"});
+  expectError(run("--context 65 --perplexity " + text), 2, {"at most 64"});
+  expectError(run("--perplexity " + folder.file("none")), 2,
+              {"cannot read text file"});
+  expectError(run("--perplexity " + text + " --prompt 1"), 2,
+              {"--perplexity", "--prompt"});
+  expectError(run("--prompt 1 --compare-logits " + base), 2,
+              {"--compare-logits needs --perplexity"});
+  expectError(
+      run("--context 9 --perplexity " + text + " --compare-logits " + base), 2,
+      {"[20, 64]", "[18, 64]"});
+  expectError(
+      run("--context 8 --perplexity " + text + " --compare-logits " + text), 1,
+      {"matrix", ".npy"});
+  EXPECT_EQ(run("--context 8 --perplexity " + text + " >/dev/full").code, 1);
+  EXPECT_EQ(folder.names(), (std::vector<std::string>{"base.npy", "text"}));
 }
 
 TEST(RunToolTest, Trace) {
