@@ -90,11 +90,16 @@ WeightFormat WeightPolicy::defaultFormat(WeightUse use, StringRef name) const {
     return WeightFormat::F32;
   case WeightUse::Embed:
     return base == WeightFormat::F32 ? base : WeightFormat::BF16;
+  case WeightUse::Logits:
+    return base == WeightFormat::Q4 ? WeightFormat::Q8 : base;
+  case WeightUse::Linear:
+    return base == WeightFormat::Q4 &&
+                   name.ends_with(".kv_a_proj_with_mqa.weight")
+               ? WeightFormat::Q8
+               : base;
   case WeightUse::ExpertFFN:
   case WeightUse::GatedFFN:
   case WeightUse::LatentAttention:
-  case WeightUse::Linear:
-  case WeightUse::Logits:
     return base;
   }
   llvm_unreachable("unknown use");

@@ -11,7 +11,7 @@ quantize_row_q8_0_ref), `q4` and `q8` those of this project (BlockFormat.h).
   quantize_checkpoint.py models/tiny copy --format q4_0
   dsv2-compile copy --weight-format=f32 -o copy.dsv2
 
-Norms and the router are kept, and by default what --weight-format=q4 keeps too.
+Norms and the router are kept, and by default the embedding.
 A model with one file of weights only. Needs torch and safetensors.
 """
 
@@ -27,7 +27,7 @@ from safetensors.torch import load_file, save_file
 
 BLOCK = 32
 ALWAYS_KEPT = ["*norm.weight", "*.mlp.gate.weight"]
-KEPT = ["model.embed_tokens.weight", "*.kv_b_proj.weight"]
+KEPT = ["model.embed_tokens.weight"]
 
 
 def inverse(scale):

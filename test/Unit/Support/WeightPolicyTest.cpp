@@ -43,6 +43,14 @@ TEST(WeightPolicyTest, SmallAndSensitiveWeightsStayPrecise) {
   }
   EXPECT_EQ(select("q4", "", "a", WeightUse::Embed), "bf16");
   EXPECT_EQ(select("f32", "", "a", WeightUse::Embed), "f32");
+  // What few bits cost most, for the bytes.
+  StringRef latent = "model.layers.{layer}.self_attn.kv_a_proj_with_mqa.weight";
+  for (StringRef base : {"f32", "bf16", "q8", "q4"}) {
+    EXPECT_EQ(select(base, "", "a", WeightUse::Logits),
+              base == "q4" ? "q8" : base);
+    EXPECT_EQ(select(base, "", latent), base == "q4" ? "q8" : base);
+  }
+  EXPECT_EQ(select("q4", "*.kv_a_* q4", latent), "q4");
 }
 
 TEST(WeightPolicyTest, TheFirstRuleThatMatchesCounts) {
@@ -67,7 +75,7 @@ TEST(WeightPolicyTest, Globs) {
 }
 
 TEST(WeightPolicyTest, RefusesWhatIsNoRule) {
-  for (auto [rules, message] :
+  for (const auto &[rules, message] :
        {std::pair<std::string, std::string>(
             "* q8\n* q5", "rules:2: expected the format f32, bf16, q8 or q4, "
                           "got 'q5'"),

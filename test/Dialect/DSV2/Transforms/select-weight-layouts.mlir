@@ -2,6 +2,7 @@
 // RUN: dsv2-opt %s --dsv2-select-weight-layouts="format=f32 panel-width=16" -split-input-file | FileCheck %s --check-prefix=F32
 // RUN: dsv2-opt %s --dsv2-select-weight-layouts=format=q8 -split-input-file | FileCheck %s --check-prefix=Q8
 // RUN: dsv2-opt %s --dsv2-select-weight-layouts=format=q4 -split-input-file | sed s/q4/q8/ | FileCheck %s --check-prefix=Q8
+// RUN: dsv2-opt %s --dsv2-select-weight-layouts=format=q4 -split-input-file | FileCheck %s --check-prefix=Q4
 // RUN: dsv2-opt %s --dsv2-select-weight-layouts=dense -split-input-file | FileCheck %s --check-prefix=DENSE --implicit-check-not=panels
 // RUN: not dsv2-opt %s --dsv2-select-weight-layouts=format=int8 -split-input-file 2>&1 | FileCheck %s --check-prefix=BAD
 
@@ -15,6 +16,11 @@
 // Q8: dsv2.pack {{.*}} -> tensor<64xf32, #dsv2.packed<dense, 1>>
 // Q8: dsv2.pack {{.*}} -> tensor<64x64xf32, #dsv2.packed<panels, 32, q8>>
 // Q8: dsv2.pack {{.*}} -> tensor<256x64xf32, #dsv2.packed<panels, 32, q8>>
+// The head keeps 8 of its bits in q4, and so does what makes the latents.
+// Q4-LABEL: @products
+// Q4: dsv2.pack {{.*}} -> tensor<64x64xf32, #dsv2.packed<panels, 32, q4>>
+// Q4: dsv2.pack {{.*}} -> tensor<40x64xf32, #dsv2.packed<panels, 32, q8>>
+// Q4: dsv2.pack {{.*}} -> tensor<256x64xf32, #dsv2.packed<panels, 32, q8>>
 func.func @products(%ids: tensor<?xi32>, %rows: tensor<?xi32>) -> tensor<?x256xf32> {
   %table = dsv2.weight "model.embed_tokens.weight" : tensor<256x64xbf16>
   %norm = dsv2.weight "model.norm.weight" : tensor<64xbf16>
@@ -28,6 +34,8 @@ func.func @products(%ids: tensor<?xi32>, %rows: tensor<?xi32>) -> tensor<?x256xf
   %h = dsv2.embed %ids, %table : tensor<?xi32>, tensor<256x64xbf16> -> tensor<?x64xf32>
   %n = dsv2.rms_norm %h, %norm eps 1.0e-06 : tensor<?x64xf32>, tensor<64xbf16>
   %y = dsv2.linear %n, %o : tensor<?x64xf32>, tensor<64x64xbf16> -> tensor<?x64xf32>
+  %kv_a = dsv2.weight "kv.kv_a_proj_with_mqa.weight" : tensor<40x64xbf16>
+  %c = dsv2.linear %y, %kv_a : tensor<?x64xf32>, tensor<40x64xbf16> -> tensor<?x40xf32>
   %l = dsv2.logits %y, %rows, %table : tensor<?x64xf32>, tensor<?xi32>, tensor<256x64xbf16> -> tensor<?x256xf32>
   return %l : tensor<?x256xf32>
 }
