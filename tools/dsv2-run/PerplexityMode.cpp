@@ -34,8 +34,9 @@ static void printText(const PerplexityResult &result, int64_t window) {
   if (!result.hasBase)
     return;
   MeanEstimate base = result.basePerplexity();
-  std::printf("compared with perplexity %.4f +/- %.4f:\n", base.mean,
-              base.error);
+  MeanEstimate ratio = result.perplexityRatio();
+  std::printf("compared with perplexity %.4f +/- %.4f: ratio %.4f +/- %.4f\n",
+              base.mean, base.error, ratio.mean, ratio.error);
   std::printf("KL divergence %.4g +/- %.2g nats per token, 99 %% up to %.3g, "
               "at most %.3g\n",
               result.divergence.mean, result.divergence.error,
@@ -57,6 +58,7 @@ static void printJson(const PerplexityResult &result, int64_t window) {
   if (result.hasBase)
     root["base"] = {{"perplexity", toJson(result.basePerplexity())},
                     {"loss", toJson(result.baseLoss)},
+                    {"perplexity_ratio", toJson(result.perplexityRatio())},
                     {"divergence", toJson(result.divergence)},
                     {"divergence_99", result.divergence99},
                     {"divergence_max", result.largestDivergence},

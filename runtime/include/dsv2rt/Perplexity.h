@@ -42,6 +42,8 @@ struct PerplexityResult {
   /// Whether there were other logits to compare with, which the rest is about.
   bool hasBase = false;
   MeanEstimate baseLoss;
+  /// loss - baseLoss, token by token: its error is much smaller than theirs.
+  MeanEstimate lossDifference;
   /// KL divergence from the base in nats per token: the mean, what 99 % of the
   /// tokens do not exceed, and the largest.
   MeanEstimate divergence;
@@ -50,9 +52,11 @@ struct PerplexityResult {
   /// Share of tokens for which both find the same token most likely.
   MeanEstimate sameTop;
 
-  /// exp of the loss, and its standard error.
+  /// exp of the losses, and the standard error of that.
   MeanEstimate perplexity() const;
   MeanEstimate basePerplexity() const;
+  /// perplexity() / basePerplexity().
+  MeanEstimate perplexityRatio() const;
 };
 
 /// How to compute it.

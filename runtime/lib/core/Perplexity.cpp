@@ -78,7 +78,7 @@ private:
   std::vector<int32_t> window;
   std::vector<float> base;
   std::vector<double> divergences;
-  Moments loss, baseLoss, divergence, sameTop;
+  Moments loss, baseLoss, lossDifference, divergence, sameTop;
   int64_t windows = 0, scored = 0;
 };
 
@@ -92,6 +92,9 @@ static MeanEstimate exponential(const MeanEstimate &loss) {
 MeanEstimate PerplexityResult::perplexity() const { return exponential(loss); }
 MeanEstimate PerplexityResult::basePerplexity() const {
   return exponential(baseLoss);
+}
+MeanEstimate PerplexityResult::perplexityRatio() const {
+  return exponential(lossDifference);
 }
 
 Status Scorer::check() const {
@@ -151,7 +154,8 @@ Status Scorer::scoreRows(const float *logits, int64_t rows, int64_t position) {
   for (int64_t row = 0; row < rows; ++row, ++scored) {
     int32_t next = window[size_t(position + row + 1)];
     Distribution found(logits + row * model.vocabSize, model.vocabSize);
-    loss.add(-found.logProbability(next));
+    double lost = -found.logProbability(next);
+    loss.add(lost);
     if (!options.readBase)
       continue;
     Distribution expected(base.data() + row * model.vocabSize, model.vocabSize);
@@ -164,7 +168,9 @@ Status Scorer::scoreRows(const float *logits, int64_t rows, int64_t position) {
       return makeError(StatusCode::NonFinite,
                        "logits to compare with: a value of row ", scored,
                        " is not finite");
-    baseLoss.add(-expected.logProbability(next));
+    double baseLost = -expected.logProbability(next);
+    baseLoss.add(baseLost);
+    lossDifference.add(lost - baseLost);
     divergence.add(sum);
     divergences.push_back(sum);
     sameTop.add(expected.top == found.top);
@@ -200,6 +206,7 @@ PerplexityResult Scorer::result() {
   if (!result.hasBase || divergences.empty())
     return result;
   result.baseLoss = baseLoss.estimate();
+  result.lossDifference = lossDifference.estimate();
   result.divergence = divergence.estimate();
   result.sameTop = sameTop.estimate();
   result.largestDivergence =

@@ -128,6 +128,8 @@ TEST(PerplexityTest, ComparesWithOtherLogits) {
   EXPECT_TRUE(result.hasBase);
   EXPECT_NEAR(result.divergence.mean, 0, 1e-7);
   EXPECT_NEAR(result.baseLoss.mean, result.loss.mean, 1e-7);
+  EXPECT_NEAR(result.perplexityRatio().mean, 1, 1e-7);
+  EXPECT_NEAR(result.perplexityRatio().error, 0, 1e-7);
   EXPECT_EQ(result.sameTop.mean, 1);
   EXPECT_EQ(result.sameTop.error, 0);
 
@@ -136,6 +138,10 @@ TEST(PerplexityTest, ComparesWithOtherLogits) {
   result = take(computePerplexity(*session, tokens, options));
   EXPECT_NEAR(result.basePerplexity().mean, vocabulary, 1e-9);
   EXPECT_NEAR(result.basePerplexity().error, 0, 1e-9);
+  // The base loses the same everywhere, so the difference varies as the loss.
+  EXPECT_NEAR(result.perplexityRatio().mean,
+              result.perplexity().mean / vocabulary, 1e-9);
+  EXPECT_NEAR(result.lossDifference.error, result.loss.error, 1e-12);
   double sum = 0, largest = 0;
   int64_t sameTop = 0;
   for (int64_t row = 0; row < rows; ++row) {
