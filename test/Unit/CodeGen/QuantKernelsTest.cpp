@@ -500,15 +500,21 @@ TEST_P(QuantTest, HeadsMatchPlainLoops) {
         Array<float> y({tokens, heads, n}, 3);
         module().run(kernels->quantizeHeads, 2, x, q);
         module().run(of.packHeads, 2, weight, panels);
+        // As if the transpose had been packed.
+        Array<float> turned({heads, n, columns});
+        for (int64_t h = 0; h < heads; ++h)
+          for (int64_t i = 0; i < n; ++i)
+            for (int64_t j = 0; j < columns; ++j)
+              turned(h, i, j) = weight(h, j, i);
+        Array<uint8_t> same({heads, (n + width - 1) / width, blocks,
+                             getBlockFormat(format)->panelBytes(width)});
+        module().run(of.packExperts, 2, turned, same);
+        EXPECT_EQ(std::memcmp(panels.data(), same.data(), same.size()), 0);
         module().run(of.heads, 3, q, panels, y);
         for (int64_t h = 0; h < heads; ++h)
           for (int64_t i = 0; i < n; ++i) {
             QuantizedRow w =
                 rowOf(&panels(h, 0, 0, 0), format, blocks, width, i);
-            if (format == PanelFormat::Q8)
-              EXPECT_EQ(w.values, quantizeQ8(columns, [&](int64_t j) {
-                                    return weight(h, j, i);
-                                  }).values);
             for (int64_t t = 0; t < tokens; ++t) {
               Dot d = dot(quantizeActivation(
                               columns, [&](int64_t j) { return x(t, h, j); }),
