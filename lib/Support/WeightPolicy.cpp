@@ -90,6 +90,7 @@ WeightFormat WeightPolicy::defaultFormat(WeightUse use, StringRef name) const {
     return WeightFormat::F32;
   case WeightUse::Embed:
     return base == WeightFormat::F32 ? base : WeightFormat::BF16;
+  case WeightUse::LatentAttention:
   case WeightUse::Logits:
     return base == WeightFormat::Q4 ? WeightFormat::Q8 : base;
   case WeightUse::Linear:
@@ -99,7 +100,6 @@ WeightFormat WeightPolicy::defaultFormat(WeightUse use, StringRef name) const {
                : base;
   case WeightUse::ExpertFFN:
   case WeightUse::GatedFFN:
-  case WeightUse::LatentAttention:
     return base;
   }
   llvm_unreachable("unknown use");

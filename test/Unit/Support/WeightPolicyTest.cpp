@@ -49,6 +49,8 @@ TEST(WeightPolicyTest, SmallAndSensitiveWeightsStayPrecise) {
     EXPECT_EQ(select(base, "", "a", WeightUse::Logits),
               base == "q4" ? "q8" : base);
     EXPECT_EQ(select(base, "", latent), base == "q4" ? "q8" : base);
+    EXPECT_EQ(select(base, "", "a", WeightUse::LatentAttention),
+              base == "q4" ? "q8" : base);
   }
   EXPECT_EQ(select("q4", "*.kv_a_* q4", latent), "q4");
 }
