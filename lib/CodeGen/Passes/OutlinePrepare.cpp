@@ -83,7 +83,7 @@ LogicalResult ModuleOutliner::collectSlots() {
         shape.insert(shape.begin(), numExperts);
       auto encoding = cast<PackedAttr>(type.getEncoding());
       std::string layout = stringifyPackOrder(encoding.getOrder()).str();
-      if (!encoding.isDense())
+      if (encoding.getOrder() != PackOrder::Dense)
         layout += "/" + std::to_string(encoding.getWidth());
       std::string slotName = name.str();
       if (function.getNumResults() > 1)
@@ -128,7 +128,7 @@ static void launchPack(ImplicitLocOpBuilder &b, ModuleOutliner &outliner,
   func::FuncOp kernel;
   if (outliner.reference) {
     kernel = outliner.getOrCreateReferenceKernel(op, sources);
-  } else if (encoding.isDense()) {
+  } else if (encoding.getOrder() == PackOrder::Dense) {
     cpu::ConvertConfig config;
     config.format = format;
     config.rank = sourceRank;
@@ -137,7 +137,7 @@ static void launchPack(ImplicitLocOpBuilder &b, ModuleOutliner &outliner,
   } else {
     cpu::PackConfig config;
     config.format = format;
-    config.transposed = encoding.isTransposed();
+    config.transposed = encoding.getOrder() == PackOrder::TransposedPanels;
     config.batched = sourceRank == 3;
     kernel = encoding.getOrder() == PackOrder::GatedPanels
                  ? cpu::getOrCreatePackGatedPanelsKernel(

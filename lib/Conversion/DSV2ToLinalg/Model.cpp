@@ -283,16 +283,6 @@ Value BlockRounding::round(PackFormat format) {
                    b.getIndexAttr(columns));
 }
 
-/// `value` with its last two dimensions exchanged.
-static Value transposeMatrices(LocBuilder &b, Value value) {
-  auto type = cast<RankedTensorType>(value.getType());
-  std::string from = std::string("abcdefgh").substr(0, type.getRank());
-  std::string to = from;
-  std::swap(to[to.size() - 1], to[to.size() - 2]);
-  return elementwise(b, from + "->" + to, value, type.getElementType(),
-                     [](LocBuilder &, ValueRange args) { return args[0]; });
-}
-
 /// A layout is a matter of memory: values keep their logical order, so all that
 /// is left of packing is the element type and the stacking of two tensors.
 struct PackLowering : OpConversionPattern<PackOp> {
@@ -308,15 +298,9 @@ struct PackLowering : OpConversionPattern<PackOp> {
         cast<PackedAttr>(cast<RankedTensorType>(op.getType()).getEncoding());
     auto convert = [&](Value value) {
       Value converted = convertElements(b, value, type.getElementType());
-      PackFormat format = encoding.getFormat();
-      if (format == PackFormat::Plain)
-        return converted;
-      // Blocks run along the dimension that products sum over.
-      bool transposed = encoding.isTransposed();
-      if (transposed)
-        converted = transposeMatrices(b, converted);
-      Value rounded = BlockRounding(b, converted).round(format);
-      return transposed ? transposeMatrices(b, rounded) : rounded;
+      return encoding.getFormat() == PackFormat::Plain
+                 ? converted
+                 : BlockRounding(b, converted).round(encoding.getFormat());
     };
     Value weight = convert(adaptor.getWeight());
     if (!adaptor.getSecond()) {

@@ -127,12 +127,6 @@
 
 // -----
 
-// packed_c2
-// expected-error @below {{expected width 1 for 'transposed_dense', which has no panels, got 16}}
-"test.type"() : () -> tensor<64x64xf32, #dsv2.packed<transposed_dense, 16, q8>>
-
-// -----
-
 // packed_c8
 // expected-error @below {{expected a matrix of f32 elements for the format 'q8', got rank 2 and 'bf16'}}
 "test.type"() : () -> tensor<64x64xbf16, #dsv2.packed<panels, 16, q8>>

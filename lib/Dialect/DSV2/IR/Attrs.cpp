@@ -183,11 +183,6 @@ double RopeAttr::getSoftmaxScale(int64_t qkHeadDim) const {
 // PackedAttr
 //===----------------------------------------------------------------------===//
 
-/// Whether elements stay where they are.
-static bool isDense(PackOrder order) {
-  return order == PackOrder::Dense || order == PackOrder::TransposedDense;
-}
-
 LogicalResult PackedAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                                  PackOrder order, int64_t width,
                                  PackFormat format) {
@@ -195,9 +190,10 @@ LogicalResult PackedAttr::verify(function_ref<InFlightDiagnostic()> emitError,
   if (width < 1)
     return emitError() << "expected a positive panel width, got " << width;
   // packed_c2
-  if (::isDense(order) && width != 1)
-    return emitError() << "expected width 1 for '" << stringifyPackOrder(order)
-                       << "', which has no panels, got " << width;
+  if (order == PackOrder::Dense && width != 1)
+    return emitError() << "expected width 1 for 'dense', which has no panels, "
+                          "got "
+                       << width;
   return success();
 }
 
@@ -205,7 +201,6 @@ LogicalResult PackedAttr::verify(function_ref<InFlightDiagnostic()> emitError,
 static int64_t getMatrixRank(PackOrder order) {
   switch (order) {
   case PackOrder::Dense:
-  case PackOrder::TransposedDense:
     return 0;
   case PackOrder::Panels:
   case PackOrder::TransposedPanels:
@@ -273,7 +268,6 @@ PackedAttr::getStorageShape(ArrayRef<int64_t> shape) const {
   auto steps = [&](int64_t k) { return blocks ? blocks->blocks(k) : k; };
   switch (getOrder()) {
   case PackOrder::Dense:
-  case PackOrder::TransposedDense:
     return SmallVector<int64_t>(shape);
   case PackOrder::Panels: {
     SmallVector<int64_t> storage = leading(2);
@@ -301,15 +295,8 @@ Type PackedAttr::getStorageElementType(Type element) const {
   return getBlocks() ? IntegerType::get(getContext(), 8) : element;
 }
 
-bool PackedAttr::isDense() const { return ::isDense(getOrder()); }
-
-bool PackedAttr::isTransposed() const {
-  return getOrder() == PackOrder::TransposedPanels ||
-         getOrder() == PackOrder::TransposedDense;
-}
-
 const BlockFormat *PackedAttr::getBlocks() const {
-  if (isDense())
+  if (getOrder() == PackOrder::Dense)
     return nullptr;
   switch (getFormat()) {
   case PackFormat::Plain:

@@ -136,8 +136,7 @@ private:
     PackFormat blocks = format == WeightFormat::Q8   ? PackFormat::Q8
                         : format == WeightFormat::Q4 ? PackFormat::Q4
                                                      : PackFormat::Plain;
-    bool hasPanels =
-        order != PackOrder::Dense && order != PackOrder::TransposedDense;
+    bool hasPanels = order != PackOrder::Dense;
     int64_t width = hasPanels ? panelWidth : 1;
     return RankedTensorType::get(
         shape, element, PackedAttr::get(context, order, width, blocks));
@@ -146,10 +145,8 @@ private:
   void pack(OpOperand &weight, PackOrder order, WeightFormat format) {
     auto type = cast<RankedTensorType>(weight.get().getType());
     OpBuilder b(weight.getOwner());
-    // Rounding in blocks needs to know which way they run.
     if (dense)
-      order = order == PackOrder::TransposedPanels ? PackOrder::TransposedDense
-                                                   : PackOrder::Dense;
+      order = PackOrder::Dense;
     auto packed = getPackedType(b.getContext(), type.getShape(), order, format);
     weight.set(PackOp::create(b, weight.get().getLoc(), packed, weight.get(),
                               Value()));

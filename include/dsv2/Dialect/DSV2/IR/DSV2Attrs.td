@@ -101,8 +101,7 @@ def DSV2_PackedAttr : DSV2_Attr<"Packed", "packed", [
     - `gated_panels`: the trailing dimensions are `[2, N, K]` (gate, up) and
       element (g, n, k) lies at `[n / w][g][k][n % w]`;
     - `transposed_panels`: as `panels` of the transposed matrix, element (n, k)
-      at `[k / w][n][k % w]`;
-    - `transposed_dense`: as `dense`, but for the way in which blocks run.
+      at `[k / w][n][k % w]`.
 
     Leading dimensions (heads, experts) are outermost.
 
@@ -116,7 +115,7 @@ def DSV2_PackedAttr : DSV2_Attr<"Packed", "packed", [
 
     Constraints:
     - packed_c1: the panel width is positive
-    - packed_c2: `dense` and `transposed_dense`, which have no panels, have width 1
+    - packed_c2: `dense`, which has no panels, has width 1
     - packed_c3: the tensor has rank 2 or more for panels, 3 or more for
       `gated_panels`
     - packed_c4: the tensor has a static shape
@@ -145,11 +144,6 @@ def DSV2_PackedAttr : DSV2_Attr<"Packed", "packed", [
 
     /// Element type of that memory, for tensors of type `element`.
     ::mlir::Type getStorageElementType(::mlir::Type element) const;
-
-    /// Whether elements lie as in the tensor, without panels.
-    bool isDense() const;
-    /// Whether products sum over N instead of K.
-    bool isTransposed() const;
 
     /// The blocks that the memory holds, or null.
     const BlockFormat *getBlocks() const;

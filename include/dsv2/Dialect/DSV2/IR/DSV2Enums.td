@@ -30,8 +30,7 @@ def DSV2_PackOrder : I32EnumAttr<"PackOrder",
       I32EnumAttrCase<"Dense", 0, "dense">,
       I32EnumAttrCase<"Panels", 1, "panels">,
       I32EnumAttrCase<"GatedPanels", 2, "gated_panels">,
-      I32EnumAttrCase<"TransposedPanels", 3, "transposed_panels">,
-      I32EnumAttrCase<"TransposedDense", 4, "transposed_dense">
+      I32EnumAttrCase<"TransposedPanels", 3, "transposed_panels">
     ]> {
   let cppNamespace = "::mlir::dsv2";
   let genSpecializedAttr = 0;
