@@ -49,10 +49,21 @@ DSV2_PROBE(runMulAdd128, "sse2", __m128,
 DSV2_PROBE(runByteDot512, "avx512f,avx512vnni", __m512i, "vpdpbusd %2, %3, %0")
 DSV2_PROBE(runByteDot256, "avx2,avxvnni", __m256i,
            "%{vex%} vpdpbusd %2, %3, %0")
-DSV2_PROBE(runWordDot512, "avx512f,avx512bw", __m512i,
-           "vpmaddwd %2, %3, %1\n\tvpaddd %1, %0, %0")
-DSV2_PROBE(runWordDot256, "avx2", __m256i,
-           "vpmaddwd %2, %3, %1\n\tvpaddd %1, %0, %0")
+DSV2_PROBE(runHalfBytePairs512, "avx512f,avx512bw", __m512i,
+           "vpmaddubsw %2, %3, %1\n\tvpaddw %1, %0, %0")
+DSV2_PROBE(runHalfBytePairs256, "avx2", __m256i,
+           "vpmaddubsw %2, %3, %1\n\tvpaddw %1, %0, %0")
+DSV2_PROBE(runHalfBytePairs128, "ssse3", __m128i,
+           "movdqa %2, %1\n\tpmaddubsw %3, %1\n\tpaddw %1, %0")
+DSV2_PROBE(runBytePairs512, "avx512f,avx512bw", __m512i,
+           "vpsubb %2, %3, %1\n\tvpmaddubsw %1, %2, %1\n\t"
+           "vpmaddwd %1, %2, %1\n\tvpaddd %1, %0, %0")
+DSV2_PROBE(runBytePairs256, "avx2", __m256i,
+           "vpsignb %2, %3, %1\n\tvpmaddubsw %1, %2, %1\n\t"
+           "vpmaddwd %1, %2, %1\n\tvpaddd %1, %0, %0")
+DSV2_PROBE(runBytePairs128, "ssse3", __m128i,
+           "movdqa %2, %1\n\tpsignb %3, %1\n\tpmaddubsw %2, %1\n\t"
+           "pmaddwd %3, %1\n\tpaddd %1, %0")
 DSV2_PROBE(runWordDot128, "sse2", __m128i,
            "movdqa %2, %1\n\tpmaddwd %3, %1\n\tpaddd %1, %0")
 
@@ -72,10 +83,20 @@ dsv2bench::productInstruction(const std::string &weightFormat,
                                           runByteDot512};
   static const ProductInstruction byte256{"vpdpbusd, 256 bits", 64,
                                           runByteDot256};
-  static const ProductInstruction word512{"vpmaddwd and vpaddd, 512 bits", 64,
-                                          runWordDot512};
-  static const ProductInstruction word256{"vpmaddwd and vpaddd, 256 bits", 32,
-                                          runWordDot256};
+  static const ProductInstruction halves512{"vpmaddubsw and vpaddw, 512 bits",
+                                            128, runHalfBytePairs512};
+  static const ProductInstruction halves256{"vpmaddubsw and vpaddw, 256 bits",
+                                            64, runHalfBytePairs256};
+  static const ProductInstruction halves128{"pmaddubsw and paddw, 128 bits", 32,
+                                            runHalfBytePairs128};
+  static const ProductInstruction pairs512{
+      "vpsubb, vpmaddubsw, vpmaddwd and vpaddd, 512 bits", 128,
+      runBytePairs512};
+  static const ProductInstruction pairs256{
+      "vpsignb, vpmaddubsw, vpmaddwd and vpaddd, 256 bits", 64,
+      runBytePairs256};
+  static const ProductInstruction pairs128{
+      "psignb, pmaddubsw, pmaddwd and paddd, 128 bits", 32, runBytePairs128};
   static const ProductInstruction word128{"pmaddwd and paddd, 128 bits", 16,
                                           runWordDot128};
   auto has = [&](const char *name) {
@@ -85,11 +106,15 @@ dsv2bench::productInstruction(const std::string &weightFormat,
   bool wide =
       has("avx512f") && has("avx512bw") && has("avx512dq") && has("avx512vl");
   bool middle = has("avx2");
-  if (weightFormat == "q8" || weightFormat == "q4") {
+  // Rules for single weights leave what most weights are.
+  bool isQ4 = weightFormat.rfind("q4", 0) == 0;
+  if (isQ4 || weightFormat.rfind("q8", 0) == 0) {
     if (wide)
-      return has("avx512vnni") ? byte512 : word512;
+      return has("avx512vnni") ? byte512 : isQ4 ? halves512 : pairs512;
     if (middle)
-      return has("avxvnni") ? byte256 : word256;
+      return has("avxvnni") ? byte256 : isQ4 ? halves256 : pairs256;
+    if (has("ssse3"))
+      return isQ4 ? halves128 : pairs128;
     return word128;
   }
   if (!has("fma"))
