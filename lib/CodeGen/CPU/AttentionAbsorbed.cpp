@@ -28,6 +28,7 @@
 #include "AttentionCommon.h"
 #include "BF16Dot.h"
 
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/MathExtras.h"
@@ -67,7 +68,7 @@ private:
   void emitScores(Value firstHead, Value slot, int64_t heads);
   void reduceScores(ValueRange sums, Value j, int64_t heads);
   void roundQueries(Value head, Value slot);
-  SmallVector<Value> emitPairScores(ArrayRef<Value> rows, Value slot,
+  SmallVector<Value> emitPairScores(Value j, ArrayRef<Value> rows, Value slot,
                                     int64_t heads);
   void emitPairValueTile(Value slot, int64_t heads, Value column,
                          int64_t width);
@@ -99,6 +100,9 @@ private:
   Value queries, weights;
   // The token, and the block being worked on.
   Value token, page, firstRow, valid;
+  // Where the next block lies, and which tile of how many of the group reads
+  // the block.
+  Value nextPage, nextRow, tileOrder, groupTiles;
 };
 
 } // namespace
@@ -142,11 +146,29 @@ void AbsorbedAttention::roundQueries(Value head, Value slot) {
   emitRoundRow(b, {qr, {token, head}}, rope, {queries, {slot}}, latent);
 }
 
-/// The sums of rows against the queries in slots from `slot`.
-SmallVector<Value> AbsorbedAttention::emitPairScores(ArrayRef<Value> rows,
+/// The sums of the rows from `j` on against the queries in slots from `slot`.
+///
+/// Meanwhile the next block is fetched, each tile of the group taking an equal
+/// share of its rows: the tiles that follow find a block in the cache and leave
+/// memory idle.
+SmallVector<Value> AbsorbedAttention::emitPairScores(Value j,
+                                                     ArrayRef<Value> rows,
                                                      Value slot,
                                                      int64_t heads) {
   int64_t step = 2 * lanes, width = latent + rope;
+  Value share = b.ceilDiv(b.index(tilePositions), groupTiles);
+  Value firstShared = b.mul(tileOrder, share);
+  auto fetchNext = [&](Value column) {
+    b.forEach(firstShared, b.min(b.add(firstShared, share), tilePositions),
+              [&](Value p) {
+                Value row = b.add(nextRow, b.add(j, p));
+                memref::PrefetchOp::create(b, cache,
+                                           ValueRange{nextPage, row, column},
+                                           /*isWrite=*/false,
+                                           /*localityHint=*/2,
+                                           /*isDataCache=*/true);
+              });
+  };
   auto columns = [&](Value column, int64_t count, ValueRange sums) {
     SmallVector<Value> q, c, next;
     for (int64_t h = 0; h < heads; ++h)
@@ -162,6 +184,7 @@ SmallVector<Value> AbsorbedAttention::emitPairScores(ArrayRef<Value> rows,
   SmallVector<Value> sums(heads * tilePositions, b.splat(0.0f));
   sums = b.forCarry(b.index(0), b.index(whole), b.index(step), sums,
                     [&](Value column, ValueRange carried) {
+                      fetchNext(column);
                       return columns(column, step, carried);
                     });
   if (width > whole)
@@ -193,7 +216,7 @@ void AbsorbedAttention::emitScores(Value firstHead, Value slot, int64_t heads) {
     for (int64_t p = 0; p < tilePositions; ++p)
       rows.push_back(b.add(firstRow, b.add(j, p)));
     if (pairs)
-      return reduceScores(emitPairScores(rows, slot, heads), j, heads);
+      return reduceScores(emitPairScores(j, rows, slot, heads), j, heads);
     for (int64_t h = 0; h < heads; ++h)
       queryHeads.push_back(b.add(firstHead, h));
 
@@ -376,7 +399,15 @@ void AbsorbedAttention::emitItem(Value firstTile, Value lastTile) {
     page = b.toIndex(b.loadScalar(blockTables, {sequence, pageNumber}));
     firstRow = b.rem(base, config.cache.page);
     valid = b.min(b.sub(length, base), block);
+    // The last block has no next one, and fetches itself.
+    Value next = b.add(base, block);
+    next = b.select(b.lt(next, length), next, base);
+    nextPage = b.toIndex(
+        b.loadScalar(blockTables, {sequence, b.div(next, config.cache.page)}));
+    nextRow = b.rem(next, config.cache.page);
+    groupTiles = b.sub(lastTile, firstTile);
     forTiles(firstTile, lastTile, [&](Value tile, int64_t heads) {
+      tileOrder = b.sub(tile, firstTile);
       emitScores(headIndex(tile, 0), slotOf(tile), heads);
       emitSoftmax(slotOf(tile), heads);
       emitValues(slotOf(tile), heads);
