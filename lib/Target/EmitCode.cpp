@@ -10,6 +10,9 @@
 #include "dsv2rt/abi.h"
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/SmallString.h"
+#include "llvm/Bitcode/BitcodeReader.h"
+#include "llvm/Bitcode/BitcodeWriter.h"
 #include "llvm/IR/Constants.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/LegacyPassManager.h"
@@ -23,6 +26,7 @@
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/TargetParser/Host.h"
 #include "llvm/TargetParser/Triple.h"
+#include "llvm/Transforms/Utils/SplitModule.h"
 
 using namespace mlir;
 using namespace mlir::dsv2;
@@ -92,11 +96,41 @@ static llvm::Error translate(const CodeVariant &variant, Translated &result) {
   return llvm::Error::success();
 }
 
-/// Adds `suffix` to the name of everything that `module` defines for others.
+/// Adds `suffix` to the name of everything that `module` defines. Not only of
+/// what it defines for others: split() makes local names visible.
 static void addSuffix(llvm::Module &module, StringRef suffix) {
   for (llvm::GlobalValue &value : module.global_values())
-    if (!value.isDeclaration() && !value.hasLocalLinkage())
+    if (!value.isDeclaration())
       value.setName(value.getName() + suffix);
+}
+
+/// Cuts a job into `kParts` of about the same size, to be compiled side by
+/// side. The number is fixed, so that the code does not depend on how many
+/// processors compile it. What was local to the module becomes hidden.
+static llvm::Error split(Translated job, std::vector<Translated> &parts,
+                         const CPUTargetInfo &target) {
+  constexpr unsigned kParts = 4;
+  std::vector<llvm::SmallString<0>> bitcode;
+  llvm::SplitModule(*job.module, kParts,
+                    [&](std::unique_ptr<llvm::Module> part) {
+                      llvm::raw_svector_ostream stream(bitcode.emplace_back());
+                      llvm::WriteBitcodeToFile(*part, stream);
+                    });
+  for (const llvm::SmallString<0> &text : bitcode) {
+    Translated part;
+    auto machine = createTargetMachine(target);
+    if (!machine)
+      return machine.takeError();
+    part.machine = std::move(*machine);
+    part.context = std::make_unique<llvm::LLVMContext>();
+    auto module = llvm::parseBitcodeFile(
+        llvm::MemoryBufferRef(text.str(), "dsv2"), *part.context);
+    if (!module)
+      return module.takeError();
+    part.module = std::move(*module);
+    parts.push_back(std::move(part));
+  }
+  return llvm::Error::success();
 }
 
 /// Optimises a module and turns it into text or code.
@@ -185,25 +219,28 @@ std::string mlir::dsv2::variantSuffix(size_t index) {
 llvm::Expected<std::vector<CodeBuffer>>
 mlir::dsv2::emitCode(llvm::ArrayRef<CodeVariant> variants, EmitKind kind) {
   bool several = variants.size() > 1;
-  std::vector<Translated> jobs(variants.size() + several);
+  // Text and single objects stay in one piece.
+  bool linked = kind == EmitKind::Artifact || kind == EmitKind::Executable;
+  std::vector<Translated> jobs;
   for (auto [i, variant] : llvm::enumerate(variants)) {
-    if (llvm::Error error = translate(variant, jobs[i]))
+    Translated job;
+    if (llvm::Error error = translate(variant, job))
       return std::move(error);
     if (several)
-      addSuffix(*jobs[i].module, variantSuffix(i));
+      addSuffix(*job.module, variantSuffix(i));
+    if (!linked)
+      jobs.push_back(std::move(job));
+    else if (llvm::Error error = split(std::move(job), jobs, variant.target))
+      return std::move(error);
   }
   if (several)
-    if (llvm::Error error = makeVariantTable(variants, jobs.back()))
+    if (llvm::Error error = makeVariantTable(variants, jobs.emplace_back()))
       return std::move(error);
 
-  if (several) {
-    llvm::DefaultThreadPool pool;
-    for (Translated &job : jobs)
-      pool.async([&job, kind] { compileModule(job, kind); });
-    pool.wait();
-  } else {
-    compileModule(jobs.front(), kind);
-  }
+  llvm::DefaultThreadPool pool;
+  for (Translated &job : jobs)
+    pool.async([&job, kind] { compileModule(job, kind); });
+  pool.wait();
   std::vector<CodeBuffer> outputs;
   for (Translated &job : jobs) {
     if (job.failed)

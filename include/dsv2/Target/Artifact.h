@@ -32,10 +32,11 @@ struct CodeVariant {
   CPUTargetInfo target;
 };
 
-/// Translates each variant to machine code, side by side on the host's
-/// processors. `Assembly` and `LLVMIR` give text, everything else an ELF
-/// object. With several variants the names that variant i defines end in
-/// variantSuffix(i), and one object more defines the manifest that lists them.
+/// Translates each variant to machine code, on all of the host's processors.
+/// `Assembly` and `LLVMIR` give text, `Object` an ELF object, what is to be
+/// linked several of them for each variant. With several variants the names
+/// that variant i defines end in variantSuffix(i), and one object more defines
+/// the manifest that lists them.
 llvm::Expected<std::vector<CodeBuffer>>
 emitCode(llvm::ArrayRef<CodeVariant> variants, EmitKind kind);
 
