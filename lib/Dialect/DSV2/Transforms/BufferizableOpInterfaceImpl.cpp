@@ -18,19 +18,35 @@ using namespace mlir::bufferization;
 
 namespace {
 
+/// The launch on buffers that takes the place of `op`.
+dsv2::LaunchOp createLaunch(OpBuilder &b, dsv2::LaunchOp op, ValueRange inputs,
+                            ValueRange outputs) {
+  return dsv2::LaunchOp::create(b, op.getLoc(), TypeRange(), op.getKernelAttr(),
+                                inputs, outputs, op.getSerialBelowAttr());
+}
+dsv2::DeviceLaunchOp createLaunch(OpBuilder &b, dsv2::DeviceLaunchOp op,
+                                  ValueRange inputs, ValueRange outputs) {
+  return dsv2::DeviceLaunchOp::create(b, op.getLoc(), TypeRange(),
+                                      op.getKernelAttr(), op.getGrid(), inputs,
+                                      outputs);
+}
+
+template <typename Launch>
 struct LaunchOpInterface
-    : public DstBufferizableOpInterfaceExternalModel<LaunchOpInterface,
-                                                     dsv2::LaunchOp> {
+    : public DstBufferizableOpInterfaceExternalModel<LaunchOpInterface<Launch>,
+                                                     Launch> {
   bool bufferizesToMemoryRead(Operation *op, OpOperand &operand,
                               const AnalysisState &state) const {
-    // A kernel writes every element of its outputs and reads none.
-    return !cast<DestinationStyleOpInterface>(op).isDpsInit(&operand);
+    // A kernel of the host writes every element of its outputs and reads none;
+    // one of the device leaves what is not its own.
+    return std::is_same_v<Launch, dsv2::DeviceLaunchOp> ||
+           !cast<DestinationStyleOpInterface>(op).isDpsInit(&operand);
   }
 
   LogicalResult bufferize(Operation *op, RewriterBase &rewriter,
                           const BufferizationOptions &options,
                           BufferizationState &state) const {
-    auto launch = cast<dsv2::LaunchOp>(op);
+    auto launch = cast<Launch>(op);
     auto toBuffers = [&](ValueRange values,
                          SmallVectorImpl<Value> &buffers) -> LogicalResult {
       for (Value value : values) {
@@ -52,9 +68,7 @@ struct LaunchOpInterface
     for (auto [output, buffer] : llvm::zip_equal(launch.getOutputs(), outputs))
       if (isa<TensorType>(output.getType()))
         results.push_back(buffer);
-    dsv2::LaunchOp::create(rewriter, op->getLoc(), TypeRange(),
-                           launch.getKernelAttr(), inputs, outputs,
-                           launch.getSerialBelowAttr());
+    createLaunch(rewriter, launch, inputs, outputs);
     replaceOpWithBufferizedValues(rewriter, op, results);
     return success();
   }
@@ -100,7 +114,9 @@ struct TapOpInterface
 void mlir::dsv2::registerBufferizableOpInterfaceExternalModels(
     DialectRegistry &registry) {
   registry.addExtension(+[](MLIRContext *context, DSV2Dialect *) {
-    LaunchOp::attachInterface<LaunchOpInterface>(*context);
+    LaunchOp::attachInterface<LaunchOpInterface<LaunchOp>>(*context);
+    DeviceLaunchOp::attachInterface<LaunchOpInterface<DeviceLaunchOp>>(
+        *context);
     TapOp::attachInterface<TapOpInterface>(*context);
     context->loadDialect<bufferization::BufferizationDialect>();
   });

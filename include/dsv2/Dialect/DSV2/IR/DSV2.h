@@ -61,6 +61,13 @@ namespace mlir::dsv2 {
 
 /// Marks a step function and names its entry point.
 inline constexpr llvm::StringLiteral kEntryAttr = "dsv2.entry";
+/// On a device kernel: where each of its parameters comes from, an array of
+/// `#dsv2.parameter`.
+inline constexpr llvm::StringLiteral kParametersAttr = "dsv2.parameters";
+/// On a device kernel: bytes of dynamic shared memory, i64.
+inline constexpr llvm::StringLiteral kSharedBytesAttr = "dsv2.shared_bytes";
+/// The `gpu.module` of the device's kernels.
+inline constexpr llvm::StringLiteral kDeviceModule = "dsv2_kernels";
 /// Marks a weight-preparation function.
 inline constexpr llvm::StringLiteral kPrepareAttr = "dsv2.prepare";
 /// On a prepare function: checkpoint names of its arguments.

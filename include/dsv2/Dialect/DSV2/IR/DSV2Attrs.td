@@ -150,4 +150,34 @@ def DSV2_PackedAttr : DSV2_Attr<"Packed", "packed", [
   }];
 }
 
+def DSV2_ParameterAttr : DSV2_Attr<"Parameter", "parameter"> {
+  let summary = "Where a parameter of a device kernel comes from";
+  let description = [{
+    - `pointer of N`: address of operand N's first element, in global memory
+    - `size of N at D`: extent of dimension D, i32
+    - `stride of N at D`: elements from one index of dimension D to the next, i32
+    - `value of N`: operand N itself, an index, as i32
+    - `tensor_map of N box [...] swizzle S`: a tensor map of the operand whose
+      copies are `box` elements large (innermost dimension last, as in the
+      operand's shape) and swizzled over S bytes (0, 32, 64 or 128)
+
+    Constraints:
+    - parameter_c1: the operand and the dimension are not negative
+    - parameter_c2: a tensor map has a box of 1 to 5 extents from 1 to 256 and a
+      swizzle of 0, 32, 64 or 128; others have neither
+    - parameter_c3: only sizes and strides have a dimension
+
+    Example: `#dsv2.parameter<tensor_map of 1 box [64, 64] swizzle 128>`
+  }];
+  let parameters = (ins EnumParameter<DSV2_ParameterKind>:$kind,
+    "int64_t":$operand, DefaultValuedParameter<"int64_t", "0">:$dim,
+    OptionalArrayRefParameter<"int64_t">:$box,
+    DefaultValuedParameter<"int64_t", "0">:$swizzle);
+  let assemblyFormat = [{
+    `<` $kind `of` $operand (`at` $dim^)? (`box` `[` $box^ `]`)?
+    (`swizzle` $swizzle^)? `>`
+  }];
+  let genVerifyDecl = 1;
+}
+
 #endif // DSV2_DIALECT_DSV2_IR_DSV2ATTRS_TD

@@ -46,4 +46,16 @@ def DSV2_PackFormat : I32EnumAttr<"PackFormat",
   let genSpecializedAttr = 0;
 }
 
+def DSV2_ParameterKind : I32EnumAttr<"ParameterKind",
+    "What a kernel's parameter is", [
+  I32EnumAttrCase<"Pointer", 0, "pointer">,
+  I32EnumAttrCase<"Size", 1, "size">,
+  I32EnumAttrCase<"Stride", 2, "stride">,
+  I32EnumAttrCase<"Value", 3, "value">,
+  I32EnumAttrCase<"TensorMap", 4, "tensor_map">
+]> {
+  let cppNamespace = "::mlir::dsv2";
+  let genSpecializedAttr = 0;
+}
+
 #endif // DSV2_DIALECT_DSV2_IR_DSV2ENUMS_TD
