@@ -61,6 +61,20 @@ def LowerLaunchesPass : Pass<"dsv2-lower-launches", "::mlir::ModuleOp"> {
     "::mlir::omp::OpenMPDialect", "::mlir::scf::SCFDialect"];
 }
 
+def LowerDeviceLaunchesPass
+    : Pass<"dsv2-lower-device-launches", "::mlir::ModuleOp"> {
+  let summary = "Launches on a device to calls of the runtime";
+  let description = [{
+    Enters: buffered IR. `dsv2.device_launch` becomes a call of `dsv2rt_launch`
+    (abi.def) with the number of the kernel and an array of pointers to the
+    values of its parameters. Kernels are numbered in the order of the
+    `gpu.module` and described in the module's manifest under `device`.
+  }];
+  let dependentDialects = [
+    "::mlir::LLVM::LLVMDialect", "::mlir::arith::ArithDialect",
+    "::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect"];
+}
+
 def OutlineKernelsPass : Pass<"dsv2-outline-kernels", "::mlir::ModuleOp"> {
   let summary = "Turn model ops into launches of generated kernels";
   let description = [{
@@ -85,7 +99,9 @@ def OutlineKernelsPass : Pass<"dsv2-outline-kernels", "::mlir::ModuleOp"> {
            "Processor to generate for: native, x86-64-v2, x86-64-v3, "
            "x86-64-v4 or an LLVM name, then ,+feature or ,-feature">,
     Option<"reference", "reference", "bool", /*default=*/"false",
-           "Build kernels of the reference lowering">
+           "Build kernels of the reference lowering">,
+    Option<"gpuChips", "gpu-chip", "std::string", /*default=*/"\"\"",
+           "Generate for these GPUs, separated by commas, instead">
   ];
   let statistics = [
     Statistic<"numLaunches", "num-launches", "Number of launches emitted">,
@@ -94,6 +110,7 @@ def OutlineKernelsPass : Pass<"dsv2-outline-kernels", "::mlir::ModuleOp"> {
   let dependentDialects = [
     "::mlir::LLVM::LLVMDialect", "::mlir::arith::ArithDialect",
     "::mlir::bufferization::BufferizationDialect", "::mlir::func::FuncDialect",
+    "::mlir::gpu::GPUDialect", "::mlir::NVVM::NVVMDialect",
     "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect",
     "::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect",
     "::mlir::vector::VectorDialect", "::mlir::dsv2::DSV2Dialect"];

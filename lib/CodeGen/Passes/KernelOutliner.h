@@ -48,13 +48,22 @@ inline constexpr StringLiteral kReferencePrefix = "reference_";
 /// How the panels of a packed weight are stored.
 cpu::PanelFormat getPanelFormat(RankedTensorType packed);
 
+/// What an op becomes.
+enum class KernelKind {
+  /// Kernels for the processor.
+  CPU,
+  /// A kernel of its own whose body is its reference lowering.
+  Reference,
+  /// Kernels for a GPU. Prepare functions are the processor's all the same.
+  Device
+};
+
 /// State shared by the functions of a module.
 class ModuleOutliner {
 public:
-  /// With `reference` every op becomes a kernel of its own whose body is its
-  /// reference lowering, instead of the kernels for `target`.
-  ModuleOutliner(ModuleOp module, const CPUTargetInfo &target, bool reference)
-      : module(module), target(target), reference(reference), symbols(module) {}
+  ModuleOutliner(ModuleOp module, const CPUTargetInfo &target, KernelKind kind)
+      : module(module), target(target), kind(kind),
+        reference(kind == KernelKind::Reference), symbols(module) {}
 
   /// Rebuilds every function of the module.
   LogicalResult run();
@@ -80,6 +89,7 @@ public:
 
   ModuleOp module;
   const CPUTargetInfo &target;
+  const KernelKind kind;
   const bool reference;
   SymbolTable symbols;
   int64_t numLaunches = 0;
@@ -103,16 +113,17 @@ public:
   FunctionOutliner(ModuleOutliner &outliner, func::FuncOp function)
       : outliner(outliner), target(outliner.target), oldFunction(function),
         b(function.getLoc(), function.getContext()) {}
+  virtual ~FunctionOutliner() = default;
 
   LogicalResult run();
 
-private:
+protected:
   //===--------------------------------------------------------------------===//
   // Structure (OutlineKernels.cpp)
   //===--------------------------------------------------------------------===//
 
   LogicalResult outlineBlock(Block &block);
-  LogicalResult outlineOp(Operation *op);
+  virtual LogicalResult outlineOp(Operation *op);
   LogicalResult outlineLoop(scf::ForOp loop);
   LogicalResult outlineCall(func::CallOp call);
 
@@ -157,21 +168,25 @@ private:
 
   /// Whether `op` is emitted together with a later op that reads it.
   bool isFusedIntoUser(Operation *op) const;
-  LogicalResult outlineEmbed(EmbedOp op);
-  LogicalResult outlineNorm(RMSNormOp op);
-  LogicalResult outlineLinear(LinearOp op, Value residual, Operation *result);
-  LogicalResult outlineFFN(GatedFFNOp op, Value residual, Operation *result);
-  LogicalResult outlineLogits(LogitsOp op);
+  virtual LogicalResult outlineEmbed(EmbedOp op);
+  virtual LogicalResult outlineNorm(RMSNormOp op);
+  virtual LogicalResult outlineLinear(LinearOp op, Value residual,
+                                      Operation *result);
+  virtual LogicalResult outlineFFN(GatedFFNOp op, Value residual,
+                                   Operation *result);
+  virtual LogicalResult outlineLogits(LogitsOp op);
   LogicalResult outlineAdd(arith::AddFOp op);
-  LogicalResult outlineRope(RopeOp op);
-  LogicalResult outlineAppend(LatentAppendOp op);
-  LogicalResult outlineAttention(LatentAttentionOp op);
-  LogicalResult outlineRoute(RouteOp op);
-  LogicalResult outlineDispatch(DispatchOp op);
-  LogicalResult outlineExperts(ExpertFFNOp op);
-  LogicalResult outlineCombine(CombineOp op, Value shared, Value residual,
-                               Operation *result);
-  LogicalResult outlineCopyPages(CopyPagesOp op);
+  virtual LogicalResult outlineRope(RopeOp op);
+  virtual LogicalResult outlineAppend(LatentAppendOp op);
+  virtual LogicalResult outlineAttention(LatentAttentionOp op);
+  virtual LogicalResult outlineRoute(RouteOp op);
+  virtual LogicalResult outlineDispatch(DispatchOp op);
+  virtual LogicalResult outlineExperts(ExpertFFNOp op);
+  virtual LogicalResult outlineCombine(CombineOp op, Value shared,
+                                       Value residual, Operation *result);
+  /// The sum of two matrices that nothing was fused into.
+  virtual Value emitAdd(Value lhs, Value rhs, arith::AddFOp op);
+  virtual LogicalResult outlineCopyPages(CopyPagesOp op);
   LogicalResult outlinePackedWeight(PackedWeightOp op);
 
   /// The [T, R] table of cos and sin, built once per function.
@@ -210,6 +225,9 @@ private:
   /// For the result of a dispatch: its input and the token of each row.
   DenseMap<Value, std::pair<Value, Value>> dispatched;
 };
+
+/// Rebuilds `function` with launches on a device (OutlineDeviceKernels.cpp).
+LogicalResult outlineForDevice(ModuleOutliner &outliner, func::FuncOp function);
 
 } // namespace mlir::dsv2
 

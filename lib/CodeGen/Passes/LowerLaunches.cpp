@@ -7,6 +7,7 @@
 
 #include "dsv2/CodeGen/Passes.h"
 
+#include "RuntimeEntries.h"
 #include "dsv2rt/abi.h"
 #include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
@@ -28,18 +29,6 @@ using namespace mlir::dsv2;
 
 namespace {
 
-/// Signatures of abi.def by name.
-struct RuntimeEntry {
-  StringLiteral name;
-  char result;
-  StringLiteral arguments;
-};
-constexpr RuntimeEntry kRuntimeEntries[] = {
-#define DSV2RT_ENTRY(NAME, RESULT, SIGNATURE)                                  \
-  {StringLiteral(#NAME), #RESULT[0], StringLiteral(SIGNATURE)},
-#include "dsv2rt/abi.def"
-};
-
 struct LowerLaunches
     : public mlir::dsv2::impl::LowerLaunchesPassBase<LowerLaunches> {
   void runOnOperation() override;
@@ -47,9 +36,6 @@ struct LowerLaunches
   void lower(LaunchOp op);
   void lower(WeightViewOp op);
   void lower(TapOp op);
-  /// Declares a function of abi.def or of the OpenMP runtime.
-  func::FuncOp declare(StringRef name, TypeRange inputs, TypeRange results);
-  func::FuncOp declareRuntimeEntry(StringRef name);
   int64_t getSite(TapOp op);
 
   /// Sites seen so far, by name and level.
@@ -57,39 +43,6 @@ struct LowerLaunches
   SmallVector<Attribute> sites;
 };
 } // namespace
-
-func::FuncOp LowerLaunches::declare(StringRef name, TypeRange inputs,
-                                    TypeRange results) {
-  ModuleOp module = getOperation();
-  if (auto function = module.lookupSymbol<func::FuncOp>(name))
-    return function;
-  OpBuilder b = OpBuilder::atBlockEnd(module.getBody());
-  auto function = func::FuncOp::create(b, module.getLoc(), name,
-                                       b.getFunctionType(inputs, results));
-  function.setPrivate();
-  return function;
-}
-
-func::FuncOp LowerLaunches::declareRuntimeEntry(StringRef name) {
-  const RuntimeEntry *entry = llvm::find_if(
-      kRuntimeEntries, [&](const RuntimeEntry &e) { return e.name == name; });
-  assert(entry != std::end(kRuntimeEntries) && "not in abi.def");
-  Builder b(&getContext());
-  auto getType = [&](char letter) -> Type {
-    switch (letter) {
-    case 'i':
-      return b.getI32Type();
-    case 'l':
-      return b.getI64Type();
-    default:
-      return LLVM::LLVMPointerType::get(&getContext());
-    }
-  };
-  SmallVector<Type> inputs;
-  for (char letter : entry->arguments)
-    inputs.push_back(getType(letter));
-  return declare(name, inputs, {});
-}
 
 /// Calls the kernel of `op` with `part` of `parts`.
 static void callKernel(ImplicitLocOpBuilder &b, LaunchOp op,
@@ -119,7 +72,8 @@ void LowerLaunches::lower(LaunchOp op) {
     OpBuilder::InsertionGuard guard(b);
     b.createBlock(&region.getRegion());
     auto getNumber = [&](StringRef name) -> Value {
-      func::FuncOp function = declare(name, {}, b.getI32Type());
+      func::FuncOp function =
+          declareFunction(getOperation(), name, {}, b.getI32Type());
       Value number =
           func::CallOp::create(b, function, ValueRange()).getResult(0);
       return arith::IndexCastOp::create(b, b.getIndexType(), number);
@@ -228,7 +182,7 @@ void LowerLaunches::lower(TapOp op) {
                       .Default([](Type) { return DSV2RT_I32; });
   Value layer = op.getLayer() ? toI64(op.getLayer())
                               : Value(arith::ConstantIntOp::create(b, i64, -1));
-  func::FuncOp callee = declareRuntimeEntry("dsv2rt_tap");
+  func::FuncOp callee = declareRuntimeEntry(getOperation(), "dsv2rt_tap");
   func::CallOp::create(
       b, callee,
       ValueRange{context, arith::ConstantIntOp::create(b, b.getI32Type(), site),

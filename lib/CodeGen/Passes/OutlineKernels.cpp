@@ -8,7 +8,9 @@
 #include "KernelOutliner.h"
 
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -91,7 +93,10 @@ LogicalResult ModuleOutliner::run() {
       continue;
     if (function->hasAttr(kPrepareAttr))
       outlinePrepare(function);
-    else if (failed(FunctionOutliner(*this, function).run()))
+    else if (kind == KernelKind::Device) {
+      if (failed(outlineForDevice(*this, function)))
+        return failure();
+    } else if (failed(FunctionOutliner(*this, function).run()))
       return failure();
   }
   // The reference starts from f32 as well, staged by the same conversions.
@@ -398,7 +403,15 @@ struct OutlineKernels
       return signalPassFailure();
     }
     size_t before = llvm::range_size(module.getOps<func::FuncOp>());
-    ModuleOutliner outliner(module, *target, reference);
+    if (reference && !gpuChips.empty()) {
+      module.emitError("expected kernels for a device or the reference, got "
+                       "both");
+      return signalPassFailure();
+    }
+    KernelKind kind = reference          ? KernelKind::Reference
+                      : gpuChips.empty() ? KernelKind::CPU
+                                         : KernelKind::Device;
+    ModuleOutliner outliner(module, *target, kind);
     if (failed(outliner.run()))
       return signalPassFailure();
     module->setAttr(kTargetCPUAttr, StringAttr::get(&getContext(), targetCPU));

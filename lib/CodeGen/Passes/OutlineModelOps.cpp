@@ -111,14 +111,16 @@ LogicalResult FunctionOutliner::outlineAdd(arith::AddFOp op) {
   }
   if (cast<RankedTensorType>(op.getType()).getRank() != 2)
     return op.emitOpError("expected a matrix to add, got ") << op.getType();
-  auto kernel = cpu::getOrCreateAddKernel(outliner.module,
-                                          {getWidth(op.getResult())}, target);
-  Value sum = launch(kernel, {lookup(op.getLhs()), lookup(op.getRhs())},
-                     destination(op), kSerialRows)
-                  .front();
+  Value sum = emitAdd(lookup(op.getLhs()), lookup(op.getRhs()), op);
   mapping.map(op.getResult(), sum);
   tap(op, sum);
   return success();
+}
+
+Value FunctionOutliner::emitAdd(Value lhs, Value rhs, arith::AddFOp op) {
+  auto kernel = cpu::getOrCreateAddKernel(outliner.module,
+                                          {getWidth(op.getResult())}, target);
+  return launch(kernel, {lhs, rhs}, destination(op), kSerialRows).front();
 }
 
 //===----------------------------------------------------------------------===//

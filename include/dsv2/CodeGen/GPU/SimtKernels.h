@@ -1,0 +1,167 @@
+//===- SimtKernels.h - kernels without tensor cores -------------*- C++ -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Device kernels for what moves bytes or chooses, and products for shapes that
+// tensor cores do not take. Each function returns the kernel of its
+// configuration, made if it is not there yet.
+//
+// The comment of a kernel gives the operands of its launch, inputs then
+// outputs, and its grid. Activations are f32 or bf16 with the columns of a row
+// adjacent; rows may lie apart. [T] counts tokens.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_CODEGEN_GPU_SIMTKERNELS_H
+#define DSV2_CODEGEN_GPU_SIMTKERNELS_H
+
+#include "dsv2/CodeGen/GPU/SimtBuilder.h"
+
+#include <vector>
+
+namespace mlir::dsv2::gpu {
+
+//===----------------------------------------------------------------------===//
+// Rows (SimtRows.cpp)
+//===----------------------------------------------------------------------===//
+
+/// Copies rows: out[t] = table[rows[t]].
+///   (rows: i32 [T], table [?, width]; out [T, width]), grid (T)
+struct GatherRowsConfig {
+  int64_t width;
+  Type from, to;
+};
+LLVM::LLVMFuncOp getOrCreateGatherRowsKernel(ModuleOp module,
+                                             const GatherRowsConfig &config);
+
+/// Root mean square norm, sums in f32.
+///   (x [T, width], weight [width]; out [T, width]), grid (T)
+struct RMSNormConfig {
+  int64_t width;
+  double eps;
+  Type input, weight, output;
+};
+LLVM::LLVMFuncOp getOrCreateRMSNormKernel(ModuleOp module,
+                                          const RMSNormConfig &config);
+
+/// out = a + b, f32.
+///   (a [T, width], b [T, width]; out [T, width]), grid (T)
+LLVM::LLVMFuncOp getOrCreateAddKernel(ModuleOp module, int64_t width);
+
+/// out[t] = residual[t] + shared[t] + sum_j weights[t, j] * y[rows[t, j]], in
+/// the order of the slots, f32.
+///   (y [rows, width], rows: i32 [T, k], weights [T, k], shared?, residual?;
+///    out [T, width]), grid (T)
+struct CombineConfig {
+  int64_t width, topK;
+  bool hasShared, hasResidual;
+};
+LLVM::LLVMFuncOp getOrCreateCombineKernel(ModuleOp module,
+                                          const CombineConfig &config);
+
+//===----------------------------------------------------------------------===//
+// Products (SimtProducts.cpp)
+//===----------------------------------------------------------------------===//
+
+/// A product with row-major weights [..., N, K], one warp an output: any sizes,
+/// no alignment, no tensor cores. f32 sums.
+struct ProductConfig {
+  int64_t outputs, inputs;
+  Type input, weight, output;
+  /// Weights hold 2 rows, gate and up, for each output: silu(gate) * up.
+  bool gated = false;
+  /// Adds a residual [T, N], f32, to the result.
+  bool residual = false;
+  /// Heads: input [T, heads, K], weights [heads, N, K], output [T, heads, N].
+  int64_t heads = 1;
+  /// Experts: rows sorted by expert, weights [E, N, K].
+  int64_t experts = 0;
+  /// With experts: row r of the input is that of token rowTokens[r].
+  bool gather = false;
+};
+/// (x [T, K], weights, residual?, offsets: i32 [E + 1]?, rowTokens: i32
+/// [rows]?;
+///  out [T, N]), grid (rows, ceil(N / kProductWarps), heads)
+LLVM::LLVMFuncOp getOrCreateProductKernel(ModuleOp module,
+                                          const ProductConfig &config);
+/// Outputs that a block computes.
+inline constexpr int64_t kProductWarps = 4;
+
+//===----------------------------------------------------------------------===//
+// Attention (SimtAttention.cpp)
+//===----------------------------------------------------------------------===//
+
+/// cos and sin of every pair's angle, times `multiplier`. Angles are rounded to
+/// f32 as the references round them, then reduced in f64.
+///   (positions: i32 [T]; table f32 [T, 2 * pairs]: cos then sin), grid (T)
+struct RopeTableConfig {
+  std::vector<float> inverseFrequencies;
+  float multiplier;
+};
+LLVM::LLVMFuncOp getOrCreateRopeTableKernel(ModuleOp module,
+                                            const RopeTableConfig &config);
+
+/// Rotates adjacent pairs.
+///   (x [T, H, width], table [T, width]; out [T, H, width]), grid (T)
+struct ApplyRopeConfig {
+  int64_t heads, width;
+  Type input, output;
+};
+LLVM::LLVMFuncOp getOrCreateApplyRopeKernel(ModuleOp module,
+                                            const ApplyRopeConfig &config);
+
+/// The latent cache of one layer, bf16 or f32 [pages, page, latent + rope].
+struct LatentCacheConfig {
+  int64_t latent, rope, page;
+  Type element;
+
+  int64_t row() const { return latent + rope; }
+};
+
+/// Writes [c | kpe] of each token into its row of the cache.
+///   (c [T, L], kpe [T, R], positions, seqIds: i32 [T], blockTables: i32 [S,
+///   B],
+///    cache), grid (T)
+LLVM::LLVMFuncOp getOrCreateLatentAppendKernel(ModuleOp module,
+                                               const LatentCacheConfig &config,
+                                               Type latent, Type rope);
+
+/// Absorbed attention, one block for a token and head, over any number of
+/// positions with an online softmax.
+///   (ql [T, H, L], qr [T, H, R], cache, positions, seqIds, blockTables;
+///    out [T, H, L]), grid (T, H)
+struct AttentionConfig {
+  LatentCacheConfig cache;
+  float scale;
+  Type input, output;
+};
+LLVM::LLVMFuncOp getOrCreateAttentionKernel(ModuleOp module,
+                                            const AttentionConfig &config);
+
+//===----------------------------------------------------------------------===//
+// Experts (SimtRoute.cpp)
+//===----------------------------------------------------------------------===//
+
+/// Group-limited choice of experts from their scores before the softmax
+/// (dsv2.route), ties by lower index.
+///   (scores f32 [T, E]; ids: i32 [T, k], weights f32 [T, k]), grid (T)
+struct RouteConfig {
+  int64_t experts, topK, groups, topGroups;
+  float scale;
+  bool normalize;
+};
+LLVM::LLVMFuncOp getOrCreateRouteKernel(ModuleOp module,
+                                        const RouteConfig &config);
+
+/// Orders (token, slot) pairs by expert, then token, then slot.
+///   (ids: i32 [T, k]; offsets: i32 [E + 1], tokens: i32 [T * k],
+///    rows: i32 [T, k]), grid (1)
+LLVM::LLVMFuncOp getOrCreateDispatchKernel(ModuleOp module, int64_t experts,
+                                           int64_t topK);
+
+} // namespace mlir::dsv2::gpu
+
+#endif // DSV2_CODEGEN_GPU_SIMTKERNELS_H
