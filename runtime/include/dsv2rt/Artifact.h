@@ -97,7 +97,15 @@ public:
   const Entry &entryFor(int64_t longest) const;
   const std::vector<Entry> &entries() const { return steps; }
 
+  /// Null in an artifact for a device.
   dsv2rt_copy_pages_fn copyPages() const { return copy; }
+
+  /// The bytes of manifest().device's images, in order; as many as the manifest
+  /// says.
+  const std::vector<const void *> &images() const { return imageData; }
+
+  /// What computes: "the CPU", or "a CUDA device (sm_90a (cubin), ...)".
+  std::string targetText() const;
 
   /// The conversion to f32, or null when the artifact has none.
   dsv2rt_convert_fn convert(DType dtype) const {
@@ -119,6 +127,7 @@ private:
   Status bind(const std::function<void *(const char *)> &find,
               const std::string &variant);
   Status bindFunctions(const std::function<void *(const char *)> &find);
+  Status bindImages(const std::function<void *(const char *)> &find);
 
   std::string name;
   std::string variantName;
@@ -128,6 +137,7 @@ private:
   std::vector<Entry> steps;
   size_t prefillIndex = 0, decodeIndex = 0;
   dsv2rt_copy_pages_fn copy = nullptr;
+  std::vector<const void *> imageData;
   dsv2rt_convert_fn conversions[3] = {};
   std::vector<dsv2rt_prepare_fn> preparations;
   std::unique_ptr<Artifact> reference;

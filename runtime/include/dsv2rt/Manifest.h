@@ -9,10 +9,12 @@
 #define DSV2RT_MANIFEST_H
 
 #include "dsv2rt/Checkpoint.h"
+#include "dsv2rt/DeviceManifest.h"
 #include "dsv2rt/Status.h"
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,6 +56,7 @@ struct Manifest {
     int64_t expandedPair = 0;
   } flops;
 
+  /// What the host's code is for.
   struct Target {
     std::string kind;
     std::string cpu;
@@ -94,7 +97,11 @@ struct Manifest {
   };
   std::vector<Entry> entries;
   int64_t prefillMinTokens = 1;
+  /// Empty in an artifact for a device, whose driver copies pages.
   std::string copyPages;
+
+  /// The code for a device, if that is what computes.
+  std::optional<DeviceManifest> device;
 
   /// Symbols of the conversions to f32; empty when the artifact has none.
   std::string convertF32, convertBF16, convertF16;
@@ -150,7 +157,8 @@ struct Manifest {
   };
   std::vector<Site> sites;
 
-  /// The manifest of the reference lowering of the same model, or null.
+  /// The manifest of the reference lowering of the same model, which computes
+  /// on the host, or null.
   std::shared_ptr<const Manifest> reference;
 
   /// Offset of each slot in the packed weights, and their end.

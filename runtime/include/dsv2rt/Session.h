@@ -14,11 +14,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
 namespace dsv2rt {
 
+class Device;
 class Trace;
 
 /// Names a sequence of one session; never used again after its removal.
@@ -37,14 +39,24 @@ struct SessionOptions {
   /// Tokens of the largest step planned for; larger steps make the workspace
   /// grow.
   int64_t stepTokens = 512;
-  /// Bytes for weights, cache, workspace and logits. 0: what the system has
-  /// available for the last three.
+  /// Bytes for weights, cache, workspace and logits. 0: what the device has
+  /// available, or what the system has available for the last three.
   int64_t memoryBudget = 0;
   /// Threads that compiled code runs on; 0: the default.
   int threads = 0;
   /// 0: only logits are checked for finiteness; 1: the output of every layer
-  /// too; 2: the output of every kernel.
-  int checkLevel = 1;
+  /// too; 2: the output of every kernel. -1: 1 on the CPU, where it costs
+  /// nothing, and 0 on a device, where every checked value has to be copied to
+  /// the host.
+  int checkLevel = -1;
+  /// Where to compute; null: on the CPU. The artifact has to be for it.
+  std::shared_ptr<Device> device;
+  /// Called now and then with the bytes of weights copied to the device so far
+  /// and in total.
+  std::function<void(int64_t done, int64_t total)> uploadProgress;
+  /// Whether a device repeats the launches of a step of the same sizes as one
+  /// graph.
+  bool graphs = true;
   /// Receives a timeline of all steps; must outlive the session.
   Trace *trace = nullptr;
   /// Weights of the artifact's reference(). When set, every step runs a second
@@ -112,9 +124,11 @@ public:
   Session(const Session &) = delete;
   Session &operator=(const Session &) = delete;
 
-  /// Plans and reserves memory. Errors: InvalidArgument for options outside
-  /// the artifact's limits; OutOfMemory with the bytes required and available
-  /// and the largest context that fits.
+  /// Plans and reserves memory, and copies the weights to the device unless
+  /// they are there. Errors: InvalidArgument for options outside the artifact's
+  /// limits, or a device that the artifact is not for; OutOfMemory with the
+  /// bytes required and available and the largest context that fits; those of
+  /// Device.
   static Expected<std::unique_ptr<Session>>
   create(std::shared_ptr<const Artifact> artifact,
          std::shared_ptr<const PackedWeights> weights,
@@ -148,7 +162,9 @@ public:
   /// model. Any mix of chunks and single tokens will do. `outputs` is as long
   /// as `inputs`. A returned error (InvalidArgument for an unknown sequence or
   /// token id, ContextLengthExceeded, OutOfMemory for pages or workspace)
-  /// means that nothing was computed and nothing has changed.
+  /// means that nothing was computed and nothing has changed. After a
+  /// DeviceError the sequences are as they were before, but the session takes
+  /// no further step.
   Status step(const StepInput *inputs, size_t count, StepOutput *outputs);
 
   /// How the last step went.
@@ -158,6 +174,10 @@ public:
     std::string entry;
     double seconds = 0;
     int64_t copiedPages = 0;
+    /// What of it a device spent on kernels; 0 on the CPU.
+    double deviceSeconds = 0;
+    /// Whether the launches were those of an earlier step, as one graph.
+    bool replayed = false;
   };
   const StepStats &lastStep() const;
 

@@ -45,6 +45,8 @@ enum class StatusCode {
   Internal,
   /// A computed value is not what the reference lowering gives.
   Mismatch,
+  /// A device or its driver reported a failure.
+  DeviceError,
 };
 
 /// The outcome of an operation: a code and, unless Ok, one sentence that names

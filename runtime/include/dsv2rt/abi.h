@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 /* Raised whenever anything in this file or in abi.def changes meaning. */
-#define DSV2RT_ABI_VERSION 1
+#define DSV2RT_ABI_VERSION 2
 
 /* Names of the three data symbols every artifact exports. */
 #define DSV2RT_SYMBOL_ABI_VERSION "dsv2_abi_version"
@@ -89,6 +89,14 @@ typedef struct dsv2rt_memref4d {
  *
  * A step of the reference lowering is one too; there the runtime may change
  * the values it is shown by a tap before it returns.
+ *
+ * In an artifact for a device (a manifest with `device`) everything but the
+ * table `weights` lies in device memory: the memory references and the entries
+ * of the table hold device addresses, which the function may compute with but
+ * never reads. It runs on the host, launches kernels by dsv2rt_launch, and what
+ * it launches may depend on its address and size arguments alone, for the
+ * runtime repeats the launches of an earlier step of the same sizes without
+ * calling it.
  */
 typedef void (*dsv2rt_step_fn)(
     dsv2rt_memref1d *tokens, dsv2rt_memref1d *positions,
@@ -121,6 +129,22 @@ typedef void (*dsv2rt_copy_pages_fn)(dsv2rt_memref4d *cache,
 void dsv2rt_tap(void *context, int32_t site, int64_t layer, void *data,
                 int64_t rows, int64_t columns, int64_t row_stride,
                 int32_t dtype);
+
+/* The most dimensions that a tensor map has. */
+#define DSV2RT_MAX_TENSOR_RANK 5
+
+/* What a parameter that is a tensor map points to: a tensor in device memory,
+ * innermost dimension first. The rank and the rest of the map are in the
+ * manifest; entries from the rank on are ignored. */
+typedef struct dsv2rt_tensor {
+  void *address;                        /* a multiple of 16 */
+  int64_t dims[DSV2RT_MAX_TENSOR_RANK]; /* in elements */
+  int64_t
+      strides[DSV2RT_MAX_TENSOR_RANK]; /* in bytes; [0]: an element's size */
+} dsv2rt_tensor;
+
+void dsv2rt_launch(void *context, int32_t kernel, int32_t grid_x,
+                   int32_t grid_y, int32_t grid_z, void **parameters);
 
 #ifdef __cplusplus
 }

@@ -40,7 +40,8 @@ typedef enum dsv2rt_status {
   DSV2RT_CONTEXT_LENGTH_EXCEEDED = 7,
   DSV2RT_NON_FINITE = 8,
   DSV2RT_INTERNAL = 9,
-  DSV2RT_MISMATCH = 10
+  DSV2RT_MISMATCH = 10,
+  DSV2RT_DEVICE_ERROR = 11
 } dsv2rt_status;
 
 typedef struct dsv2rt_artifact dsv2rt_artifact;

@@ -15,6 +15,7 @@
 
 #include <dlfcn.h>
 #include <elf.h>
+#include <link.h>
 
 using namespace dsv2rt;
 
@@ -183,7 +184,8 @@ Artifact::bindFunctions(const std::function<void *(const char *)> &find) {
   // With one entry it does the work of both.
   if (steps.size() == 1)
     prefillIndex = decodeIndex = 0;
-  copy = reinterpret_cast<dsv2rt_copy_pages_fn>(symbol(contents.copyPages));
+  if (!contents.copyPages.empty())
+    copy = reinterpret_cast<dsv2rt_copy_pages_fn>(symbol(contents.copyPages));
   for (DType dtype : {DType::F32, DType::BF16, DType::F16})
     if (!contents.convert(dtype).empty())
       conversions[int(dtype)] =
@@ -191,7 +193,43 @@ Artifact::bindFunctions(const std::function<void *(const char *)> &find) {
   for (const Manifest::Prepare &prepare : contents.prepare)
     preparations.push_back(
         reinterpret_cast<dsv2rt_prepare_fn>(symbol(prepare.symbol)));
+  if (status.ok() && contents.device)
+    status = bindImages(find);
   return status;
+}
+
+/// Bytes of the symbol at `address`, or -1 when the dynamic linker does not
+/// know.
+static int64_t symbolBytes(const void *address) {
+  Dl_info info;
+  void *entry = nullptr;
+  if (!dladdr1(address, &info, &entry, RTLD_DL_SYMENT) || !entry ||
+      info.dli_saddr != address)
+    return -1;
+  return int64_t(static_cast<const ElfW(Sym) *>(entry)->st_size);
+}
+
+Status Artifact::bindImages(const std::function<void *(const char *)> &find) {
+  for (const DeviceManifest::Image &image : contents.device->images) {
+    const void *data = find(image.symbol.c_str());
+    if (!data)
+      return makeError(StatusCode::CorruptData, "artifact ", quote(name),
+                       " does not export the symbol ", quote(image.symbol));
+    int64_t held = symbolBytes(data);
+    if (held >= 0 && held < image.bytes)
+      return makeError(StatusCode::CorruptData, "artifact ", quote(name),
+                       ": expected ", image.bytes, " bytes of ",
+                       imageKindName(image.kind), " for ", image.chip, " in ",
+                       quote(image.symbol), ", found ", held);
+    imageData.push_back(data);
+  }
+  return Status();
+}
+
+std::string Artifact::targetText() const {
+  if (!contents.device)
+    return "the CPU";
+  return strCat("a CUDA device: ", contents.device->imagesText());
 }
 
 std::shared_ptr<const Artifact>

@@ -51,7 +51,8 @@ static_assert(int(StatusCode::InvalidArgument) == DSV2RT_INVALID_ARGUMENT &&
                       DSV2RT_CONTEXT_LENGTH_EXCEEDED &&
                   int(StatusCode::NonFinite) == DSV2RT_NON_FINITE &&
                   int(StatusCode::Internal) == DSV2RT_INTERNAL &&
-                  int(StatusCode::Mismatch) == DSV2RT_MISMATCH,
+                  int(StatusCode::Mismatch) == DSV2RT_MISMATCH &&
+                  int(StatusCode::DeviceError) == DSV2RT_DEVICE_ERROR,
               "the C codes are those of StatusCode");
 
 /// Refuses null pointers by name.
@@ -101,6 +102,8 @@ const char *dsv2rt_status_name(dsv2rt_status status) {
     return "internal error";
   case DSV2RT_MISMATCH:
     return "differs from the reference";
+  case DSV2RT_DEVICE_ERROR:
+    return "device error";
   }
   return "unknown status";
 }

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "dsv2rt/Manifest.h"
+#include "DeviceManifestReader.h"
 #include "Json.h"
 #include "Support.h"
 
@@ -383,7 +384,11 @@ void ManifestReader::read(const json &root) {
   readCache({reader.object("cache"), "manifest.cache", status});
   readEntries(reader.array("entries"));
   m.prefillMinTokens = reader.integerOr("prefill_min_tokens", 1, maxSize, 1);
-  m.copyPages = symbol(reader, "copy_pages");
+  if (reader.find("device"))
+    m.device = readDeviceManifest(reader.object("device"), status);
+  // Pages of a device are copied by its driver.
+  if (!m.device || reader.find("copy_pages"))
+    m.copyPages = symbol(reader, "copy_pages");
   readConvert(reader.object("convert"));
   if (status.ok())
     readSources(reader.array("sources"));
@@ -410,6 +415,8 @@ void ManifestReader::readReference(const json &root) {
   if (!reader.status.ok())
     status =
         makeError(reader.status.code(), "reference: ", reader.status.message());
+  else if (reader.m.device)
+    fail("manifest.reference.device", "code for the host", "code for a device");
   else
     m.reference = std::make_shared<const Manifest>(std::move(reader.m));
 }

@@ -6,15 +6,17 @@
 //===----------------------------------------------------------------------===//
 
 #include "dsv2rt/Session.h"
+#include "DeviceEngine.h"
+#include "Engine.h"
+#include "Planning.h"
 #include "ReferenceCheck.h"
 #include "Support.h"
 #include "dsv2rt/Buffer.h"
+#include "dsv2rt/Device.h"
 #include "dsv2rt/PageAllocator.h"
-#include "dsv2rt/Threads.h"
 #include "dsv2rt/Trace.h"
 
 #include <chrono>
-#include <cstring>
 #include <unordered_map>
 
 using namespace dsv2rt;
@@ -43,22 +45,20 @@ struct Session::Impl : public TapSink {
   MemoryPlan plan;
   StepStats stats;
 
-  /// What compiled code computes in.
-  struct Memory {
-    Buffer cache, workspace, logits;
-  };
-  Memory memory;
+  std::unique_ptr<Engine> engine;
   /// The same for the reference, and what its values are compared by; null
   /// without a comparison.
-  Memory referenceMemory;
+  std::unique_ptr<Engine> referenceEngine;
   std::unique_ptr<ReferenceCheck> check;
   std::shared_ptr<const Artifact> reference;
+  /// Why no step can be taken any more.
+  Status broken;
   PageAllocator allocator;
   std::unordered_map<SequenceId, Sequence> sequences;
   SequenceId nextId = 1;
 
-  // The arguments of the current step; kept to keep their memory.
-  std::vector<int32_t> tokens, positions, seqIds, seqStarts, tables, rows;
+  // The current step; kept to keep its memory.
+  StepLayout layout;
   std::vector<int32_t> copyFrom, copyTo;
   std::vector<Sequence *> stepSequences;
   std::vector<Finding> findings;
@@ -72,23 +72,19 @@ struct Session::Impl : public TapSink {
     return (positions + page() - 1) / page();
   }
 
-  Status makePlan();
-  static Expected<int64_t> workspaceBytes(const Artifact &code, int64_t tokens,
-                                          int64_t sequences, int64_t rows,
-                                          int64_t longest);
-  Status reserve();
+  MemoryLimits hostLimits() const;
+  Status create();
+  Status createReference();
   void releasePages(Sequence &sequence, size_t keep, bool clear);
-  Status reserveReference();
-  dsv2rt_memref4d cacheRef(const Memory &memory) const;
 
   Status checkInputs(const StepInput *inputs, size_t count);
   Status checkPages(const StepInput *inputs, size_t count);
-  Status reserveStep(const Artifact &code, Memory &memory, int64_t longest);
+  Status reserveStep(const Artifact &code, Engine &engine, int64_t longest);
   void layOut(const StepInput *inputs, size_t count);
-  int64_t assignPages(const StepInput *inputs, size_t count);
+  Status ownPages();
+  void assignPages(const StepInput *inputs, size_t count);
   Status step(const StepInput *inputs, size_t count, StepOutput *outputs);
-  void run(const Artifact::Entry &entry, const PackedWeights &weights,
-           Memory &memory, TapSink &taps, int level);
+  Status run(const Artifact::Entry &entry);
   Status compare(int64_t longest);
   void report(const StepInput *inputs, size_t count, StepOutput *outputs);
   std::string siteText(const Finding &finding) const;
@@ -98,124 +94,59 @@ struct Session::Impl : public TapSink {
 };
 
 //===----------------------------------------------------------------------===//
-// Planning
+// Creation
 //===----------------------------------------------------------------------===//
 
-Expected<int64_t> Session::Impl::workspaceBytes(const Artifact &code,
-                                                int64_t tokens,
-                                                int64_t sequences, int64_t rows,
-                                                int64_t longest) {
-  const Artifact::Entry &entry = code.entryFor(longest);
-  int64_t bytes = entry.workspace(tokens, sequences, rows);
-  if (bytes < 0)
-    return makeError(StatusCode::Internal, "entry '", entry.name, "' asks for ",
-                     bytes, " bytes of workspace for ", tokens, " tokens of ",
-                     sequences, " sequences");
-  return bytes;
+/// Weights that are mapped are there already or can be paged in; they count
+/// only against a budget that the caller gave for everything.
+MemoryLimits Session::Impl::hostLimits() const {
+  MemoryLimits limits;
+  limits.weights = weights->bytes();
+  limits.chargedWeights = options.memoryBudget ? limits.weights : 0;
+  limits.budget = options.memoryBudget ? options.memoryBudget
+                                       : int64_t(availableMemory() / 8 * 7);
+  return limits;
 }
 
-Status Session::Impl::makePlan() {
-  const Manifest &m = manifest();
-  auto inRange = [](const char *name, int64_t value, int64_t low,
-                    int64_t high) {
-    if (value >= low && value <= high)
-      return Status();
-    return makeError(StatusCode::InvalidArgument, name, ": expected ", low,
-                     " to ", high, ", found ", value);
-  };
-  Status status =
-      inRange("context", options.maxContext, 0, m.limits.maxContext);
+Status Session::Impl::create() {
+  Status status = checkTarget(*artifact, options.device.get());
   if (status.ok())
-    status = inRange("sequences", options.maxSequences, 0, m.limits.maxBatch);
-  if (status.ok())
-    status =
-        inRange("cache positions", options.cachePositions, 0, int64_t(1) << 40);
-  if (status.ok())
-    status = inRange("tokens of a step", options.stepTokens, 1, 1 << 24);
-  if (status.ok())
-    status = inRange("check level", options.checkLevel, 0, 2);
+    status = completeOptions(*artifact, options);
   if (!status.ok())
     return status;
-  if (!options.maxSequences)
-    options.maxSequences = m.limits.maxBatch;
-
-  int64_t context =
-      options.maxContext ? options.maxContext : m.limits.maxContext;
-  int64_t chunk = std::min(options.stepTokens, context);
-  int64_t batch = options.maxSequences;
-  // The two extremes: one sequence gives a whole chunk, or each gives one.
-  struct {
-    int64_t tokens, sequences, rows, longest;
-  } shapes[] = {{chunk, 1, 1, chunk},
-                {std::max(chunk, batch), batch, batch,
-                 std::max<int64_t>(chunk - batch + 1, 1)},
-                {batch, batch, batch, 1}};
-  for (const auto &shape : shapes) {
-    Expected<int64_t> bytes = workspaceBytes(
-        *artifact, shape.tokens, shape.sequences, shape.rows, shape.longest);
-    if (!bytes.ok())
-      return bytes.status();
-    plan.workspace = std::max(plan.workspace, bytes.value());
+  MemoryLimits limits;
+  if (options.device) {
+    Expected<MemoryLimits> found = deviceLimits(*artifact, *weights, options);
+    if (!found.ok())
+      return found.status();
+    limits = std::move(found.value());
+  } else {
+    limits = hostLimits();
   }
-  plan.logits = batch * m.model.vocabSize * 4;
-  plan.weights = weights->bytes();
-
-  // Weights that are mapped are there already or can be paged in; they count
-  // only against a budget that the caller gave for everything.
-  int64_t fixed =
-      plan.workspace + plan.logits + (options.memoryBudget ? plan.weights : 0);
-  int64_t budget = options.memoryBudget ? options.memoryBudget
-                                        : int64_t(availableMemory() / 8 * 7);
-  int64_t pageBytes = m.cache.bytesPerPage();
-  int64_t fitting = budget > fixed ? (budget - fixed) / pageBytes : 0;
-  int64_t wanted = 0;
-  if (options.cachePositions)
-    wanted = blocks(options.cachePositions);
-  else if (!mulFits(blocks(context), batch, wanted))
-    wanted = std::numeric_limits<int32_t>::max();
-  wanted = std::min<int64_t>(wanted, std::numeric_limits<int32_t>::max());
-  int64_t least = options.cachePositions ? wanted
-                  : options.maxContext   ? blocks(context)
-                                         : 1;
-  if (fitting < least) {
-    int64_t required = fixed + least * pageBytes;
-    std::string advice;
-    if (options.memoryBudget && budget < plan.weights)
-      advice = strCat("; the weights alone need ", bytesText(plan.weights));
-    else if (fitting)
-      advice =
-          strCat("; the largest context that fits is ",
-                 std::min(fitting * page(), m.limits.maxContext), " positions");
-    return makeError(
-        StatusCode::OutOfMemory, "a cache of ", least * page(), " positions (",
-        m.cache.bytesPerToken(), " bytes each) does not fit: required ",
-        bytesText(required), ", available ", bytesText(budget), " (weights ",
-        bytesText(plan.weights), ", workspace ", bytesText(plan.workspace),
-        ", logits ", bytesText(plan.logits), ")", advice);
+  Expected<MemoryPlan> planned = planMemory(*artifact, options, limits);
+  if (!planned.ok())
+    return planned.status();
+  plan = planned.value();
+  if (options.device) {
+    Expected<std::unique_ptr<Engine>> made =
+        makeDeviceEngine(artifact, weights, options);
+    if (!made.ok())
+      return made.status();
+    engine = std::move(made.value());
+  } else {
+    engine = makeHostEngine(artifact, weights, options.threads);
   }
-  int64_t pages = std::min(wanted, fitting);
-  plan.cachePositions = pages * page();
-  plan.maxContext = std::min(context, plan.cachePositions);
-  plan.cache = pages * pageBytes;
-  return Status();
-}
-
-Status Session::Impl::reserve() {
-  Status status = memory.cache.reserve(plan.cache, "the latent cache");
+  status = engine->reserve(plan);
   if (status.ok())
-    status = memory.workspace.reserve(std::max<int64_t>(plan.workspace, 64),
-                                      "the workspace");
-  if (status.ok())
-    status = memory.logits.reserve(plan.logits, "the logits");
-  if (status.ok())
-    allocator = PageAllocator(int32_t(plan.cachePositions / page()));
+    allocator = PageAllocator(int32_t(plannedPages(plan, manifest())));
   if (status.ok() && options.referenceWeights)
-    status = reserveReference();
+    status = createReference();
   return status;
 }
 
-/// The reference gets a cache of its own, with the same pages.
-Status Session::Impl::reserveReference() {
+/// The reference gets a cache of its own, with the same pages. It runs on the
+/// host wherever the artifact does.
+Status Session::Impl::createReference() {
   reference = Artifact::referenceOf(artifact);
   if (!reference)
     return makeError(StatusCode::Unsupported, "artifact ",
@@ -231,8 +162,12 @@ Status Session::Impl::reserveReference() {
                      ": expected a reference of the same model, found another "
                      "cache or vocabulary");
   check = std::make_unique<ReferenceCheck>(other, own);
-  return referenceMemory.cache.reserve(plan.cache,
-                                       "the latent cache of the reference");
+  referenceEngine = makeHostEngine(reference, options.referenceWeights,
+                                   options.threads, " of the reference");
+  // It asks for workspace when it knows how much.
+  MemoryPlan cacheAlone = plan;
+  cacheAlone.workspace = cacheAlone.logits = 0;
+  return referenceEngine->reserve(cacheAlone);
 }
 
 Session::Session(std::unique_ptr<Impl> impl) : impl(std::move(impl)) {}
@@ -247,9 +182,7 @@ Session::create(std::shared_ptr<const Artifact> artifact,
     impl->artifact = std::move(artifact);
     impl->weights = std::move(weights);
     impl->options = options;
-    Status status = impl->makePlan();
-    if (status.ok())
-      status = impl->reserve();
+    Status status = impl->create();
     if (!status.ok())
       return status;
     return std::unique_ptr<Session>(new Session(std::move(impl)));
@@ -312,12 +245,9 @@ void Session::Impl::releasePages(Sequence &sequence, size_t keep, bool clear) {
     sequence.pages.pop_back();
     if (!allocator.release(page) || !clear)
       continue;
-    const Manifest::Cache &shape = manifest().cache;
-    int64_t bytes = shape.bytesPerPage() / shape.layers;
-    for (int64_t layer = 0; layer < shape.layers; ++layer)
-      std::memset(static_cast<char *>(memory.cache.data()) +
-                      (layer * allocator.pages() + page) * bytes,
-                  0, bytes);
+    Status status = engine->clearPage(page);
+    if (broken.ok())
+      broken = status;
   }
 }
 
@@ -423,135 +353,120 @@ Status Session::Impl::checkPages(const StepInput *inputs, size_t count) {
 /// Lays tokens, positions, sequence numbers and wanted rows out as the step
 /// functions take them.
 void Session::Impl::layOut(const StepInput *inputs, size_t count) {
-  tokens.clear(), positions.clear(), seqIds.clear(), seqStarts.clear();
-  rows.clear();
+  StepLayout &l = layout;
+  l.tokens.clear(), l.positions.clear(), l.seqIds.clear(), l.seqStarts.clear();
+  l.rows.clear();
   for (size_t i = 0; i < count; ++i) {
     const StepInput &input = inputs[i];
-    seqStarts.push_back(int32_t(tokens.size()));
+    l.seqStarts.push_back(int32_t(l.tokens.size()));
     for (int64_t j = 0; j < input.count; ++j) {
       bool wanted = input.logits == LogitRows::All ||
                     (input.logits == LogitRows::Last && j == input.count - 1);
       if (wanted)
-        rows.push_back(int32_t(tokens.size()));
-      tokens.push_back(input.tokens[j]);
-      positions.push_back(int32_t(stepSequences[i]->length + j));
-      seqIds.push_back(int32_t(i));
+        l.rows.push_back(int32_t(l.tokens.size()));
+      l.tokens.push_back(input.tokens[j]);
+      l.positions.push_back(int32_t(stepSequences[i]->length + j));
+      l.seqIds.push_back(int32_t(i));
     }
   }
-  seqStarts.push_back(int32_t(tokens.size()));
+  l.seqStarts.push_back(int32_t(l.tokens.size()));
 }
 
-Status Session::Impl::reserveStep(const Artifact &code, Memory &memory,
+Status Session::Impl::reserveStep(const Artifact &code, Engine &engine,
                                   int64_t longest) {
-  Expected<int64_t> bytes = workspaceBytes(
-      code, tokens.size(), stepSequences.size(), rows.size(), longest);
+  Expected<int64_t> bytes =
+      workspaceBytes(code, int64_t(layout.tokens.size()), layout.sequences(),
+                     int64_t(layout.rows.size()), longest);
   if (!bytes.ok())
     return bytes.status();
-  Status status =
-      memory.workspace.reserve(bytes.value(), "the workspace of a step");
-  if (status.ok())
-    status = memory.logits.reserve(uint64_t(rows.size()) *
-                                       uint64_t(manifest().model.vocabSize) * 4,
-                                   "the logits of a step");
+  return engine.reserveStep(bytes.value(), int64_t(layout.rows.size()));
+}
+
+/// Replaces every page that a sequence of the step will write to and others use
+/// too by a copy.
+Status Session::Impl::ownPages() {
+  copyFrom.clear(), copyTo.clear();
+  std::vector<int32_t *> replaced;
+  for (Sequence *sequence : stepSequences) {
+    if (sequence->length % page() == 0)
+      continue;
+    int32_t &shared = sequence->pages[sequence->length / page()];
+    if (allocator.users(shared) < 2)
+      continue;
+    int32_t own = allocator.allocate();
+    copyFrom.push_back(shared);
+    copyTo.push_back(own);
+    replaced.push_back(&shared);
+    allocator.release(shared);
+    shared = own;
+  }
+  if (copyFrom.empty())
+    return Status();
+  Status status = engine->copyPages(copyFrom, copyTo);
+  if (status.ok() && check)
+    status = referenceEngine->copyPages(copyFrom, copyTo);
+  for (size_t i = 0; !status.ok() && i < replaced.size(); ++i) {
+    allocator.release(*replaced[i]);
+    allocator.retain(copyFrom[i]);
+    *replaced[i] = copyFrom[i];
+  }
   return status;
 }
 
-dsv2rt_memref4d Session::Impl::cacheRef(const Memory &memory) const {
-  const Manifest::Cache &shape = manifest().cache;
-  int64_t width = shape.latent + shape.rope;
-  int64_t pages = allocator.pages();
-  return {memory.cache.data(),
-          memory.cache.data(),
-          0,
-          {shape.layers, pages, shape.page, width},
-          {pages * shape.page * width, shape.page * width, width, 1}};
-}
-
-/// Gives every sequence pages of its own for its new positions and fills in
-/// the block tables. Returns how many pages were copied.
-int64_t Session::Impl::assignPages(const StepInput *inputs, size_t count) {
-  copyFrom.clear(), copyTo.clear();
+/// Gives every sequence pages for its new positions and fills in the block
+/// tables.
+void Session::Impl::assignPages(const StepInput *inputs, size_t count) {
   int64_t width = 1;
   for (size_t i = 0; i < count; ++i) {
     Sequence &sequence = *stepSequences[i];
-    int64_t firstBlock = sequence.length / page();
-    if (sequence.length % page()) {
-      int32_t &shared = sequence.pages[firstBlock];
-      if (allocator.users(shared) > 1) {
-        int32_t own = allocator.allocate();
-        copyFrom.push_back(shared);
-        copyTo.push_back(own);
-        allocator.release(shared);
-        shared = own;
-      }
-    }
     int64_t needed = blocks(sequence.length + inputs[i].count);
     while (int64_t(sequence.pages.size()) < needed)
       sequence.pages.push_back(allocator.allocate());
     width = std::max(width, needed);
   }
-  if (!copyFrom.empty()) {
-    int64_t copies = int64_t(copyFrom.size());
-    dsv2rt_memref1d from = {copyFrom.data(), copyFrom.data(), 0, {copies}, {1}};
-    dsv2rt_memref1d to = {copyTo.data(), copyTo.data(), 0, {copies}, {1}};
-    dsv2rt_memref4d pages = cacheRef(memory);
-    artifact->copyPages()(&pages, &from, &to);
-    if (check) {
-      pages = cacheRef(referenceMemory);
-      reference->copyPages()(&pages, &from, &to);
-    }
-  }
+  width = engine->tableWidth(width);
   // Entries past a sequence's last block stay 0, a valid page.
-  tables.assign(count * width, 0);
+  layout.tables.assign(count * width, 0);
   for (size_t i = 0; i < count; ++i)
     std::copy(stepSequences[i]->pages.begin(), stepSequences[i]->pages.end(),
-              tables.begin() + i * width);
-  return int64_t(copyFrom.size());
+              layout.tables.begin() + i * width);
 }
 
-/// Calls `entry` on the step that is laid out.
-void Session::Impl::run(const Artifact::Entry &entry,
-                        const PackedWeights &weights, Memory &memory,
-                        TapSink &taps, int level) {
-  Buffer &workspace = memory.workspace, &logits = memory.logits;
-  auto vector = [](std::vector<int32_t> &values) {
-    return dsv2rt_memref1d{
-        values.data(), values.data(), 0, {int64_t(values.size())}, {1}};
-  };
-  int64_t count = int64_t(stepSequences.size());
-  int64_t width = int64_t(tables.size()) / count;
-  int64_t vocabulary = manifest().model.vocabSize;
-  dsv2rt_memref1d tokenRef = vector(tokens), positionRef = vector(positions);
-  dsv2rt_memref1d seqIdRef = vector(seqIds), seqStartRef = vector(seqStarts);
-  dsv2rt_memref1d rowRef = vector(rows);
-  dsv2rt_memref2d tableRef = {
-      tables.data(), tables.data(), 0, {count, width}, {width, 1}};
-  dsv2rt_memref4d cacheMemory = cacheRef(memory);
-  auto *slots = const_cast<void **>(weights.slots().data());
-  dsv2rt_memref1d weightRef = {
-      slots, slots, 0, {int64_t(weights.slots().size())}, {1}};
-  dsv2rt_memref1d workRef = {
-      workspace.data(), workspace.data(), 0, {int64_t(workspace.size())}, {1}};
-  dsv2rt_memref2d logitRef = {logits.data(),
-                              logits.data(),
-                              0,
-                              {int64_t(rows.size()), vocabulary},
-                              {vocabulary, 1}};
-  if (options.threads)
-    setThreadCount(options.threads);
-  entry.step(&tokenRef, &positionRef, &seqIdRef, &seqStartRef, &tableRef,
-             &rowRef, &cacheMemory, &weightRef, &workRef, &logitRef, &taps,
-             level);
+/// Runs the step that is laid out.
+Status Session::Impl::run(const Artifact::Entry &entry) {
+  int64_t traceBegin = 0;
+  if (options.trace)
+    lastMark = traceBegin = options.trace->now();
+  // A device times its kernels without taps.
+  int level =
+      check || (options.trace && !options.device) ? 2 : options.checkLevel;
+  auto begin = std::chrono::steady_clock::now();
+  Status status = engine->run(entry, layout, *this, level);
+  std::chrono::duration<double> spent =
+      std::chrono::steady_clock::now() - begin;
+  if (!status.ok())
+    return status;
+  stats.seconds = spent.count();
+  stats.deviceSeconds = engine->deviceSeconds();
+  stats.replayed = engine->replayed();
+  stats.tokens = int64_t(layout.tokens.size());
+  stats.entry = entry.name;
+  if (options.trace)
+    options.trace->add(entry.name, "step", traceBegin, options.trace->now(),
+                       {{"step", stats.step},
+                        {"tokens", stats.tokens},
+                        {"sequences", layout.sequences()},
+                        {"copied_pages", stats.copiedPages}});
+  return Status();
 }
 
 /// Repeats the step with the reference lowering.
 Status Session::Impl::compare(int64_t longest) {
-  Status status = reserveStep(*reference, referenceMemory, longest);
-  if (!status.ok())
-    return status;
-  run(reference->entryFor(longest), *options.referenceWeights, referenceMemory,
-      *check, /*level=*/2);
-  return check->finish(stats.step);
+  Status status = reserveStep(*reference, *referenceEngine, longest);
+  if (status.ok())
+    status = referenceEngine->run(reference->entryFor(longest), layout, *check,
+                                  /*level=*/2);
+  return status.ok() ? check->finish(stats.step) : status;
 }
 
 void Session::Impl::tap(int32_t site, int64_t layer, void *data,
@@ -579,10 +494,10 @@ void Session::Impl::tap(int32_t site, int64_t layer, void *data,
       // Rows are tokens, or the tokens whose logits are wanted; of anything
       // else the owner is not known.
       Finding *finding = &unattributed;
-      if (rowCount == int64_t(tokens.size()))
-        finding = &findings[seqIds[row]];
-      else if (rowCount == int64_t(rows.size()))
-        finding = &findings[seqIds[rows[row]]];
+      if (rowCount == int64_t(layout.tokens.size()))
+        finding = &findings[layout.seqIds[row]];
+      else if (rowCount == int64_t(layout.rows.size()))
+        finding = &findings[layout.seqIds[layout.rows[row]]];
       if (finding->site < 0)
         *finding = {known ? site : std::numeric_limits<int32_t>::max(), layer};
     }
@@ -609,7 +524,7 @@ std::string Session::Impl::siteText(const Finding &finding) const {
 void Session::Impl::report(const StepInput *inputs, size_t count,
                            StepOutput *outputs) {
   int64_t vocabulary = manifest().model.vocabSize;
-  auto *next = static_cast<const float *>(memory.logits.data());
+  const float *next = engine->logits();
   for (size_t i = 0; i < count; ++i) {
     Sequence &sequence = *stepSequences[i];
     StepOutput &output = outputs[i];
@@ -647,6 +562,10 @@ void Session::Impl::report(const StepInput *inputs, size_t count,
 
 Status Session::Impl::step(const StepInput *inputs, size_t count,
                            StepOutput *outputs) {
+  if (!broken.ok())
+    return makeError(
+        broken.code(),
+        "the session cannot go on after a failure: ", broken.message());
   Status status = checkInputs(inputs, count);
   if (status.ok())
     status = checkPages(inputs, count);
@@ -656,33 +575,24 @@ Status Session::Impl::step(const StepInput *inputs, size_t count,
   for (size_t i = 0; i < count; ++i)
     longest = std::max(longest, inputs[i].count);
   layOut(inputs, count);
-  status = reserveStep(*artifact, memory, longest);
+  status = reserveStep(*artifact, *engine, longest);
+  if (status.ok())
+    status = ownPages();
   if (!status.ok())
     return status;
-
-  const Artifact::Entry &entry = artifact->entryFor(longest);
-  stats.copiedPages = assignPages(inputs, count);
+  stats.copiedPages = int64_t(copyFrom.size());
+  assignPages(inputs, count);
   findings.assign(count, Finding());
   unattributed = Finding();
-  int64_t traceBegin = 0;
-  if (options.trace)
-    lastMark = traceBegin = options.trace->now();
-  auto begin = std::chrono::steady_clock::now();
   if (check)
     check->begin();
-  run(entry, *weights, memory, *this,
-      options.trace || check ? 2 : options.checkLevel);
-  std::chrono::duration<double> spent =
-      std::chrono::steady_clock::now() - begin;
-  stats.seconds = spent.count();
-  stats.tokens = int64_t(tokens.size());
-  stats.entry = entry.name;
-  if (options.trace)
-    options.trace->add(entry.name, "step", traceBegin, options.trace->now(),
-                       {{"step", stats.step},
-                        {"tokens", stats.tokens},
-                        {"sequences", int64_t(count)},
-                        {"copied_pages", stats.copiedPages}});
+  status = run(artifact->entryFor(longest));
+  if (!status.ok()) {
+    broken = status;
+    for (Sequence *sequence : stepSequences)
+      releasePages(*sequence, blocks(sequence->length), /*clear=*/false);
+    return status;
+  }
   Status comparison = check ? compare(longest) : Status();
   report(inputs, count, outputs);
   for (size_t i = 0; !comparison.ok() && i < count; ++i)

@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "TapSink.h"
+#include "StepContext.h"
 
 using namespace dsv2rt;
 
@@ -37,6 +37,14 @@ extern "C" __attribute__((visibility("default"))) void
 dsv2rt_tap(void *context, int32_t site, int64_t layer, void *data, int64_t rows,
            int64_t columns, int64_t row_stride, int32_t dtype) {
   if (context)
-    static_cast<TapSink *>(context)->tap(site, layer, data, rows, columns,
-                                         row_stride, dtype);
+    static_cast<StepContext *>(context)->tap(site, layer, data, rows, columns,
+                                             row_stride, dtype);
+}
+
+extern "C" __attribute__((visibility("default"))) void
+dsv2rt_launch(void *context, int32_t kernel, int32_t grid_x, int32_t grid_y,
+              int32_t grid_z, void **parameters) {
+  if (context)
+    static_cast<StepContext *>(context)->launch(kernel, grid_x, grid_y, grid_z,
+                                                parameters);
 }

@@ -14,7 +14,7 @@
 
 namespace dsv2rt {
 
-/// What the `context` of a step points to.
+/// Receives what the taps of a step show.
 class TapSink {
 public:
   virtual ~TapSink() = default;

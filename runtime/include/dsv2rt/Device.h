@@ -1,0 +1,88 @@
+//===- Device.h - a GPU, or what stands in for one --------------*- C++ -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2RT_DEVICE_H
+#define DSV2RT_DEVICE_H
+
+#include "dsv2rt/Artifact.h"
+#include "dsv2rt/Status.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace dsv2rt {
+
+/// A device that is open. Sessions on it share it, and with it the weights that
+/// were copied there last. May be used by any number of threads.
+class Device {
+public:
+  ~Device();
+  Device(const Device &) = delete;
+  Device &operator=(const Device &) = delete;
+
+  /// Opens "cuda:N", the N-th device of the CUDA driver; "cuda" is the first
+  /// one. "emulator" is the CPU, which interprets the same kernels: a library
+  /// with the driver's functions, `../lib/libdsv2-emulator.so` from the program
+  /// or what DSV2_EMULATOR_LIBRARY names. DSV2_CUDA_LIBRARY names another
+  /// driver than libcuda.so.1. A device that is open already is shared. Errors:
+  /// InvalidArgument for another name; NotFound for a missing library, function
+  /// or device; Unsupported for a driver that is too old; DeviceError.
+  static Expected<std::shared_ptr<Device>> open(const std::string &name);
+
+  struct Info {
+    /// As open() takes it, "cuda:0".
+    std::string name;
+    /// What the maker calls it.
+    std::string model;
+    /// The library of the driver, and the CUDA version that it knows, as 13000
+    /// for 13.0.
+    std::string library;
+    int driverVersion = 0;
+    /// Whether it runs bitcode instead of machine code.
+    bool emulated = false;
+    /// Compute capability.
+    int major = 0, minor = 0;
+    int multiprocessors = 0;
+    int64_t memoryBytes = 0;
+    /// Bytes of shared memory that one block can have, and of the L2 cache.
+    int64_t sharedBytes = 0;
+    int64_t cacheBytes = 0;
+  };
+  const Info &info() const;
+
+  /// "cuda:0 'NAME'", for messages.
+  std::string text() const;
+
+  /// Bytes that can still be allocated.
+  Expected<int64_t> availableMemory() const;
+
+  /// Bytes a second that copying within the device's memory reads, and writes
+  /// as many: the median of several copies of `bytes` bytes.
+  Expected<double> measureCopyRate(int64_t bytes) const;
+
+  /// The first failure to give something back to the driver, which happens
+  /// where no call can return it; Ok when there was none.
+  Status releaseFailure() const;
+
+  struct Impl;
+  Impl &implementation() const { return *impl; }
+
+private:
+  explicit Device(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl;
+};
+
+/// Ok when `artifact` can run on `device`, or with null on the CPU. Errors:
+/// InvalidArgument when it was compiled for the other, Unsupported when it has
+/// no code for this device; both name what the artifact is for and what was
+/// asked for.
+Status checkTarget(const Artifact &artifact, const Device *device);
+
+} // namespace dsv2rt
+
+#endif // DSV2RT_DEVICE_H

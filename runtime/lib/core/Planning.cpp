@@ -1,0 +1,114 @@
+//===- Planning.cpp - how much memory a session takes ---------------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Planning.h"
+#include "Support.h"
+
+using namespace dsv2rt;
+
+Expected<int64_t> dsv2rt::workspaceBytes(const Artifact &code, int64_t tokens,
+                                         int64_t sequences, int64_t rows,
+                                         int64_t longest) {
+  const Artifact::Entry &entry = code.entryFor(longest);
+  int64_t bytes = entry.workspace(tokens, sequences, rows);
+  if (bytes < 0)
+    return makeError(StatusCode::Internal, "entry '", entry.name, "' asks for ",
+                     bytes, " bytes of workspace for ", tokens, " tokens of ",
+                     sequences, " sequences");
+  return bytes;
+}
+
+Status dsv2rt::completeOptions(const Artifact &artifact,
+                               SessionOptions &options) {
+  const Manifest::Limits &limits = artifact.manifest().limits;
+  const struct {
+    const char *name;
+    int64_t value, low, high;
+  } ranges[] = {
+      {"context", options.maxContext, 0, limits.maxContext},
+      {"sequences", options.maxSequences, 0, limits.maxBatch},
+      {"cache positions", options.cachePositions, 0, int64_t(1) << 40},
+      {"tokens of a step", options.stepTokens, 1, 1 << 24},
+      {"check level", options.checkLevel, -1, 2},
+  };
+  for (const auto &range : ranges)
+    if (range.value < range.low || range.value > range.high)
+      return makeError(StatusCode::InvalidArgument, range.name, ": expected ",
+                       range.low, " to ", range.high, ", found ", range.value);
+  if (!options.maxSequences)
+    options.maxSequences = limits.maxBatch;
+  if (options.checkLevel < 0)
+    options.checkLevel = options.device ? 0 : 1;
+  return Status();
+}
+
+Expected<MemoryPlan> dsv2rt::planMemory(const Artifact &artifact,
+                                        const SessionOptions &options,
+                                        const MemoryLimits &limits) {
+  const Manifest &m = artifact.manifest();
+  MemoryPlan plan;
+  int64_t context =
+      options.maxContext ? options.maxContext : m.limits.maxContext;
+  int64_t chunk = std::min(options.stepTokens, context);
+  int64_t batch = options.maxSequences;
+  // The two extremes: one sequence gives a whole chunk, or each gives one.
+  struct {
+    int64_t tokens, sequences, rows, longest;
+  } shapes[] = {{chunk, 1, 1, chunk},
+                {std::max(chunk, batch), batch, batch,
+                 std::max<int64_t>(chunk - batch + 1, 1)},
+                {batch, batch, batch, 1}};
+  for (const auto &shape : shapes) {
+    Expected<int64_t> bytes = workspaceBytes(
+        artifact, shape.tokens, shape.sequences, shape.rows, shape.longest);
+    if (!bytes.ok())
+      return bytes.status();
+    plan.workspace = std::max(plan.workspace, bytes.value());
+  }
+  plan.logits = batch * m.model.vocabSize * 4;
+  plan.weights = limits.weights;
+
+  int64_t page = m.cache.page, pageBytes = m.cache.bytesPerPage();
+  auto blocks = [&](int64_t positions) {
+    return (positions + page - 1) / page;
+  };
+  int64_t fixed = plan.workspace + plan.logits + limits.chargedWeights;
+  int64_t budget = limits.budget;
+  int64_t fitting = budget > fixed ? (budget - fixed) / pageBytes : 0;
+  int64_t wanted = 0;
+  if (options.cachePositions)
+    wanted = blocks(options.cachePositions);
+  else if (!mulFits(blocks(context), batch, wanted))
+    wanted = std::numeric_limits<int32_t>::max();
+  wanted = std::min<int64_t>(wanted, std::numeric_limits<int32_t>::max());
+  int64_t least = options.cachePositions ? wanted
+                  : options.maxContext   ? blocks(context)
+                                         : 1;
+  if (fitting < least) {
+    int64_t required = fixed + least * pageBytes;
+    std::string advice;
+    if (budget < limits.chargedWeights)
+      advice =
+          strCat("; the weights alone need ", bytesText(limits.chargedWeights));
+    else if (fitting)
+      advice =
+          strCat("; the largest context that fits is ",
+                 std::min(fitting * page, m.limits.maxContext), " positions");
+    return makeError(
+        StatusCode::OutOfMemory, "a cache of ", least * page, " positions (",
+        m.cache.bytesPerToken(), " bytes each) does not fit: required ",
+        bytesText(required), ", available ", bytesText(budget), limits.where,
+        " (weights ", bytesText(plan.weights), ", cache ",
+        bytesText(least * pageBytes), ", workspace ", bytesText(plan.workspace),
+        ", logits ", bytesText(plan.logits), ")", advice);
+  }
+  int64_t pages = std::min(wanted, fitting);
+  plan.cachePositions = pages * page;
+  plan.maxContext = std::min(context, plan.cachePositions);
+  plan.cache = pages * pageBytes;
+  return plan;
+}

@@ -1,0 +1,28 @@
+//===- StepContext.h - what compiled code calls back ------------*- C++ -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2RT_LIB_CORE_STEPCONTEXT_H
+#define DSV2RT_LIB_CORE_STEPCONTEXT_H
+
+#include "TapSink.h"
+
+#include <cstdint>
+
+namespace dsv2rt {
+
+/// What the `context` of a step points to: the receiver of the calls of
+/// abi.def.
+class StepContext : public TapSink {
+public:
+  /// Starts a kernel; the arguments are those of dsv2rt_launch.
+  virtual void launch(int32_t kernel, int32_t gridX, int32_t gridY,
+                      int32_t gridZ, void **parameters) = 0;
+};
+
+} // namespace dsv2rt
+
+#endif // DSV2RT_LIB_CORE_STEPCONTEXT_H

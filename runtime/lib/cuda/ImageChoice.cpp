@@ -1,0 +1,70 @@
+//===- ImageChoice.cpp - which code of an artifact a device runs ----------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "ImageChoice.h"
+#include "Support.h"
+
+#include <cstdlib>
+#include <tuple>
+
+using namespace dsv2rt;
+using namespace dsv2rt::cuda;
+
+using ImageKind = DeviceManifest::ImageKind;
+
+namespace {
+
+/// What "sm_90a" says.
+struct Chip {
+  int number = 0;
+  bool exact = false, family = false;
+
+  /// `name` has been validated with the manifest.
+  explicit Chip(const std::string &name)
+      : number(std::atoi(name.c_str() + 3)), exact(name.back() == 'a'),
+        family(name.back() == 'f') {}
+};
+
+} // namespace
+
+bool cuda::canRun(const DeviceManifest::Image &image,
+                  const Device::Info &device) {
+  if (device.emulated != (image.kind == ImageKind::Bitcode))
+    return false;
+  Chip chip(image.chip);
+  int own = device.major * 10 + device.minor;
+  if (chip.exact)
+    return chip.number == own;
+  bool sameMajor = chip.number / 10 == device.major;
+  if (image.kind == ImageKind::Cubin || chip.family)
+    return sameMajor && chip.number <= own;
+  return chip.number <= own;
+}
+
+Expected<size_t> cuda::chooseImage(const Artifact &artifact,
+                                   const Device::Info &device) {
+  const DeviceManifest &code = *artifact.manifest().device;
+  auto rank = [&](size_t i) {
+    const DeviceManifest::Image &image = code.images[i];
+    Chip chip(image.chip);
+    return std::make_tuple(image.kind != ImageKind::Ptx, chip.number,
+                           chip.exact, chip.family);
+  };
+  size_t best = code.images.size();
+  for (size_t i = 0; i < code.images.size(); ++i)
+    if (canRun(code.images[i], device) &&
+        (best == code.images.size() || rank(i) > rank(best)))
+      best = i;
+  if (best < code.images.size())
+    return best;
+  return makeError(StatusCode::Unsupported, "artifact ", quote(artifact.path()),
+                   " has code for ", code.imagesText(), ", but device ",
+                   device.name, " ", quote(device.model),
+                   " is of compute capability ", device.major, ".",
+                   device.minor,
+                   device.emulated ? " and emulated, which needs bitcode" : "");
+}

@@ -1,0 +1,63 @@
+//===- Launcher.h - starts the kernels of a step ----------------*- C++ -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2RT_LIB_CUDA_LAUNCHER_H
+#define DSV2RT_LIB_CUDA_LAUNCHER_H
+
+#include "Program.h"
+#include "StepContext.h"
+#include "TensorMaps.h"
+
+#include <string>
+#include <vector>
+
+namespace dsv2rt::cuda {
+
+/// The context of a step on a device: puts kernels on a stream, and shows taps
+/// after copying their rows to the host.
+class Launcher final : public StepContext {
+public:
+  Launcher(std::shared_ptr<Context> context, const Program &program,
+           CUstream stream)
+      : context(std::move(context)), program(program), stream(stream),
+        maps(*this->context) {}
+
+  /// Prepares for a step whose taps `sink` gets. With `waitForEach` every
+  /// kernel is waited for, so that a failure names it.
+  void begin(TapSink &sink, bool waitForEach);
+
+  /// The first failure since begin(), after which nothing was launched.
+  const Status &failure() const { return status; }
+
+  /// Kernels launched since begin().
+  int64_t launches() const { return count; }
+
+  void launch(int32_t kernel, int32_t gridX, int32_t gridY, int32_t gridZ,
+              void **parameters) override;
+  void tap(int32_t site, int64_t layer, void *data, int64_t rows,
+           int64_t columns, int64_t rowStride, int32_t dtype) override;
+
+private:
+  Status start(int32_t index, const int32_t (&grid)[3], void **parameters);
+  Status show(int32_t site, int64_t layer, void *data, int64_t rows,
+              int64_t columns, int64_t rowStride, int32_t dtype);
+
+  std::shared_ptr<Context> context;
+  const Program &program;
+  CUstream stream;
+  TensorMaps maps;
+  TapSink *taps = nullptr;
+  bool waitForEach = false;
+  int64_t count = 0;
+  Status status;
+  std::vector<void *> pointers;
+  std::vector<char> rows;
+};
+
+} // namespace dsv2rt::cuda
+
+#endif // DSV2RT_LIB_CUDA_LAUNCHER_H

@@ -1,0 +1,139 @@
+//===- Program.cpp - an artifact's kernels on a device --------------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Program.h"
+#include "ImageChoice.h"
+
+#include <cstring>
+
+using namespace dsv2rt;
+using namespace dsv2rt::cuda;
+
+using ImageKind = DeviceManifest::ImageKind;
+
+/// Clusters of more blocks have to be asked for (CUDA C++ Programming Guide,
+/// "Thread Block Clusters").
+static constexpr int64_t portableCluster = 8;
+
+/// The image as the driver takes it, which gets no size: machine code is ELF
+/// and tells its own, text ends in a zero, and bitcode is put into LLVM's
+/// wrapper (LLVM Bitcode File Format, "Bitcode Wrapper Format"), which tells
+/// the size of what follows, unless it is in one already. `storage` holds the
+/// copy, if there is one.
+static const void *loadable(const DeviceManifest::Image &image,
+                            const void *data, std::string &storage) {
+  auto *bytes = static_cast<const char *>(data);
+  if (image.kind == ImageKind::Ptx) {
+    storage.assign(bytes, size_t(image.bytes));
+    return storage.c_str();
+  }
+  constexpr uint32_t wrapperMagic = 0x0B17C0DE;
+  uint32_t magic = 0;
+  if (image.bytes >= int64_t(sizeof(magic)))
+    std::memcpy(&magic, data, sizeof(magic));
+  if (image.kind == ImageKind::Bitcode && magic != wrapperMagic) {
+    const uint32_t header[5] = {wrapperMagic, 0, sizeof(header),
+                                uint32_t(image.bytes), 0};
+    storage.assign(reinterpret_cast<const char *>(header), sizeof(header));
+    storage.append(bytes, size_t(image.bytes));
+    return storage.data();
+  }
+  return data;
+}
+
+Status Program::loadModule(const std::shared_ptr<Context> &context,
+                           size_t index) {
+  const DeviceManifest::Image &image = code->manifest().device->images[index];
+  imageName = strCat("the ", imageKindName(image.kind), " for ", image.chip,
+                     " of artifact ", quote(code->path()));
+  std::string storage;
+  const void *data = loadable(image, code->images()[index], storage);
+  // What the driver's compiler says of text, or the emulator's of bitcode.
+  char log[8192] = "";
+  CUjit_option options[] = {CU_JIT_ERROR_LOG_BUFFER,
+                            CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
+  void *values[] = {log, reinterpret_cast<void *>(sizeof(log) - 1)};
+  CUmodule loaded = nullptr;
+  Status status = context->call(
+      context->driver().cuModuleLoadDataEx,
+      [&] { return "loading " + imageName; }, &loaded, data, 2u, options,
+      values);
+  if (status.ok()) {
+    module = ModuleHandle(context, loaded);
+    return status;
+  }
+  log[sizeof(log) - 1] = 0;
+  return *log ? makeError(status.code(), status.message(), "; it says ",
+                          quote(log))
+              : status;
+}
+
+Status Program::loadKernel(Context &context,
+                           const DeviceManifest::Kernel &facts) {
+  const Driver &driver = context.driver();
+  auto what = [&](const char *doing) {
+    return [this, &facts, doing] {
+      return strCat(doing, " kernel ", quote(facts.name), " of ", imageName);
+    };
+  };
+  Kernel kernel;
+  kernel.facts = &facts;
+  Status status =
+      context.call(driver.cuModuleGetFunction, what("looking for"),
+                   &kernel.function, module.get(), facts.name.c_str());
+  if (!status.ok())
+    return status;
+  auto require = [&](const char *expected, int64_t needs, int64_t has) {
+    if (needs > has && status.ok())
+      status = makeError(StatusCode::Unsupported, "kernel ", quote(facts.name),
+                         " of ", imageName, " needs ", needs, " ", expected,
+                         ", ", context.text(), " has ", has);
+  };
+  int threads = 0, fixedShared = 0;
+  status = context.call(
+      driver.cuFuncGetAttribute, what("asking for the largest block of"),
+      &threads, CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK, kernel.function);
+  if (status.ok())
+    status = context.call(driver.cuFuncGetAttribute,
+                          what("asking for the shared memory of"), &fixedShared,
+                          CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES, kernel.function);
+  require("threads in a block (registers may limit them)",
+          facts.block[0] * facts.block[1] * facts.block[2], threads);
+  require("bytes of shared memory in a block", facts.sharedBytes + fixedShared,
+          context.info().sharedBytes);
+  if (status.ok() && facts.sharedBytes)
+    status = context.call(driver.cuFuncSetAttribute,
+                          what("setting the shared memory of"), kernel.function,
+                          CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+                          int(facts.sharedBytes));
+  int64_t cluster = facts.cluster[0] * facts.cluster[1] * facts.cluster[2];
+  if (status.ok() && cluster > portableCluster)
+    status =
+        context.call(driver.cuFuncSetAttribute,
+                     what("allowing the clusters of"), kernel.function,
+                     CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED, 1);
+  functions.push_back(kernel);
+  return status;
+}
+
+Expected<std::unique_ptr<Program>>
+Program::load(const std::shared_ptr<Context> &context,
+              std::shared_ptr<const Artifact> artifact) {
+  Expected<size_t> index = chooseImage(*artifact, context->info());
+  if (!index.ok())
+    return index.status();
+  std::unique_ptr<Program> program(new Program());
+  program->code = std::move(artifact);
+  Status status = program->loadModule(context, index.value());
+  for (const DeviceManifest::Kernel &kernel :
+       program->code->manifest().device->kernels)
+    if (status.ok())
+      status = program->loadKernel(*context, kernel);
+  if (!status.ok())
+    return status;
+  return program;
+}

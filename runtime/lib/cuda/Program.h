@@ -1,0 +1,53 @@
+//===- Program.h - an artifact's kernels on a device ------------*- C++ -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2RT_LIB_CUDA_PROGRAM_H
+#define DSV2RT_LIB_CUDA_PROGRAM_H
+
+#include "Handles.h"
+#include "dsv2rt/Artifact.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace dsv2rt::cuda {
+
+/// One of an artifact's images, loaded, and its kernels, ready to be launched.
+class Program {
+public:
+  /// Loads the image that suits the device. Errors: Unsupported when there is
+  /// none or a kernel needs more than the device has; CorruptData when the
+  /// driver refuses the image or it lacks a kernel; those of the driver.
+  static Expected<std::unique_ptr<Program>>
+  load(const std::shared_ptr<Context> &context,
+       std::shared_ptr<const Artifact> artifact);
+
+  struct Kernel {
+    CUfunction function = nullptr;
+    const DeviceManifest::Kernel *facts = nullptr;
+  };
+  /// In the order of the manifest.
+  const std::vector<Kernel> &kernels() const { return functions; }
+
+  const Artifact &artifact() const { return *code; }
+
+private:
+  Program() = default;
+  Status loadModule(const std::shared_ptr<Context> &context, size_t index);
+  Status loadKernel(Context &context, const DeviceManifest::Kernel &facts);
+
+  std::shared_ptr<const Artifact> code;
+  /// What messages call the image.
+  std::string imageName;
+  ModuleHandle module;
+  std::vector<Kernel> functions;
+};
+
+} // namespace dsv2rt::cuda
+
+#endif // DSV2RT_LIB_CUDA_PROGRAM_H
