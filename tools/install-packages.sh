@@ -14,7 +14,7 @@ packages=(
   cmake ninja-build ccache python3
   clang-22 lld-22 llvm-22-dev llvm-22-tools libmlir-22-dev mlir-22-tools
   libomp-22-dev libclang-rt-22-dev clang-format-22
-  nlohmann-json3-dev libpcre2-dev libcli11-dev
+  nlohmann-json3-dev libpcre2-dev libcli11-dev libboost-context-dev
   libgtest-dev libgmock-dev
 )
 if [[ "${1:-}" == --lint ]]; then

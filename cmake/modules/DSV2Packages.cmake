@@ -63,6 +63,12 @@ macro(dsv2_find_mlir)
   if(NOT DSV2_CLANG)
     dsv2_missing_package("clang" "clang-${DSV2_LLVM_MAJOR}")
   endif()
+  # The fibers of the emulator.
+  find_path(DSV2_BOOST_INCLUDE boost/context/detail/fcontext.hpp)
+  find_library(DSV2_BOOST_CONTEXT_LIBRARY boost_context)
+  if(NOT DSV2_BOOST_INCLUDE OR NOT DSV2_BOOST_CONTEXT_LIBRARY)
+    dsv2_missing_package("Boost.Context" "libboost-context-dev")
+  endif()
 endmacro()
 
 macro(dsv2_find_runtime_packages)

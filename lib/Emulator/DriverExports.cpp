@@ -1,0 +1,648 @@
+//===- DriverExports.cpp - the functions of the CUDA driver ---------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+//
+// Each does what the CUDA Driver API reference says, for one device whose
+// memory is the host's. Work of a stream is done before the call returns, so
+// that waiting for it is no work.
+//
+//===----------------------------------------------------------------------===//
+
+#include "Device.h"
+#include "TensorMap.h"
+
+#include <algorithm>
+#include <cstring>
+
+using namespace dsv2::emulator;
+
+#define DSV2_EXPORT extern "C" __attribute__((visibility("default")))
+
+// The declarations, so that a definition that differs does not compile.
+#define DSV2_CUDA_FUNCTION(symbol, parameters)                                 \
+  DSV2_EXPORT CUresult symbol parameters;
+#include "dsv2rt/cuda/DriverApi.def"
+
+namespace {
+/// What every function starts with: the device, locked.
+struct Call {
+  Device &device = Device::get();
+  std::lock_guard<std::recursive_mutex> guard{device.lock};
+
+  /// An error that makes the call pointless.
+  CUresult error(bool needsContext = true) const {
+    if (!device.initialised)
+      return CUDA_ERROR_NOT_INITIALIZED;
+    if (needsContext && device.contextUses == 0)
+      return CUDA_ERROR_INVALID_CONTEXT;
+    return device.sticky;
+  }
+};
+} // namespace
+
+#define DSV2_BEGIN(...)                                                        \
+  Call call;                                                                   \
+  Device &device = call.device;                                                \
+  (void)device;                                                                \
+  if (CUresult error = call.error(__VA_ARGS__))                                \
+  return error
+
+//===----------------------------------------------------------------------===//
+// Initialisation, versions, errors
+//===----------------------------------------------------------------------===//
+
+DSV2_EXPORT CUresult cuInit(unsigned flags) {
+  Call call;
+  if (flags != 0)
+    return CUDA_ERROR_INVALID_VALUE;
+  if (!call.device.environmentError.empty())
+    return CUDA_ERROR_INVALID_VALUE;
+  call.device.initialised = true;
+  return CUDA_SUCCESS;
+}
+
+DSV2_EXPORT CUresult cuDriverGetVersion(int *version) {
+  if (!version)
+    return CUDA_ERROR_INVALID_VALUE;
+  *version = 13000;
+  return CUDA_SUCCESS;
+}
+
+namespace {
+struct ErrorText {
+  CUresult error;
+  const char *name, *text;
+};
+} // namespace
+
+#define DSV2_ERROR(name, text) {name, #name, text}
+static const ErrorText errorTexts[] = {
+    DSV2_ERROR(CUDA_SUCCESS, "no error"),
+    DSV2_ERROR(CUDA_ERROR_INVALID_VALUE, "invalid argument"),
+    DSV2_ERROR(CUDA_ERROR_OUT_OF_MEMORY, "out of memory"),
+    DSV2_ERROR(CUDA_ERROR_NOT_INITIALIZED, "initialization error"),
+    DSV2_ERROR(CUDA_ERROR_DEINITIALIZED, "driver shutting down"),
+    DSV2_ERROR(CUDA_ERROR_NO_DEVICE, "no CUDA-capable device is detected"),
+    DSV2_ERROR(CUDA_ERROR_INVALID_DEVICE, "invalid device ordinal"),
+    DSV2_ERROR(CUDA_ERROR_INVALID_IMAGE, "device kernel image is invalid"),
+    DSV2_ERROR(CUDA_ERROR_INVALID_CONTEXT, "invalid device context"),
+    DSV2_ERROR(CUDA_ERROR_NO_BINARY_FOR_GPU,
+               "no kernel image is available for execution on the device"),
+    DSV2_ERROR(CUDA_ERROR_INVALID_PTX, "a PTX JIT compilation failed"),
+    DSV2_ERROR(CUDA_ERROR_UNSUPPORTED_PTX_VERSION,
+               "the provided PTX was compiled with an unsupported toolchain"),
+    DSV2_ERROR(CUDA_ERROR_INVALID_HANDLE, "invalid resource handle"),
+    DSV2_ERROR(CUDA_ERROR_NOT_FOUND, "named symbol not found"),
+    DSV2_ERROR(CUDA_ERROR_NOT_READY, "device not ready"),
+    DSV2_ERROR(CUDA_ERROR_ILLEGAL_ADDRESS,
+               "an illegal memory access was encountered"),
+    DSV2_ERROR(CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES,
+               "too many resources requested for launch"),
+    DSV2_ERROR(CUDA_ERROR_LAUNCH_TIMEOUT,
+               "the launch timed out and was terminated"),
+    DSV2_ERROR(CUDA_ERROR_LAUNCH_FAILED, "unspecified launch failure"),
+    DSV2_ERROR(CUDA_ERROR_NOT_SUPPORTED, "operation not supported"),
+    DSV2_ERROR(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED,
+               "operation not permitted when stream is capturing"),
+    DSV2_ERROR(CUDA_ERROR_STREAM_CAPTURE_INVALIDATED,
+               "operation failed due to a previous error during capture"),
+    DSV2_ERROR(CUDA_ERROR_UNKNOWN, "unknown error"),
+};
+
+static const ErrorText *findError(CUresult error) {
+  for (const ErrorText &entry : errorTexts)
+    if (entry.error == error)
+      return &entry;
+  return nullptr;
+}
+
+DSV2_EXPORT CUresult cuGetErrorName(CUresult error, const char **name) {
+  const ErrorText *entry = findError(error);
+  *name = entry ? entry->name : nullptr;
+  return entry ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+DSV2_EXPORT CUresult cuGetErrorString(CUresult error, const char **text) {
+  const ErrorText *entry = findError(error);
+  *text = entry ? entry->text : nullptr;
+  return entry ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+//===----------------------------------------------------------------------===//
+// Devices and contexts
+//===----------------------------------------------------------------------===//
+
+DSV2_EXPORT CUresult cuDeviceGetCount(int *count) {
+  DSV2_BEGIN(false);
+  *count = 1;
+  return CUDA_SUCCESS;
+}
+
+DSV2_EXPORT CUresult cuDeviceGet(CUdevice *result, int ordinal) {
+  DSV2_BEGIN(false);
+  if (ordinal != 0)
+    return CUDA_ERROR_INVALID_DEVICE;
+  *result = 0;
+  return CUDA_SUCCESS;
+}
+
+DSV2_EXPORT CUresult cuDeviceGetName(char *name, int length, CUdevice which) {
+  DSV2_BEGIN(false);
+  if (which != 0)
+    return CUDA_ERROR_INVALID_DEVICE;
+  if (length < 1)
+    return CUDA_ERROR_INVALID_VALUE;
+  std::strncpy(name, "dsv2 emulator", length);
+  name[length - 1] = 0;
+  return CUDA_SUCCESS;
+}
+
+DSV2_EXPORT CUresult cuDeviceGetAttribute(int *value,
+                                          CUdevice_attribute attribute,
+                                          CUdevice which) {
+  DSV2_BEGIN(false);
+  if (which != 0)
+    return CUDA_ERROR_INVALID_DEVICE;
+  bool hopper = device.options.cc >= 90;
+  switch (attribute) {
+  case CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK:
+    *value = 1024;
+    return CUDA_SUCCESS;
+  case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT:
+    *value = int(device.options.sms);
+    return CUDA_SUCCESS;
+  case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR:
+    *value = int(device.options.cc / 10);
+    return CUDA_SUCCESS;
+  case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR:
+    *value = int(device.options.cc % 10);
+    return CUDA_SUCCESS;
+  case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN:
+    *value = (hopper ? 227 : 163) << 10;
+    return CUDA_SUCCESS;
+  // Of an H100 SXM and an A100, for arithmetic on limits; the emulator has no
+  // clock.
+  case CU_DEVICE_ATTRIBUTE_CLOCK_RATE:
+    *value = hopper ? 1980000 : 1410000;
+    return CUDA_SUCCESS;
+  case CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE:
+    *value = hopper ? 2619000 : 1512000;
+    return CUDA_SUCCESS;
+  case CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH:
+    *value = 5120;
+    return CUDA_SUCCESS;
+  case CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE:
+    *value = (hopper ? 50 : 40) << 20;
+    return CUDA_SUCCESS;
+  }
+  return CUDA_ERROR_INVALID_VALUE;
+}
+
+DSV2_EXPORT CUresult cuDeviceTotalMem_v2(size_t *bytes, CUdevice which) {
+  DSV2_BEGIN(false);
+  if (which != 0)
+    return CUDA_ERROR_INVALID_DEVICE;
+  *bytes = device.options.memory << 20;
+  return CUDA_SUCCESS;
+}
+
+DSV2_EXPORT CUresult cuDevicePrimaryCtxRetain(CUcontext *context,
+                                              CUdevice which) {
+  DSV2_BEGIN(false);
+  if (which != 0)
+    return CUDA_ERROR_INVALID_DEVICE;
+  ++device.contextUses;
+  *context = reinterpret_cast<CUcontext>(&device);
+  return CUDA_SUCCESS;
+}
+
+DSV2_EXPORT CUresult cuDevicePrimaryCtxRelease_v2(CUdevice which) {
+  Call call;
+  if (which != 0)
+    return CUDA_ERROR_INVALID_DEVICE;
+  if (call.device.contextUses == 0)
+    return CUDA_ERROR_INVALID_CONTEXT;
+  if (--call.device.contextUses == 0)
+    call.device.reset();
+  return CUDA_SUCCESS;
+}
+
+DSV2_EXPORT CUresult cuCtxSetCurrent(CUcontext context) {
+  DSV2_BEGIN(false);
+  if (context && context != reinterpret_cast<CUcontext>(&device))
+    return CUDA_ERROR_INVALID_CONTEXT;
+  return CUDA_SUCCESS;
+}
+
+//===----------------------------------------------------------------------===//
+// Memory
+//===----------------------------------------------------------------------===//
+
+DSV2_EXPORT CUresult cuMemGetInfo_v2(size_t *available, size_t *total) {
+  DSV2_BEGIN();
+  *total = device.options.memory << 20;
+  *available = *total - std::min(*total, device.memory().deviceBytes());
+  return CUDA_SUCCESS;
+}
+
+DSV2_EXPORT CUresult cuMemAlloc_v2(CUdeviceptr *address, size_t bytes) {
+  DSV2_BEGIN();
+  if (bytes == 0)
+    return CUDA_ERROR_INVALID_VALUE;
+  if (bytes > (device.options.memory << 20) - device.memory().deviceBytes())
+    return CUDA_ERROR_OUT_OF_MEMORY;
+  void *memory = device.memory().allocate(bytes, Memory::Use::Device);
+  *address = reinterpret_cast<CUdeviceptr>(memory);
+  return memory ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+DSV2_EXPORT CUresult cuMemFree_v2(CUdeviceptr address) {
+  DSV2_BEGIN();
+  if (address == 0)
+    return CUDA_SUCCESS;
+  return device.memory().release(reinterpret_cast<void *>(address),
+                                 Memory::Use::Device)
+             ? CUDA_SUCCESS
+             : CUDA_ERROR_INVALID_VALUE;
+}
+
+DSV2_EXPORT CUresult cuMemHostAlloc(void **address, size_t bytes, unsigned) {
+  DSV2_BEGIN();
+  if (bytes == 0)
+    return CUDA_ERROR_INVALID_VALUE;
+  *address = device.memory().allocate(bytes, Memory::Use::Host);
+  return *address ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+DSV2_EXPORT CUresult cuMemFreeHost(void *address) {
+  DSV2_BEGIN();
+  return device.memory().release(address, Memory::Use::Host)
+             ? CUDA_SUCCESS
+             : CUDA_ERROR_INVALID_VALUE;
+}
+
+/// A copy whose device sides have to be allocated memory.
+static CUresult copy(Device &device, void *to, bool toDevice, const void *from,
+                     bool fromDevice, size_t bytes, CUstream stream) {
+  auto known = [&](const void *address) {
+    return bytes == 0 ||
+           device.memory().find(reinterpret_cast<uintptr_t>(address), bytes);
+  };
+  if ((toDevice && !known(to)) || (fromDevice && !known(from)))
+    return CUDA_ERROR_INVALID_VALUE;
+  return device.submit(stream, [=] {
+    std::memmove(to, from, bytes);
+    return CUDA_SUCCESS;
+  });
+}
+
+DSV2_EXPORT CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void *from,
+                                          size_t bytes, CUstream stream) {
+  DSV2_BEGIN();
+  return copy(device, reinterpret_cast<void *>(to), true, from, false, bytes,
+              stream);
+}
+
+DSV2_EXPORT CUresult cuMemcpyDtoHAsync_v2(void *to, CUdeviceptr from,
+                                          size_t bytes, CUstream stream) {
+  DSV2_BEGIN();
+  return copy(device, to, false, reinterpret_cast<const void *>(from), true,
+              bytes, stream);
+}
+
+DSV2_EXPORT CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from,
+                                          size_t bytes, CUstream stream) {
+  DSV2_BEGIN();
+  return copy(device, reinterpret_cast<void *>(to), true,
+              reinterpret_cast<const void *>(from), true, bytes, stream);
+}
+
+DSV2_EXPORT CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char value,
+                                     size_t bytes, CUstream stream) {
+  DSV2_BEGIN();
+  if (bytes && !device.memory().find(to, bytes))
+    return CUDA_ERROR_INVALID_VALUE;
+  return device.submit(stream, [=] {
+    std::memset(reinterpret_cast<void *>(to), value, bytes);
+    return CUDA_SUCCESS;
+  });
+}
+
+//===----------------------------------------------------------------------===//
+// Streams and events
+//===----------------------------------------------------------------------===//
+
+DSV2_EXPORT CUresult cuStreamCreate(CUstream *stream, unsigned) {
+  DSV2_BEGIN();
+  auto *created = new Stream;
+  device.streams.insert(created);
+  *stream = reinterpret_cast<CUstream>(created);
+  return CUDA_SUCCESS;
+}
+
+DSV2_EXPORT CUresult cuStreamDestroy_v2(CUstream handle) {
+  DSV2_BEGIN();
+  auto *stream = reinterpret_cast<Stream *>(handle);
+  if (!device.streams.erase(stream))
+    return CUDA_ERROR_INVALID_HANDLE;
+  delete stream;
+  return CUDA_SUCCESS;
+}
+
+DSV2_EXPORT CUresult cuStreamSynchronize(CUstream handle) {
+  DSV2_BEGIN();
+  Stream *stream = device.find(handle);
+  if (!stream)
+    return CUDA_ERROR_INVALID_HANDLE;
+  if (stream->capture) {
+    stream->captureBroken = true;
+    return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+  }
+  return CUDA_SUCCESS;
+}
+
+DSV2_EXPORT CUresult cuEventCreate(CUevent *event, unsigned flags) {
+  DSV2_BEGIN();
+  auto *created = new Event;
+  created->timing = !(flags & CU_EVENT_DISABLE_TIMING);
+  device.events.insert(created);
+  *event = reinterpret_cast<CUevent>(created);
+  return CUDA_SUCCESS;
+}
+
+static Event *findEvent(Device &device, CUevent handle) {
+  auto it = device.events.find(reinterpret_cast<Event *>(handle));
+  return it == device.events.end() ? nullptr : *it;
+}
+
+DSV2_EXPORT CUresult cuEventDestroy_v2(CUevent handle) {
+  DSV2_BEGIN();
+  Event *event = findEvent(device, handle);
+  if (!event)
+    return CUDA_ERROR_INVALID_HANDLE;
+  device.events.erase(event);
+  delete event;
+  return CUDA_SUCCESS;
+}
+
+DSV2_EXPORT CUresult cuEventRecord(CUevent handle, CUstream stream) {
+  DSV2_BEGIN();
+  Event *event = findEvent(device, handle);
+  if (!event)
+    return CUDA_ERROR_INVALID_HANDLE;
+  // In a graph an event has no time of its own.
+  Stream *on = device.find(stream);
+  if (!on)
+    return CUDA_ERROR_INVALID_HANDLE;
+  if (on->capture)
+    return CUDA_SUCCESS;
+  event->recorded = true;
+  event->time = std::chrono::steady_clock::now();
+  return CUDA_SUCCESS;
+}
+
+DSV2_EXPORT CUresult cuEventSynchronize(CUevent handle) {
+  DSV2_BEGIN();
+  return findEvent(device, handle) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+}
+
+DSV2_EXPORT CUresult cuEventElapsedTime(float *milliseconds, CUevent start,
+                                        CUevent end) {
+  DSV2_BEGIN();
+  Event *first = findEvent(device, start), *last = findEvent(device, end);
+  if (!first || !last || !first->timing || !last->timing || !first->recorded ||
+      !last->recorded)
+    return CUDA_ERROR_INVALID_HANDLE;
+  *milliseconds =
+      std::chrono::duration<float, std::milli>(last->time - first->time)
+          .count();
+  return CUDA_SUCCESS;
+}
+
+//===----------------------------------------------------------------------===//
+// Graphs
+//===----------------------------------------------------------------------===//
+
+DSV2_EXPORT CUresult cuStreamBeginCapture_v2(CUstream handle,
+                                             CUstreamCaptureMode) {
+  DSV2_BEGIN();
+  Stream *stream = device.find(handle);
+  if (!stream)
+    return CUDA_ERROR_INVALID_HANDLE;
+  // The default stream cannot capture.
+  if (!handle)
+    return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+  if (stream->capture)
+    return CUDA_ERROR_INVALID_VALUE;
+  stream->capture = std::make_unique<Graph>();
+  stream->captureBroken = false;
+  return CUDA_SUCCESS;
+}
+
+DSV2_EXPORT CUresult cuStreamEndCapture(CUstream handle, CUgraph *graph) {
+  DSV2_BEGIN();
+  Stream *stream = device.find(handle);
+  if (!stream || !stream->capture)
+    return CUDA_ERROR_INVALID_VALUE;
+  std::unique_ptr<Graph> captured = std::move(stream->capture);
+  if (stream->captureBroken) {
+    *graph = nullptr;
+    return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
+  }
+  device.graphs.insert(captured.get());
+  *graph = reinterpret_cast<CUgraph>(captured.release());
+  return CUDA_SUCCESS;
+}
+
+DSV2_EXPORT CUresult cuGraphInstantiateWithFlags(CUgraphExec *executable,
+                                                 CUgraph handle,
+                                                 unsigned long long) {
+  DSV2_BEGIN();
+  auto *graph = reinterpret_cast<Graph *>(handle);
+  if (!device.graphs.count(graph))
+    return CUDA_ERROR_INVALID_VALUE;
+  auto *created = new Graph(*graph);
+  device.executables.insert(created);
+  *executable = reinterpret_cast<CUgraphExec>(created);
+  return CUDA_SUCCESS;
+}
+
+DSV2_EXPORT CUresult cuGraphDestroy(CUgraph handle) {
+  DSV2_BEGIN();
+  auto *graph = reinterpret_cast<Graph *>(handle);
+  if (!device.graphs.erase(graph))
+    return CUDA_ERROR_INVALID_VALUE;
+  delete graph;
+  return CUDA_SUCCESS;
+}
+
+DSV2_EXPORT CUresult cuGraphExecDestroy(CUgraphExec handle) {
+  DSV2_BEGIN();
+  auto *graph = reinterpret_cast<Graph *>(handle);
+  if (!device.executables.erase(graph))
+    return CUDA_ERROR_INVALID_VALUE;
+  delete graph;
+  return CUDA_SUCCESS;
+}
+
+DSV2_EXPORT CUresult cuGraphLaunch(CUgraphExec handle, CUstream stream) {
+  DSV2_BEGIN();
+  auto *graph = reinterpret_cast<Graph *>(handle);
+  if (!device.executables.count(graph) || !device.find(stream))
+    return CUDA_ERROR_INVALID_VALUE;
+  for (const Work &node : graph->nodes)
+    if (CUresult error = device.submit(stream, node))
+      return error;
+  return CUDA_SUCCESS;
+}
+
+//===----------------------------------------------------------------------===//
+// Modules and kernels
+//===----------------------------------------------------------------------===//
+
+DSV2_EXPORT CUresult cuModuleLoadDataEx(CUmodule *module, const void *image,
+                                        unsigned numOptions,
+                                        CUjit_option *options,
+                                        void **optionValues) {
+  DSV2_BEGIN();
+  if (!image)
+    return CUDA_ERROR_INVALID_VALUE;
+  std::string problem;
+  auto loaded = dsv2::emulator::Module::load(image, device.options,
+                                             device.memory(), problem);
+  if (loaded) {
+    *module = reinterpret_cast<CUmodule>(loaded.get());
+    auto *key = loaded.get();
+    device.modules[key] = std::move(loaded);
+    return CUDA_SUCCESS;
+  }
+  device.report = problem;
+  char *log = nullptr;
+  size_t logBytes = 0;
+  for (unsigned i = 0; i < numOptions; ++i) {
+    if (options[i] == CU_JIT_ERROR_LOG_BUFFER)
+      log = static_cast<char *>(optionValues[i]);
+    else if (options[i] == CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES)
+      logBytes = reinterpret_cast<size_t>(optionValues[i]);
+  }
+  if (log && logBytes) {
+    std::strncpy(log, problem.c_str(), logBytes);
+    log[logBytes - 1] = 0;
+  }
+  return CUDA_ERROR_INVALID_IMAGE;
+}
+
+static dsv2::emulator::Module *findModule(Device &device, CUmodule handle) {
+  auto *module = reinterpret_cast<dsv2::emulator::Module *>(handle);
+  return device.modules.count(module) ? module : nullptr;
+}
+
+DSV2_EXPORT CUresult cuModuleUnload(CUmodule handle) {
+  DSV2_BEGIN();
+  dsv2::emulator::Module *module = findModule(device, handle);
+  if (!module)
+    return CUDA_ERROR_INVALID_HANDLE;
+  device.modules.erase(module);
+  return CUDA_SUCCESS;
+}
+
+DSV2_EXPORT CUresult cuModuleGetFunction(CUfunction *function, CUmodule handle,
+                                         const char *name) {
+  DSV2_BEGIN();
+  dsv2::emulator::Module *module = findModule(device, handle);
+  if (!module)
+    return CUDA_ERROR_INVALID_HANDLE;
+  Kernel *kernel = module->find(name);
+  if (!kernel)
+    return CUDA_ERROR_NOT_FOUND;
+  *function = reinterpret_cast<CUfunction>(kernel);
+  return CUDA_SUCCESS;
+}
+
+DSV2_EXPORT CUresult cuFuncGetAttribute(int *value,
+                                        CUfunction_attribute attribute,
+                                        CUfunction function) {
+  DSV2_BEGIN();
+  if (!function)
+    return CUDA_ERROR_INVALID_HANDLE;
+  auto *kernel = reinterpret_cast<Kernel *>(function);
+  switch (attribute) {
+  case CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK:
+    *value = kernel->maxThreads ? int(kernel->maxThreads) : 1024;
+    return CUDA_SUCCESS;
+  case CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES:
+    *value = int(kernel->staticShared);
+    return CUDA_SUCCESS;
+  // Neither registers nor spilled ones exist here.
+  case CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES:
+  case CU_FUNC_ATTRIBUTE_NUM_REGS:
+    *value = 0;
+    return CUDA_SUCCESS;
+  case CU_FUNC_ATTRIBUTE_BINARY_VERSION:
+    *value = int(device.options.cc);
+    return CUDA_SUCCESS;
+  case CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES:
+    *value = int(kernel->maxDynamicShared);
+    return CUDA_SUCCESS;
+  default:
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+}
+
+DSV2_EXPORT CUresult cuFuncSetAttribute(CUfunction function,
+                                        CUfunction_attribute attribute,
+                                        int value) {
+  DSV2_BEGIN();
+  if (!function)
+    return CUDA_ERROR_INVALID_HANDLE;
+  auto *kernel = reinterpret_cast<Kernel *>(function);
+  switch (attribute) {
+  case CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES: {
+    int most = (device.options.cc >= 90 ? 227 : 163) << 10;
+    if (value < 0 || value + int(kernel->staticShared) > most)
+      return CUDA_ERROR_INVALID_VALUE;
+    kernel->maxDynamicShared = value;
+    return CUDA_SUCCESS;
+  }
+  case CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED:
+    return CUDA_SUCCESS;
+  default:
+    return CUDA_ERROR_INVALID_VALUE;
+  }
+}
+
+DSV2_EXPORT CUresult cuLaunchKernelEx(const CUlaunchConfig *config,
+                                      CUfunction function, void **parameters,
+                                      void **extra) {
+  DSV2_BEGIN();
+  if (!config || !function)
+    return CUDA_ERROR_INVALID_VALUE;
+  if (extra)
+    return CUDA_ERROR_NOT_SUPPORTED;
+  return device.launch(*config, *reinterpret_cast<Kernel *>(function),
+                       parameters);
+}
+
+//===----------------------------------------------------------------------===//
+// Tensor maps
+//===----------------------------------------------------------------------===//
+
+DSV2_EXPORT CUresult cuTensorMapEncodeTiled(
+    CUtensorMap *map, CUtensorMapDataType type, cuuint32_t rank, void *address,
+    const cuuint64_t *dims, const cuuint64_t *strides, const cuuint32_t *box,
+    const cuuint32_t *elementStrides, CUtensorMapInterleave interleave,
+    CUtensorMapSwizzle swizzle, CUtensorMapL2promotion promotion,
+    CUtensorMapFloatOOBfill fill) {
+  Call call;
+  std::string problem =
+      encodeTensorMap(*map, type, rank, address, dims, strides, box,
+                      elementStrides, interleave, swizzle, promotion, fill);
+  if (problem.empty())
+    return CUDA_SUCCESS;
+  call.device.report = reportLine(Kind::Protocol, "tensor map: " + problem);
+  return CUDA_ERROR_INVALID_VALUE;
+}

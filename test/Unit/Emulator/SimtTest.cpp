@@ -1,0 +1,241 @@
+//===- SimtTest.cpp - threads, warps and blocks without asynchronous copies
+//===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "EmulatorTest.h"
+
+#include <cmath>
+
+using namespace dsv2::test;
+
+namespace {
+class SimtTest : public EmulatorTest {
+protected:
+  void SetUp() override {
+    EmulatorTest::SetUp();
+    module = load(readInput("simt.ll"));
+  }
+  CUmodule module = nullptr;
+};
+} // namespace
+
+TEST_F(SimtTest, ElementwiseWithTail) {
+  const int n = 1000;
+  std::vector<float> x = smallIntegers(n, 1), y = smallIntegers(n, 2);
+  CUdeviceptr dx = upload(x), dy = upload(y), out = allocate(n * 4);
+  Shape shape;
+  shape.grid[0] = 4;
+  shape.block[0] = 256;
+  ASSERT_EQ(launch(function(module, "axpy"), shape, dx, dy, out, n),
+            CUDA_SUCCESS)
+      << report();
+  std::vector<float> result = download<float>(out, n);
+  for (int i = 0; i < n; ++i)
+    ASSERT_EQ(result[i], 2 * x[i] + y[i]) << i;
+}
+
+// Without the guard of the tail the kernel leaves its arrays.
+TEST_F(SimtTest, AccessPastTheEndIsReported) {
+  module = load(edited(readInput("simt.ll"), "icmp slt i32 %i, %n",
+                       "icmp ne i32 %i, -1"));
+  const int n = 1000;
+  std::vector<float> x(n);
+  CUdeviceptr dx = upload(x), dy = upload(x), out = allocate(n * 4);
+  Shape shape;
+  shape.grid[0] = 4;
+  shape.block[0] = 256;
+  CUfunction axpy = function(module, "axpy"),
+             sum = function(module, "sum_exp2");
+  for (int seed = 1; seed <= 10; ++seed) {
+    setOptions("seed=" + std::to_string(seed));
+    EXPECT_EQ(launch(axpy, shape, dx, dy, out, n), CUDA_ERROR_LAUNCH_FAILED);
+    EXPECT_EQ(kind(), "bounds");
+    EXPECT_NE(report().find("past the end of the allocation of 4000 bytes"),
+              std::string::npos)
+        << report();
+    EXPECT_NE(report().find("%vx = load float"), std::string::npos) << report();
+    // As with a driver, nothing works any more.
+    EXPECT_EQ(launch(sum, shape, dx, out), CUDA_ERROR_LAUNCH_FAILED);
+    clear();
+  }
+}
+
+TEST_F(SimtTest, ReductionOverWarpAndBlock) {
+  const int threads = 256, blocks = 7;
+  std::vector<float> x = smallIntegers(threads * blocks, 3);
+  CUdeviceptr dx = upload(x), out = allocate(blocks * 4);
+  Shape shape;
+  shape.grid[0] = blocks;
+  shape.block[0] = threads;
+  for (int seed = 1; seed <= 10; ++seed) {
+    setOptions("seed=" + std::to_string(seed));
+    ASSERT_EQ(launch(function(module, "sum_exp2"), shape, dx, out),
+              CUDA_SUCCESS)
+        << report();
+    std::vector<float> result = download<float>(out, blocks);
+    for (int block = 0; block < blocks; ++block) {
+      float sum = 0;
+      for (int i = 0; i < threads; ++i)
+        sum += std::exp2(x[block * threads + i]);
+      ASSERT_EQ(result[block], sum);
+    }
+  }
+}
+
+TEST_F(SimtTest, AtomicsAndDynamicSharedMemory) {
+  const int threads = 128;
+  std::vector<int> x(threads);
+  for (int i = 0; i < threads; ++i)
+    x[i] = i * i % 5;
+  std::vector<int> zero(5);
+  CUdeviceptr dx = upload(x), counts = upload(zero),
+              out = allocate(threads * 4);
+  Shape shape;
+  shape.block[0] = threads;
+  shape.shared = threads * 4;
+  ASSERT_EQ(
+      launch(function(module, "count_and_mirror"), shape, dx, counts, out),
+      CUDA_SUCCESS)
+      << report();
+  std::vector<int> histogram = download<int>(counts, 5), expected(5);
+  for (int value : x)
+    ++expected[value];
+  EXPECT_EQ(histogram, expected);
+  std::vector<int> mirrored = download<int>(out, threads);
+  for (int i = 0; i < threads; ++i)
+    ASSERT_EQ(mirrored[i], x[threads - 1 - i]);
+}
+
+TEST_F(SimtTest, SharedMemoryPastTheEndIsReported) {
+  std::vector<int> x(128);
+  CUdeviceptr dx = upload(x), counts = upload(x), out = allocate(512);
+  Shape shape;
+  shape.block[0] = 128;
+  shape.shared = 128 * 4 - 4;
+  EXPECT_EQ(
+      launch(function(module, "count_and_mirror"), shape, dx, counts, out),
+      CUDA_ERROR_LAUNCH_FAILED);
+  EXPECT_EQ(kind(), "bounds");
+}
+
+TEST_F(SimtTest, MissingLaneIsReported) {
+  // Lane 3 of each warp skips a shuffle whose mask names it.
+  std::string text = edited(
+      readInput("simt.ll"),
+      "  %o8 = call float @llvm.nvvm.shfl.sync.bfly.f32(i32 -1, float %s16, "
+      "i32 8, i32 31)\n",
+      "  %bad = icmp eq i32 %tid, 3\n"
+      "  br i1 %bad, label %exit, label %next\n"
+      "next:\n"
+      "  %o8 = call float @llvm.nvvm.shfl.sync.bfly.f32(i32 -1, float %s16, "
+      "i32 8, i32 31)\n");
+  module = load(text);
+  std::vector<float> x(256);
+  CUdeviceptr dx = upload(x), out = allocate(4);
+  Shape shape;
+  shape.block[0] = 256;
+  for (int seed = 1; seed <= 10; ++seed) {
+    setOptions("seed=" + std::to_string(seed));
+    EXPECT_EQ(launch(function(module, "sum_exp2"), shape, dx, out),
+              CUDA_ERROR_LAUNCH_FAILED);
+    EXPECT_EQ(kind(), "protocol") << report();
+    clear();
+  }
+}
+
+TEST_F(SimtTest, BlockSizeAgainstTheKernel) {
+  Shape shape;
+  shape.block[0] = 512;
+  CUdeviceptr x = allocate(4);
+  EXPECT_EQ(launch(function(module, "sum_exp2"), shape, x, x),
+            CUDA_ERROR_INVALID_VALUE);
+  // More than 48 KiB of dynamic shared memory have to be asked for.
+  CUlaunchConfig config = {};
+  config.gridDimX = config.gridDimY = config.gridDimZ = 1;
+  config.blockDimX = 32;
+  config.blockDimY = config.blockDimZ = 1;
+  config.sharedMemBytes = 49 << 10;
+  void *parameters[] = {&x, &x};
+  EXPECT_EQ(emulator.cuLaunchKernelEx(&config, function(module, "sum_exp2"),
+                                      parameters, nullptr),
+            CUDA_ERROR_INVALID_VALUE);
+}
+
+TEST_F(SimtTest, UnknownIntrinsicIsNamed) {
+  std::string bitcode = assemble(R"(
+target triple = "nvptx64-nvidia-cuda"
+declare i32 @llvm.nvvm.read.ptx.sreg.pm0()
+declare i32 @elsewhere()
+define ptx_kernel void @k(ptr addrspace(1) %p) {
+  %a = call i32 @llvm.nvvm.read.ptx.sreg.pm0()
+  %b = call i32 @elsewhere()
+  %c = call i32 asm "brev.b32 $0, $1;", "=r,r"(i32 %a)
+  store i32 %c, ptr addrspace(1) %p
+  ret void
+}
+)");
+  CUmodule unknown = nullptr;
+  char log[512] = "";
+  CUjit_option options[] = {CU_JIT_ERROR_LOG_BUFFER,
+                            CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
+  void *values[] = {log, reinterpret_cast<void *>(sizeof(log))};
+  EXPECT_EQ(
+      emulator.cuModuleLoadDataEx(&unknown, bitcode.data(), 2, options, values),
+      CUDA_ERROR_INVALID_IMAGE);
+  EXPECT_EQ(kind(), "unsupported");
+  for (const char *name : {"llvm.nvvm.read.ptx.sreg.pm0", "'elsewhere'",
+                           "inline assembly 'brev.b32 $0,$1;'"})
+    EXPECT_NE(std::string(log).find(name), std::string::npos) << log;
+}
+
+TEST_F(SimtTest, OptionsAreChecked) {
+  for (const char *bad : {"sead=1", "seed=x", "sms=0", "cc=70", "seed"}) {
+    EXPECT_EQ(emulator.dsv2_emulator_set_options(bad), -1) << bad;
+    EXPECT_EQ(kind(), "option");
+  }
+}
+
+TEST_F(SimtTest, GraphReplaysLaunchesAndCopies) {
+  const int n = 100;
+  std::vector<float> x = smallIntegers(n, 1), y = smallIntegers(n, 2);
+  CUdeviceptr dx = upload(x), dy = upload(y), out = allocate(n * 4);
+  CUstream stream;
+  ASSERT_EQ(emulator.cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING),
+            CUDA_SUCCESS);
+  ASSERT_EQ(emulator.cuStreamBeginCapture_v2(
+                stream, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL),
+            CUDA_SUCCESS);
+  Shape shape;
+  shape.block[0] = 128;
+  shape.stream = stream;
+  CUfunction axpy = function(module, "axpy");
+  ASSERT_EQ(launch(axpy, shape, dx, dy, out, n), CUDA_SUCCESS);
+  ASSERT_EQ(emulator.cuMemcpyDtoDAsync_v2(dy, out, n * 4, stream),
+            CUDA_SUCCESS);
+  CUgraph graph;
+  ASSERT_EQ(emulator.cuStreamEndCapture(stream, &graph), CUDA_SUCCESS);
+  CUgraphExec executable;
+  ASSERT_EQ(emulator.cuGraphInstantiateWithFlags(&executable, graph, 0),
+            CUDA_SUCCESS);
+  ASSERT_EQ(emulator.cuGraphDestroy(graph), CUDA_SUCCESS);
+  EXPECT_EQ(download<float>(dy, n), y);
+  for (int i = 0; i < 3; ++i)
+    ASSERT_EQ(emulator.cuGraphLaunch(executable, stream), CUDA_SUCCESS);
+  std::vector<float> result = download<float>(dy, n);
+  for (int i = 0; i < n; ++i)
+    ASSERT_EQ(result[i], y[i] + 6 * x[i]);
+  EXPECT_EQ(emulator.cuGraphExecDestroy(executable), CUDA_SUCCESS);
+
+  // Waiting for a stream that captures spoils the capture.
+  ASSERT_EQ(emulator.cuStreamBeginCapture_v2(
+                stream, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL),
+            CUDA_SUCCESS);
+  EXPECT_EQ(emulator.cuStreamSynchronize(stream),
+            CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+  EXPECT_EQ(emulator.cuStreamEndCapture(stream, &graph),
+            CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
+}
