@@ -33,7 +33,7 @@ config.substitutions += [
     ("%python", sys.executable),
     (r"\bdsv2-opt\b", opt),
 ]
-for name in ("dsv2-compile", "dsv2-run", "dsv2-bench", "dsv2-lsp-server"):
+for name in ("dsv2-compile", "dsv2-kernel", "dsv2-run", "dsv2-bench", "dsv2-lsp-server"):
     config.substitutions.append((r"(?<![\w/%-])" + name + r"\b", os.path.join(tools, name)))
 for name in ("FileCheck", "not", "mlir-opt", "mlir-runner", "count"):
     config.substitutions.append(
@@ -44,6 +44,10 @@ with open("/proc/cpuinfo") as cpuinfo:
     flags = next((line for line in cpuinfo if line.startswith("flags")), "").split()
 if "avx512bw" in flags and "avx512vl" in flags:
     config.available_features.add("host-x86-64-v4")
+# The tools look for ptxas themselves; whether they will find one was found out
+# at configuration.
+if config.ptxas:
+    config.available_features.add("ptxas")
 if config.dsv2_sanitizers:
     config.available_features.add("sanitizers")
 if config.dsv2_runtime:

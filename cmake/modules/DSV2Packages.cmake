@@ -102,7 +102,23 @@ macro(dsv2_find_runtime_packages)
   endif()
 endmacro()
 
+# ptxas where the tools look for it (lib/Target/NVPTX/FindProgram.cpp). The
+# build does without; tests that need it are unsupported where it is missing.
+macro(dsv2_find_ptxas)
+  file(GLOB dsv2_cuda_toolkits /usr/local/cuda-*)
+  list(SORT dsv2_cuda_toolkits COMPARE NATURAL ORDER DESCENDING)
+  find_program(DSV2_PTXAS ptxas
+    HINTS ENV CUDA_ROOT ENV CUDA_HOME ENV CUDA_PATH /usr/local/cuda
+          ${dsv2_cuda_toolkits}
+    PATH_SUFFIXES bin)
+  set(DSV2_PTXAS_PROGRAM "")
+  if(DSV2_PTXAS)
+    set(DSV2_PTXAS_PROGRAM ${DSV2_PTXAS})
+  endif()
+endmacro()
+
 macro(dsv2_find_test_packages)
+  dsv2_find_ptxas()
   find_package(GTest QUIET)
   if(NOT GTest_FOUND)
     dsv2_missing_package("GoogleTest" "libgtest-dev libgmock-dev")
@@ -127,5 +143,6 @@ function(dsv2_print_summary)
   message(STATUS "  linker     : ${DSV2_LLD}")
   message(STATUS "  runtime    : ${DSV2_BUILD_RUNTIME}  OpenMP ${DSV2_OPENMP_LIBRARY}")
   message(STATUS "  tests      : ${DSV2_BUILD_TESTS}  lit ${DSV2_LIT}")
+  message(STATUS "  ptxas      : ${DSV2_PTXAS_PROGRAM}")
   message(STATUS "  fuzzers    : ${DSV2_BUILD_FUZZERS}  sanitizers '${DSV2_SANITIZERS}'")
 endfunction()

@@ -1,0 +1,245 @@
+//===- DeviceCode.cpp - LLVM dialect to LLVM IR and PTX -------------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dsv2/Target/DeviceCode.h"
+
+#include "dsv2/Target/Passes.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/LLVMIR/Transforms/Passes.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Target/LLVMIR/Export.h"
+#include "llvm/Bitcode/BitcodeWriter.h"
+#include "llvm/IR/DebugInfo.h"
+#include "llvm/IR/DiagnosticInfo.h"
+#include "llvm/IR/DiagnosticPrinter.h"
+#include "llvm/IR/InstIterator.h"
+#include "llvm/IR/Instructions.h"
+#include "llvm/IR/LLVMContext.h"
+#include "llvm/IR/LegacyPassManager.h"
+#include "llvm/IR/Module.h"
+#include "llvm/IR/Verifier.h"
+#include "llvm/MC/TargetRegistry.h"
+#include "llvm/Passes/PassBuilder.h"
+#include "llvm/Support/CrashRecoveryContext.h"
+#include "llvm/Support/ErrorHandling.h"
+#include "llvm/Support/TargetSelect.h"
+#include "llvm/Support/raw_ostream.h"
+#include "llvm/Target/TargetMachine.h"
+#include "llvm/TargetParser/Triple.h"
+#include "llvm/Transforms/Utils/Cloning.h"
+
+#include <mutex>
+
+using namespace mlir;
+using namespace mlir::dsv2;
+
+static llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
+createTargetMachine(const GPUTargetInfo &target) {
+  static std::once_flag initialized;
+  std::call_once(initialized, [] {
+    LLVMInitializeNVPTXTargetInfo();
+    LLVMInitializeNVPTXTarget();
+    LLVMInitializeNVPTXTargetMC();
+    LLVMInitializeNVPTXAsmPrinter();
+  });
+  // Shared memory keeps 64-bit pointers (no --nvptx-short-ptr): the emulator
+  // runs the same module, and its shared memory is host memory.
+  llvm::Triple triple("nvptx64-nvidia-cuda");
+  std::string error;
+  const llvm::Target *llvmTarget =
+      llvm::TargetRegistry::lookupTarget(triple, error);
+  if (!llvmTarget)
+    return llvm::createStringError("this LLVM cannot make GPU code: " + error);
+  return std::unique_ptr<llvm::TargetMachine>(llvmTarget->createTargetMachine(
+      triple, target.chip, target.getFeatures(), llvm::TargetOptions(),
+      std::nullopt, std::nullopt, llvm::CodeGenOptLevel::Aggressive));
+}
+
+/// Whether the chip has every op, with a diagnostic for each it does not have:
+/// LLVM would stop the program at the first.
+static bool hasAllOps(gpu::GPUModuleOp module, const GPUTargetInfo &target) {
+  auto chip = NVVM::NVVMCheckSMVersion::getTargetSMVersionFromStr(target.chip);
+  bool valid = true;
+  module->walk([&](NVVM::RequiresSMInterface op) {
+    if (op.getRequiredMinSMVersion().isCompatibleWith(chip))
+      return;
+    op->emitOpError("is not supported on ") << target.chip;
+    valid = false;
+  });
+  return valid;
+}
+
+/// Marks everything that threads of a warp may have to do together. A compiler
+/// of device code says `convergent` of every call until it knows better, as
+/// LLVM then finds out for itself; the translation from MLIR does not.
+static void markConvergent(llvm::Module &module) {
+  for (llvm::Function &function : module) {
+    if (function.isDeclaration())
+      continue;
+    function.addFnAttr(llvm::Attribute::Convergent);
+    function.addFnAttr(llvm::Attribute::NoUnwind);
+    for (llvm::Instruction &instruction : llvm::instructions(function)) {
+      auto *call = dyn_cast<llvm::CallInst>(&instruction);
+      if (!call)
+        continue;
+      bool isEffectfulAsm =
+          call->isInlineAsm() &&
+          cast<llvm::InlineAsm>(call->getCalledOperand())->hasSideEffects();
+      llvm::Function *callee = call->getCalledFunction();
+      if (isEffectfulAsm || (callee && !callee->isIntrinsic()))
+        call->setConvergent();
+    }
+  }
+}
+
+static void optimize(llvm::Module &module, llvm::TargetMachine &machine) {
+  llvm::LoopAnalysisManager lam;
+  llvm::FunctionAnalysisManager fam;
+  llvm::CGSCCAnalysisManager cgam;
+  llvm::ModuleAnalysisManager mam;
+  // Kernels say themselves what is a vector.
+  llvm::PipelineTuningOptions tuning;
+  tuning.LoopVectorization = false;
+  tuning.SLPVectorization = false;
+  llvm::PassBuilder passes(&machine, tuning);
+  passes.registerModuleAnalyses(mam);
+  passes.registerCGSCCAnalyses(cgam);
+  passes.registerFunctionAnalyses(fam);
+  passes.registerLoopAnalyses(lam);
+  passes.crossRegisterProxies(lam, fam, cgam, mam);
+  passes.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3)
+      .run(module, mam);
+}
+
+DeviceCode::DeviceCode(DeviceCode &&) = default;
+DeviceCode &DeviceCode::operator=(DeviceCode &&) = default;
+DeviceCode::~DeviceCode() = default;
+
+llvm::Expected<DeviceCode> DeviceCode::create(gpu::GPUModuleOp source,
+                                              const GPUTargetInfo &target) {
+  auto fail = [&](const Twine &why) {
+    return llvm::createStringError("gpu.module '" + source.getName() +
+                                   "' for " + target.chip + ": " + why);
+  };
+  DeviceCode code;
+  code.target = target;
+  auto kernels = dsv2::getKernels(source);
+  if (!kernels)
+    return kernels.takeError();
+  code.kernels = std::move(*kernels);
+  if (!hasAllOps(source, target))
+    return fail("it has ops that the chip does not have");
+
+  // The pass that gives functions their place in debug information wants a
+  // builtin.module, and the source stays as it is.
+  OwningOpRef<ModuleOp> holder = ModuleOp::create(source.getLoc());
+  auto copy = cast<gpu::GPUModuleOp>(source->clone());
+  holder->push_back(copy);
+  PassManager passes(source.getContext());
+  passes.addNestedPass<gpu::GPUModuleOp>(createVerifyDeviceCodePass());
+  // Lines alone: PTX with more is for debuggers, and ptxas then optimises less.
+  passes.addPass(LLVM::createDIScopeForLLVMFuncOpPass(
+      {LLVM::DIEmissionKind::DebugDirectivesOnly}));
+  if (failed(passes.run(*holder)))
+    return fail("it cannot be made into device code");
+
+  code.context = std::make_unique<llvm::LLVMContext>();
+  code.module = translateModuleToLLVMIR(copy, *code.context, source.getName());
+  if (!code.module)
+    return fail("the translation to LLVM IR failed");
+  auto machine = createTargetMachine(target);
+  if (!machine)
+    return machine.takeError();
+  code.module->setTargetTriple((*machine)->getTargetTriple());
+  code.module->setDataLayout((*machine)->createDataLayout());
+  markConvergent(*code.module);
+  optimize(*code.module, **machine);
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  if (llvm::verifyModule(*code.module, &stream))
+    return fail("LLVM IR is not valid: " + text);
+  return code;
+}
+
+llvm::SmallVector<char, 0> DeviceCode::getBitcode() const {
+  llvm::SmallVector<char, 0> bitcode;
+  llvm::raw_svector_ostream stream(bitcode);
+  llvm::WriteBitcodeToFile(*module, stream);
+  return bitcode;
+}
+
+namespace {
+/// What LLVM says is wrong with the module. LLVM's way to report an instruction
+/// that it cannot select is to end the program; this turns it into an error.
+struct CodegenFailure {
+  std::string text;
+
+  static void handleFatal(void *data, const char *reason, bool) {
+    static_cast<CodegenFailure *>(data)->text = reason;
+    llvm::CrashRecoveryContext::GetCurrent()->HandleExit(1);
+  }
+  static void handleDiagnostic(const llvm::DiagnosticInfo *info, void *data) {
+    if (info->getSeverity() != llvm::DS_Error)
+      return;
+    llvm::raw_string_ostream stream(static_cast<CodegenFailure *>(data)->text);
+    llvm::DiagnosticPrinterRawOStream printer(stream);
+    info->print(printer);
+  }
+};
+} // namespace
+
+/// Writes `module`, which is used up, as PTX.
+static bool emitPTX(llvm::Module &module, llvm::TargetMachine &machine,
+                    llvm::raw_pwrite_stream &stream) {
+  llvm::legacy::PassManager codegen;
+  if (machine.addPassesToEmitFile(codegen, stream, nullptr,
+                                  llvm::CodeGenFileType::AssemblyFile))
+    return false;
+  codegen.run(module);
+  return true;
+}
+
+llvm::Expected<std::string> DeviceCode::getPTX(bool withLines) const {
+  auto machine = createTargetMachine(target);
+  if (!machine)
+    return machine.takeError();
+  std::unique_ptr<llvm::Module> copy = llvm::CloneModule(*module);
+  if (!withLines)
+    llvm::StripDebugInfo(*copy);
+
+  llvm::SmallString<0> ptx;
+  CodegenFailure failure;
+  bool supported = true, finished;
+  {
+    // The handlers belong to the process.
+    static std::mutex mutex;
+    std::lock_guard lock(mutex);
+    llvm::CrashRecoveryContext::Enable();
+    llvm::ScopedFatalErrorHandler handler(CodegenFailure::handleFatal,
+                                          &failure);
+    context->setDiagnosticHandlerCallBack(CodegenFailure::handleDiagnostic,
+                                          &failure);
+    finished = llvm::CrashRecoveryContext().RunSafely([&] {
+      llvm::raw_svector_ostream stream(ptx);
+      supported = emitPTX(*copy, **machine, stream);
+    });
+    context->setDiagnosticHandlerCallBack(nullptr);
+    llvm::CrashRecoveryContext::Disable();
+  }
+  if (!finished) {
+    // LLVM was left in the middle of its work: what it held stays where it is.
+    (void)copy.release();
+    (void)machine->release();
+  }
+  if (!finished || !supported || !failure.text.empty())
+    return llvm::createStringError(
+        "LLVM cannot make PTX " + target.getPTXVersion() + " for " +
+        target.chip + ": " +
+        (failure.text.empty() ? "unknown reason" : failure.text));
+  return ptx.str().str();
+}
