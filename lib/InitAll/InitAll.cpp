@@ -15,6 +15,8 @@
 #include "dsv2/Dialect/DSV2/Transforms/BufferizableOpInterfaceImpl.h"
 #include "dsv2/Dialect/DSV2/Transforms/Passes.h"
 #include "dsv2/Pipelines/Pipelines.h"
+#include "dsv2/Target/DeviceCode.h"
+#include "dsv2/Target/Passes.h"
 #include "mlir/IR/DialectRegistry.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
@@ -39,4 +41,6 @@ void mlir::dsv2::registerAllPasses() {
   cpu::registerDSV2CPUCodeGenPasses();
   registerDSV2ConversionPasses();
   registerPipelines();
+  registerDSV2TargetPasses();
+  registerDeviceCodePipelines();
 }

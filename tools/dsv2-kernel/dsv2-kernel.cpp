@@ -5,6 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Report.h"
+
 #include "dsv2/Support/GPUTargetInfo.h"
 #include "dsv2/Support/Version.h"
 #include "dsv2/Target/Artifact.h"
@@ -18,6 +20,7 @@
 #include "mlir/Pass/PassManager.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/InitLLVM.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/WithColor.h"
 #include "llvm/Support/raw_ostream.h"
 
@@ -27,15 +30,21 @@ namespace cl = llvm::cl;
 
 static cl::OptionCategory category("dsv2-kernel options");
 
-static cl::opt<std::string> inputFlag(cl::Positional, cl::Required,
-                                      cl::cat(category),
-                                      cl::desc("<.mlir with a gpu.module>"));
+static cl::opt<std::string>
+    inputFlag(cl::Positional, cl::Required, cl::cat(category),
+              cl::desc("<.mlir with a gpu.module, or .ptx>"));
 static cl::opt<std::string>
     chipFlag("gpu-chip", cl::cat(category), cl::init("sm_90a"),
              cl::value_desc("chip[+ptxNN][,...]"),
              cl::desc("Chips to make code for (default: sm_90a)"));
 static cl::opt<bool> listFlag("list", cl::cat(category),
                               cl::desc("List the kernels and stop"));
+static cl::opt<bool> gateFlag(
+    "gate", cl::cat(category),
+    cl::desc("Check every kernel; what is not as it should be is printed, and "
+             "the exit code is then 2"));
+static cl::opt<bool> jsonFlag("json", cl::cat(category),
+                              cl::desc("Print the table as JSON"));
 static cl::opt<bool> ptxFlag("ptx", cl::cat(category),
                              cl::desc("Print PTX, same as --emit-ptx=-"));
 static cl::opt<std::string>
@@ -56,6 +65,11 @@ static cl::opt<std::string>
               cl::desc("The program ptxas (default: searched in $PATH, "
                        "$CUDA_ROOT, $CUDA_HOME, $CUDA_PATH and "
                        "/usr/local/cuda*)"));
+
+static cl::opt<std::string> nvdisasmFlag(
+    "nvdisasm", cl::cat(category), cl::value_desc("file"),
+    cl::desc("The program nvdisasm, to count instructions with (default: "
+             "searched like ptxas; without it a table of opcodes counts)"));
 
 static int fail(llvm::Error error) {
   llvm::handleAllErrors(std::move(error), [](const llvm::ErrorInfoBase &info) {
@@ -104,10 +118,96 @@ static llvm::Error writeFor(StringRef chip, StringRef pattern,
   return writeFileAtomically(path, data);
 }
 
-static llvm::Error emitFor(ModuleOp module, const GPUTargetInfo &target) {
+/// Whether the table is to be printed: always, unless something else was asked
+/// for.
+static bool wantsReport() {
+  return gateFlag || jsonFlag ||
+         (!ptxFlag && emitPTXFlag.empty() && emitCubinFlag.empty() &&
+          emitBitcodeFlag.empty());
+}
+
+/// Assembles `ptx` if something needs that. No cubin is no error where it
+/// would only have made the table longer.
+static llvm::Error assemble(StringRef ptx, const GPUTargetInfo &target,
+                            std::optional<Cubin> &cubin) {
+  bool isNeeded = gateFlag || !emitCubinFlag.empty();
+  if (!isNeeded && !wantsReport())
+    return llvm::Error::success();
+  auto ptxas = findCUDAProgram("ptxas", ptxasFlag, "--ptxas");
+  if (!ptxas && isNeeded)
+    return ptxas.takeError();
+  if (!ptxas) {
+    llvm::WithColor::warning(llvm::errs(), "dsv2-kernel")
+        << llvm::toString(ptxas.takeError())
+        << "; registers, spills and machine code stay unknown\n";
+    return llvm::Error::success();
+  }
+  auto assembled = assemblePTX(ptx, target, *ptxas, lineInfoFlag);
+  if (!assembled)
+    return assembled.takeError();
+  cubin = std::move(*assembled);
+  return writeFor(target.chip, emitCubinFlag, cubin->image);
+}
+
+/// The disassembler, or nothing if there is none. One that was named and is
+/// not there is an error.
+static llvm::Expected<std::string> findDisassembler() {
+  auto found = findCUDAProgram("nvdisasm", nvdisasmFlag, "--nvdisasm");
+  if (found || !nvdisasmFlag.empty())
+    return found;
+  llvm::consumeError(found.takeError());
+  return std::string();
+}
+
+/// Does everything that was asked for with the code of one chip. `code` is
+/// absent if the PTX is all there is.
+static llvm::Error processPTX(StringRef ptx, const GPUTargetInfo &target,
+                              const DeviceCode *code,
+                              std::vector<ImageReport> &reports) {
+  if (ptxFlag)
+    llvm::outs() << ptx;
+  if (llvm::Error error = writeFor(target.chip, emitPTXFlag, ptx))
+    return error;
+  std::optional<Cubin> cubin;
+  if (llvm::Error error = assemble(ptx, target, cubin))
+    return error;
+  if (!wantsReport())
+    return llvm::Error::success();
+  ImageSources sources;
+  sources.ptx = ptx;
+  if (code) {
+    sources.kernels = code->getKernels();
+    sources.module = &code->getModule();
+  }
+  std::string nvdisasm;
+  if (cubin) {
+    sources.cubin = &*cubin;
+    auto found = findDisassembler();
+    if (!found)
+      return found.takeError();
+    nvdisasm = std::move(*found);
+    sources.nvdisasm = nvdisasm;
+  }
+  auto report = reportImage(target, sources);
+  if (!report)
+    return report.takeError();
+  reports.push_back(std::move(*report));
+  return llvm::Error::success();
+}
+
+static llvm::Error processModule(ModuleOp module, const GPUTargetInfo &target,
+                                 std::vector<ImageReport> &reports) {
   auto device = findDeviceModule(module, target.chip);
   if (!device)
     return device.takeError();
+  if (listFlag) {
+    auto kernels = getKernels(*device);
+    if (!kernels)
+      return kernels.takeError();
+    for (const KernelInfo &kernel : *kernels)
+      llvm::outs() << target.chip << ' ' << kernel.name << '\n';
+    return llvm::Error::success();
+  }
   auto code = DeviceCode::create(*device, target);
   if (!code)
     return code.takeError();
@@ -118,19 +218,52 @@ static llvm::Error emitFor(ModuleOp module, const GPUTargetInfo &target) {
   auto ptx = code->getPTX(lineInfoFlag);
   if (!ptx)
     return ptx.takeError();
-  if (ptxFlag)
-    llvm::outs() << *ptx;
-  if (llvm::Error error = writeFor(target.chip, emitPTXFlag, *ptx))
-    return error;
-  if (emitCubinFlag.empty())
-    return llvm::Error::success();
-  auto ptxas = findCUDAProgram("ptxas", ptxasFlag, "--ptxas");
-  if (!ptxas)
-    return ptxas.takeError();
-  auto cubin = assemblePTX(*ptx, target, *ptxas, lineInfoFlag);
-  if (!cubin)
-    return cubin.takeError();
-  return writeFor(target.chip, emitCubinFlag, cubin->image);
+  return processPTX(*ptx, target, &*code, reports);
+}
+
+/// Reads, lowers and makes code of a .mlir file.
+static llvm::Error processMLIR(ArrayRef<GPUTargetInfo> targets,
+                               std::vector<ImageReport> &reports) {
+  DialectRegistry registry;
+  registerDeviceCodeDialects(registry);
+  MLIRContext context(registry);
+  OwningOpRef<ModuleOp> module =
+      parseSourceFile<ModuleOp>(inputFlag, ParserConfig(&context));
+  if (!module)
+    return llvm::createStringError("cannot read '" + inputFlag + "'");
+  PassManager passes(&context);
+  buildLowerDeviceToLLVMPipeline(passes);
+  if (failed(passes.run(*module)))
+    return llvm::createStringError("cannot lower '" + inputFlag + "'");
+  for (const GPUTargetInfo &target : targets)
+    if (llvm::Error error = processModule(*module, target, reports))
+      return error;
+  return llvm::Error::success();
+}
+
+/// Looks at PTX from anywhere, such as a probe written by hand.
+static llvm::Error processPTXFile(ArrayRef<GPUTargetInfo> targets,
+                                  std::vector<ImageReport> &reports) {
+  if (!emitBitcodeFlag.empty())
+    return llvm::createStringError("PTX cannot be made into bitcode");
+  auto buffer = llvm::MemoryBuffer::getFile(inputFlag, /*IsText=*/true);
+  if (!buffer)
+    return llvm::createStringError(buffer.getError(),
+                                   "cannot read '" + inputFlag + "'");
+  StringRef text = (*buffer)->getBuffer();
+  for (const GPUTargetInfo &target : targets) {
+    if (listFlag) {
+      auto kernels = parsePTX(text);
+      if (!kernels)
+        return kernels.takeError();
+      for (const PTXKernel &kernel : *kernels)
+        llvm::outs() << target.chip << ' ' << kernel.name << '\n';
+    } else if (llvm::Error error =
+                   processPTX(text, target, /*code=*/nullptr, reports)) {
+      return error;
+    }
+  }
+  return llvm::Error::success();
 }
 
 int main(int argc, char **argv) {
@@ -143,7 +276,12 @@ int main(int argc, char **argv) {
        << ")\n";
   });
   cl::HideUnrelatedOptions(category);
-  cl::ParseCommandLineOptions(argc, argv, "makes device code and checks it\n");
+  cl::ParseCommandLineOptions(
+      argc, argv,
+      "makes device code of kernels, and says what is in it\n\n"
+      "  dsv2-kernel FILE.mlir                      table of its kernels\n"
+      "  dsv2-kernel FILE.mlir --gate               is each as it should be?\n"
+      "  dsv2-kernel FILE.mlir --emit-cubin=OUT     code for the driver\n");
 
   auto targets = GPUTargetInfo::parseList(chipFlag);
   if (!targets)
@@ -156,20 +294,19 @@ int main(int argc, char **argv) {
           "' would hold code of several chips: expected "
           "{chip} in the name"));
 
-  DialectRegistry registry;
-  registerDeviceCodeDialects(registry);
-  MLIRContext context(registry);
-  OwningOpRef<ModuleOp> module =
-      parseSourceFile<ModuleOp>(inputFlag, ParserConfig(&context));
-  if (!module)
-    return fail(llvm::createStringError("cannot read '" + inputFlag + "'"));
-  PassManager passes(&context);
-  buildLowerDeviceToLLVMPipeline(passes);
-  if (failed(passes.run(*module)))
-    return fail(llvm::createStringError("cannot lower '" + inputFlag + "'"));
-
-  for (const GPUTargetInfo &target : *targets)
-    if (llvm::Error error = emitFor(*module, target))
-      return fail(std::move(error));
+  std::vector<ImageReport> reports;
+  bool isPTX = StringRef(inputFlag).ends_with(".ptx");
+  if (llvm::Error error = isPTX ? processPTXFile(*targets, reports)
+                                : processMLIR(*targets, reports))
+    return fail(std::move(error));
+  if (reports.empty())
+    return 0;
+  // Exit codes: 1 is an error, 2 a verdict.
+  constexpr int kRefused = 2;
+  if (jsonFlag)
+    return printJSON(llvm::outs(), reports, gateFlag) ? 0 : kRefused;
+  printText(llvm::outs(), reports);
+  if (gateFlag)
+    return printVerdict(llvm::outs(), reports) ? 0 : kRefused;
   return 0;
 }

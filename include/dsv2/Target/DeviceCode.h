@@ -45,6 +45,9 @@ void registerDeviceCodeDialects(DialectRegistry &registry);
 /// that nothing else is left.
 void buildLowerDeviceToLLVMPipeline(OpPassManager &pm);
 
+/// Registers that pipeline as `dsv2-lower-device-to-llvm`.
+void registerDeviceCodePipelines();
+
 /// Optimised LLVM IR of one gpu.module for one chip.
 class DeviceCode {
 public:

@@ -22,6 +22,7 @@
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/DialectRegistry.h"
 #include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassRegistry.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/GPU/GPUToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
@@ -105,4 +106,11 @@ void dsv2::buildLowerDeviceToLLVMPipeline(OpPassManager &pm) {
     addLowering(pm);
   else
     addLowering(pm.nest<gpu::GPUModuleOp>());
+}
+
+void dsv2::registerDeviceCodePipelines() {
+  PassPipelineRegistration<>("dsv2-lower-device-to-llvm",
+                             "Lower the inside of each gpu.module to the LLVM "
+                             "and NVVM dialects",
+                             buildLowerDeviceToLLVMPipeline);
 }
