@@ -44,7 +44,9 @@ static void printRows(llvm::raw_ostream &os, llvm::ArrayRef<Row> rows) {
     os << llvm::left_justify(row.front(), widths.front());
     for (size_t i = 1; i + 1 < row.size(); ++i)
       os << "  " << llvm::right_justify(row[i], widths[i]);
-    os << "  " << row.back() << '\n';
+    if (!row.back().empty())
+      os << "  " << row.back();
+    os << '\n';
   }
 }
 

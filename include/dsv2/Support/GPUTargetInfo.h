@@ -66,6 +66,7 @@ struct GPUTargetInfo {
   unsigned registersPerThread = 255;
   unsigned threadsPerBlock = 1024;
   unsigned threadsPerMultiprocessor = 2048;
+  unsigned blocksPerMultiprocessor = 32;
   /// Named barriers of a block.
   unsigned namedBarriers = 16;
   /// Blocks of a cluster that every card of this chip can run; 1: no clusters.

@@ -143,7 +143,8 @@ int64_t mlir::dsv2::getBlocksPerMultiprocessor(const KernelReport &kernel,
                      (kernel.getSharedBytes() + target.reservedSharedBytes);
   int64_t byThreads =
       target.threadsPerMultiprocessor / kernel.info.getThreads();
-  return std::min({byRegisters, byShared, byThreads});
+  return std::min<int64_t>(
+      {byRegisters, byShared, byThreads, target.blocksPerMultiprocessor});
 }
 
 llvm::Expected<ImageReport>

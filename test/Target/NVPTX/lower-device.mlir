@@ -1,0 +1,62 @@
+// The pipeline leaves the LLVM and NVVM dialects alone, and says what it cannot
+// lower (F100).
+
+// RUN: dsv2-opt %s --dsv2-lower-device-to-llvm --split-input-file --verify-diagnostics | FileCheck %s
+
+// CHECK-LABEL: llvm.func @everything
+// CHECK-NOT: arith.
+// CHECK-NOT: scf.
+// CHECK-NOT: cf.
+// CHECK-NOT: vector.
+// CHECK-NOT: index.
+// CHECK: nvvm.barrier0
+// CHECK: llvm.cond_br
+// CHECK: llvm.return
+gpu.module @dsv2_kernels {
+  llvm.func @everything(%x: !llvm.ptr<1>, %n: i64) attributes {nvvm.kernel} {
+    nvvm.barrier0
+    %c0 = arith.constant 0 : index
+    %c1 = index.constant 1
+    %end = arith.index_cast %n : i64 to index
+    %zero = arith.constant dense<0.0> : vector<4xf32>
+    %sum = scf.for %i = %c0 to %end step %c1 iter_args(%value = %zero) -> (vector<4xf32>) {
+      %position = arith.index_cast %i : index to i64
+      %from = llvm.getelementptr %x[%position] : (!llvm.ptr<1>, i64) -> !llvm.ptr<1>, vector<4xf32>
+      %loaded = llvm.load %from : !llvm.ptr<1> -> vector<4xf32>
+      %next = vector.fma %loaded, %loaded, %value : vector<4xf32>
+      scf.yield %next : vector<4xf32>
+    }
+    %narrow = arith.truncf %sum : vector<4xf32> to vector<4xbf16>
+    %root = math.sqrt %sum : vector<4xf32>
+    %first = vector.extract %root[0] : f32 from vector<4xf32>
+    %positive = arith.cmpf ogt, %first, %first : f32
+    cf.cond_br %positive, ^store, ^done
+  ^store:
+    llvm.store %narrow, %x : vector<4xbf16>, !llvm.ptr<1>
+    cf.br ^done
+  ^done:
+    llvm.return
+  }
+}
+
+// -----
+
+gpu.module @dsv2_kernels {
+  llvm.func @exponential(%x: !llvm.ptr<1>) attributes {nvvm.kernel} {
+    %value = llvm.load %x : !llvm.ptr<1> -> bf16
+    // expected-error@+1 {{has no instruction on the GPU; use an approximation of the NVVM dialect, such as ex2.approx}}
+    %result = math.exp %value : bf16
+    llvm.store %result, %x : bf16, !llvm.ptr<1>
+    llvm.return
+  }
+}
+
+// -----
+
+gpu.module @dsv2_kernels {
+  llvm.func @left() attributes {nvvm.kernel} {
+    // expected-error@+1 {{'gpu.barrier' op is left in device code, which has ops of the LLVM and NVVM dialects alone}}
+    gpu.barrier
+    llvm.return
+  }
+}
