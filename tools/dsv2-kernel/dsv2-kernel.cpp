@@ -80,7 +80,7 @@ static int fail(llvm::Error error) {
 }
 
 /// Whether `module` is for `chip`: a module with targets is for those alone.
-static bool isFor(gpu::GPUModuleOp module, StringRef chip) {
+static bool isFor(mlir::gpu::GPUModuleOp module, StringRef chip) {
   ArrayAttr targets = module.getTargetsAttr();
   return !targets || llvm::any_of(targets, [&](Attribute target) {
     auto nvvm = dyn_cast<NVVM::NVVMTargetAttr>(target);
@@ -89,10 +89,10 @@ static bool isFor(gpu::GPUModuleOp module, StringRef chip) {
 }
 
 /// The one gpu.module for `chip`.
-static llvm::Expected<gpu::GPUModuleOp> findDeviceModule(ModuleOp module,
-                                                         StringRef chip) {
-  gpu::GPUModuleOp found;
-  for (auto candidate : module.getOps<gpu::GPUModuleOp>()) {
+static llvm::Expected<mlir::gpu::GPUModuleOp> findDeviceModule(ModuleOp module,
+                                                               StringRef chip) {
+  mlir::gpu::GPUModuleOp found;
+  for (auto candidate : module.getOps<mlir::gpu::GPUModuleOp>()) {
     if (!isFor(candidate, chip))
       continue;
     if (found)

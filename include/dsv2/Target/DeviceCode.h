@@ -55,7 +55,7 @@ public:
   /// `target`. `module` is not changed. Errors: other ops, ops that the chip
   /// does not have, attributes of kernels as getKernels says; details go to the
   /// context's diagnostic handler.
-  static llvm::Expected<DeviceCode> create(gpu::GPUModuleOp module,
+  static llvm::Expected<DeviceCode> create(::mlir::gpu::GPUModuleOp module,
                                            const GPUTargetInfo &target);
   DeviceCode(DeviceCode &&);
   DeviceCode &operator=(DeviceCode &&);

@@ -6,7 +6,8 @@
 //===----------------------------------------------------------------------===//
 //
 // A kernel is an `llvm.func` with `nvvm.kernel` in a `gpu.module`. What has to
-// be known of it beside its code are attributes of that function.
+// be known of it beside its code are attributes of that function: those of the
+// NVVM dialect, kSharedBytesAttr of the dsv2 dialect, and the ones below.
 //
 //===----------------------------------------------------------------------===//
 
@@ -29,9 +30,6 @@ class GPUModuleOp;
 
 namespace dsv2 {
 
-/// Bytes of dynamic shared memory the kernel is launched with: an integer
-/// attribute of the function, 0 if absent.
-inline constexpr llvm::StringLiteral kSharedBytesAttr = "dsv2.shared_bytes";
 /// A unit attribute that says: the results of this kernel's atomics are used,
 /// and nothing that other threads wrote is read because of them. The static
 /// gate then asks for no fences.
@@ -52,7 +50,7 @@ struct KernelInfo {
   std::array<int64_t, 3> cluster = {1, 1, 1};
   /// Blocks that are to fit on a multiprocessor at once: `nvvm.minctasm`.
   int64_t blocksPerMultiprocessor = 1;
-  /// `dsv2.shared_bytes`.
+  /// `dsv2.shared_bytes`, 0 if absent.
   int64_t dynamicSharedBytes = 0;
   /// `dsv2.relaxed_atomics`.
   bool relaxedAtomics = false;
@@ -68,7 +66,8 @@ struct KernelInfo {
 /// The kernels of a module in their order. An error, which names the kernel and
 /// the attribute, if one has no block size or an attribute of another kind than
 /// expected.
-llvm::Expected<std::vector<KernelInfo>> getKernels(gpu::GPUModuleOp module);
+llvm::Expected<std::vector<KernelInfo>>
+getKernels(::mlir::gpu::GPUModuleOp module);
 
 } // namespace dsv2
 } // namespace mlir

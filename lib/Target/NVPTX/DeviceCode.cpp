@@ -62,7 +62,8 @@ createTargetMachine(const GPUTargetInfo &target) {
 
 /// Whether the chip has every op, with a diagnostic for each it does not have:
 /// LLVM would stop the program at the first.
-static bool hasAllOps(gpu::GPUModuleOp module, const GPUTargetInfo &target) {
+static bool hasAllOps(mlir::gpu::GPUModuleOp module,
+                      const GPUTargetInfo &target) {
   auto chip = NVVM::NVVMCheckSMVersion::getTargetSMVersionFromStr(target.chip);
   bool valid = true;
   module->walk([&](NVVM::RequiresSMInterface op) {
@@ -120,7 +121,7 @@ DeviceCode::DeviceCode(DeviceCode &&) = default;
 DeviceCode &DeviceCode::operator=(DeviceCode &&) = default;
 DeviceCode::~DeviceCode() = default;
 
-llvm::Expected<DeviceCode> DeviceCode::create(gpu::GPUModuleOp source,
+llvm::Expected<DeviceCode> DeviceCode::create(mlir::gpu::GPUModuleOp source,
                                               const GPUTargetInfo &target) {
   auto fail = [&](const Twine &why) {
     return llvm::createStringError("gpu.module '" + source.getName() +
@@ -138,10 +139,10 @@ llvm::Expected<DeviceCode> DeviceCode::create(gpu::GPUModuleOp source,
   // The pass that gives functions their place in debug information wants a
   // builtin.module, and the source stays as it is.
   OwningOpRef<ModuleOp> holder = ModuleOp::create(source.getLoc());
-  auto copy = cast<gpu::GPUModuleOp>(source->clone());
+  auto copy = cast<mlir::gpu::GPUModuleOp>(source->clone());
   holder->push_back(copy);
   PassManager passes(source.getContext());
-  passes.addNestedPass<gpu::GPUModuleOp>(createVerifyDeviceCodePass());
+  passes.addNestedPass<mlir::gpu::GPUModuleOp>(createVerifyDeviceCodePass());
   // Lines alone: PTX with more is for debuggers, and ptxas then optimises less.
   passes.addPass(LLVM::createDIScopeForLLVMFuncOpPass(
       {LLVM::DIEmissionKind::DebugDirectivesOnly}));

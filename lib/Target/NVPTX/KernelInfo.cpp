@@ -7,6 +7,7 @@
 
 #include "dsv2/Target/KernelInfo.h"
 
+#include "dsv2/Dialect/DSV2/IR/DSV2.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
@@ -85,7 +86,7 @@ static llvm::Expected<KernelInfo> getKernel(LLVM::LLVMFuncOp function) {
 }
 
 llvm::Expected<std::vector<KernelInfo>>
-mlir::dsv2::getKernels(gpu::GPUModuleOp module) {
+mlir::dsv2::getKernels(mlir::gpu::GPUModuleOp module) {
   std::vector<KernelInfo> kernels;
   for (auto function : module.getOps<LLVM::LLVMFuncOp>()) {
     if (!function->hasAttr(NVVM::NVVMDialect::getKernelFuncAttrName()))

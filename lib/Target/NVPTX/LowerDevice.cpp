@@ -66,10 +66,10 @@ public:
 } // namespace
 
 void dsv2::registerDeviceCodeDialects(DialectRegistry &registry) {
-  registry.insert<arith::ArithDialect, cf::ControlFlowDialect, gpu::GPUDialect,
-                  index::IndexDialect, LLVM::LLVMDialect, math::MathDialect,
-                  NVVM::NVVMDialect, scf::SCFDialect, ub::UBDialect,
-                  vector::VectorDialect>();
+  registry.insert<arith::ArithDialect, cf::ControlFlowDialect,
+                  mlir::gpu::GPUDialect, index::IndexDialect, LLVM::LLVMDialect,
+                  math::MathDialect, NVVM::NVVMDialect, scf::SCFDialect,
+                  ub::UBDialect, vector::VectorDialect>();
   // For the conversion of `cf` below.
   cf::registerConvertControlFlowToLLVMInterface(registry);
   registerBuiltinDialectTranslation(registry);
@@ -102,10 +102,10 @@ static void addLowering(OpPassManager &pm) {
 }
 
 void dsv2::buildLowerDeviceToLLVMPipeline(OpPassManager &pm) {
-  if (pm.getOpAnchorName() == gpu::GPUModuleOp::getOperationName())
+  if (pm.getOpAnchorName() == mlir::gpu::GPUModuleOp::getOperationName())
     addLowering(pm);
   else
-    addLowering(pm.nest<gpu::GPUModuleOp>());
+    addLowering(pm.nest<mlir::gpu::GPUModuleOp>());
 }
 
 void dsv2::registerDeviceCodePipelines() {

@@ -17,7 +17,7 @@
 gpu.module @dsv2_kernels {
   llvm.mlir.global external @dsv2_smem() {addr_space = 3 : i32, alignment = 1024 : i64} : !llvm.array<0 x i8>
   llvm.func @product(%x: !llvm.ptr<1>, %y: !llvm.ptr<1>)
-      attributes {nvvm.kernel, nvvm.maxntid = array<i32: 32, 1, 1>, dsv2.shared_bytes = 512 : i32,
+      attributes {nvvm.kernel, nvvm.maxntid = array<i32: 32, 1, 1>, dsv2.shared_bytes = 512 : i64,
                   dsv2.expect = {mma = 1 : i32, ldmatrix = 1 : i32, cp_async = 1 : i32, global_store_16 = 1 : i32}} {
     %smem = llvm.mlir.addressof @dsv2_smem : !llvm.ptr<3>
     %lane = nvvm.read.ptx.sreg.tid.x : i32

@@ -19,7 +19,7 @@
 gpu.module @dsv2_kernels {
   llvm.mlir.global external @dsv2_smem() {addr_space = 3 : i32, alignment = 1024 : i64} : !llvm.array<0 x i8>
   llvm.func @box(%map: !llvm.ptr {llvm.byval = !llvm.array<128 x i8>, llvm.align = 64 : i64, nvvm.grid_constant}, %y: !llvm.ptr<1>)
-      attributes {nvvm.kernel, nvvm.maxntid = array<i32: 128, 1, 1>, dsv2.shared_bytes = 8704 : i32} {
+      attributes {nvvm.kernel, nvvm.maxntid = array<i32: 128, 1, 1>, dsv2.shared_bytes = 8704 : i64} {
     %c0 = arith.constant 0 : i32
     %c1 = arith.constant 1 : i32
     %bytes = arith.constant 8192 : i32
