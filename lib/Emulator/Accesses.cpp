@@ -9,6 +9,7 @@
 
 #include "Module.h"
 #include "Scheduler.h"
+#include "Visibility.h"
 
 #include "llvm/Support/FormatVariadic.h"
 
@@ -24,32 +25,23 @@ void dsv2::emulator::giveTurn(uint32_t site) {
   scheduler.poll();
 }
 
-/// The block of the current cluster in whose shared memory `address` lies, even
-/// beyond what the kernel asked for; null when it lies in none.
-static Block *sharedOwner(uint64_t address) {
-  for (std::unique_ptr<Block> &block :
-       machine().current().block->cluster->blocks)
-    if (address - reinterpret_cast<uintptr_t>(block->shared) < (256 << 10))
-      return block.get();
-  return nullptr;
-}
-
-void dsv2::emulator::checkSharedRange(uint64_t address, uint64_t bytes,
-                                      bool cluster, const char *what) {
+Block &dsv2::emulator::checkSharedRange(uint64_t address, uint64_t bytes,
+                                        bool cluster, const char *what) {
   Block *own = machine().current().block;
-  Block *block = sharedOwner(address);
+  Block *block = sharedOwner(machine().current(), address);
   if (!block || (!cluster && block != own))
     machine().fail(
         Kind::Bounds,
         llvm::formatv("{0} of {1} bytes at {2:x}, which is not in the shared "
                       "memory of the block",
                       what, bytes, address));
-  uint64_t offset = address - reinterpret_cast<uintptr_t>(block->shared);
+  uint64_t offset = address - block->sharedAddress();
   if (offset + bytes > block->sharedBytes)
     machine().fail(Kind::Bounds,
                    llvm::formatv("{0} of {1} bytes at shared+{2}, where the "
                                  "kernel has {3} bytes of shared memory",
                                  what, bytes, offset, block->sharedBytes));
+  return *block;
 }
 
 void dsv2::emulator::checkGlobalRange(uint64_t address, uint64_t bytes,
@@ -87,7 +79,8 @@ void dsv2::emulator::checkAccess(uint64_t address, uint64_t bytes,
     if (address - reinterpret_cast<uintptr_t>(fiber.stack) <
         StackPool::stackBytes)
       return;
-    space = sharedOwner(address) ? AccessClusterShared : AccessGlobal;
+    space = sharedOwner(scheduler.current(), address) ? AccessClusterShared
+                                                      : AccessGlobal;
   }
   if (space == AccessGlobal) {
     checkGlobalRange(address, bytes, writes, what);
@@ -95,5 +88,24 @@ void dsv2::emulator::checkAccess(uint64_t address, uint64_t bytes,
             : scheduler.counters.global_bytes_read) += bytes;
     return;
   }
-  checkSharedRange(address, bytes, space == AccessClusterShared, what);
+  Block &block =
+      checkSharedRange(address, bytes, space == AccessClusterShared, what);
+  if (!block.cluster->ordered)
+    return;
+  Thread &thread = scheduler.current();
+  uint32_t offset = address - block.sharedAddress();
+  if (flags & AccessAtomic) {
+    // Taken as ordering whatever their ordering says: what a kernel gets wrong
+    // there the emulator does not see.
+    Clock &clock = block.atomics[offset];
+    if (clock.seen.empty())
+      clock.reset(block.cluster->agents.count);
+    acquire(thread, clock);
+    release(thread, clock);
+  }
+  if (!writes)
+    requireWritten(thread, block, offset, bytes, what);
+  Touch touch = touchOf(thread, writes);
+  touch.atomic = flags & AccessAtomic;
+  touchShared(thread, block, offset, bytes, touch, what);
 }

@@ -12,6 +12,8 @@
 
 namespace dsv2::emulator {
 
+struct Block;
+
 /// Bits of the flags of checkAccess; the lowest two are the state space.
 enum AccessFlags : uint32_t {
   AccessGeneric = 0,
@@ -40,9 +42,10 @@ void checkGlobalRange(uint64_t address, uint64_t bytes, bool writes,
                       const char *what);
 
 /// Fails unless the shared memory of the current block, or with `cluster` that
-/// of any block of the cluster, holds [address, address + bytes).
-void checkSharedRange(uint64_t address, uint64_t bytes, bool cluster,
-                      const char *what);
+/// of any block of the cluster, holds [address, address + bytes). Returns the
+/// block.
+Block &checkSharedRange(uint64_t address, uint64_t bytes, bool cluster,
+                        const char *what);
 
 } // namespace dsv2::emulator
 

@@ -9,6 +9,7 @@
 
 #include "Collectives.h"
 #include "Scheduler.h"
+#include "Visibility.h"
 
 #include "llvm/Support/FormatVariadic.h"
 
@@ -36,8 +37,11 @@ static void completeIfFull(NamedBarrier &barrier) {
     value = barrier.trueCount != 0;
   for (size_t i = 0; i < barrier.waiting.size(); ++i) {
     *barrier.results[i] = value;
+    acquire(*barrier.waiting[i], barrier.clock);
     machine().wake(*barrier.waiting[i]);
   }
+  if (barrier.block->cluster->ordered)
+    barrier.clock.reset(barrier.block->cluster->agents.count);
   barrier.waiting.clear();
   barrier.results.clear();
   barrier.arrived = barrier.expected = 0;
@@ -82,6 +86,7 @@ uint64_t dsv2::emulator::arriveAtBarrier(uint32_t number, uint32_t count,
                    llvm::formatv("barrier {0} with another reduction than the "
                                  "threads before",
                                  number));
+  release(thread, barrier.clock);
   ++barrier.arrived;
   ++barrier.predicates;
   barrier.trueCount += predicate;
@@ -115,6 +120,10 @@ static void completeIfFull(ClusterBarrier &barrier) {
     return;
   barrier.arrived = 0;
   ++barrier.phase;
+  if (barrier.cluster->ordered) {
+    barrier.released.join(barrier.arriving);
+    barrier.arriving.reset(barrier.cluster->agents.count);
+  }
   for (Thread *thread : barrier.waiting)
     machine().wake(*thread);
   barrier.waiting.clear();
@@ -130,6 +139,8 @@ void dsv2::emulator::arriveAtCluster(bool releases) {
                                    "barrier.cluster.wait between");
   thread.clusterArrived = true;
   thread.clusterPhase = barrier.phase;
+  if (releases)
+    release(thread, barrier.arriving);
   ++barrier.arrived;
   completeIfFull(barrier);
 }
@@ -146,6 +157,7 @@ void dsv2::emulator::waitForCluster() {
     barrier.waiting.push_back(&thread);
     scheduler.wait(barrier);
   }
+  acquire(thread, barrier.released);
 }
 
 //===----------------------------------------------------------------------===//
@@ -160,5 +172,3 @@ void dsv2::emulator::threadEnded(Thread &thread) {
       completeIfFull(barrier);
   completeIfFull(block.cluster->barrier);
 }
-
-void dsv2::emulator::stopPolling(Thread &thread) {}

@@ -10,6 +10,8 @@
 
 #include "IntrinsicTable.h"
 
+#include "llvm/ADT/SmallVector.h"
+
 #include <deque>
 #include <string>
 
@@ -45,15 +47,16 @@ struct AsmTable {
 };
 
 /// What to do for a call of inline assembly: call `handler` with an optional
-/// address of static facts and the call's operands `operands`, in that order.
+/// address of static facts, literals and the call's operands `operands`, in
+/// that order.
 struct AsmCall {
   Handler handler = nullptr;
   const void *facts = nullptr;
-  std::vector<uint64_t> literals;
-  std::vector<unsigned> operands;
-  /// No handler: each result is the operand named here, in order (an opaque
-  /// `mov`, or a wait that passes registers through after the handler).
-  std::vector<unsigned> forwards;
+  llvm::SmallVector<uint64_t> literals;
+  llvm::SmallVector<unsigned> operands;
+  /// Each result is the operand named here, in order: an opaque mov, which has
+  /// no handler, or a wait through which registers pass.
+  llvm::SmallVector<unsigned> forwards;
 };
 
 /// Parses the assembly of `call`. The list is closed: the opaque mov,

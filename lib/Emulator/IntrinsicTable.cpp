@@ -16,7 +16,8 @@ Handler dsv2::emulator::findIntrinsic(llvm::StringRef name) {
     llvm::StringMap<Handler> all;
     for (llvm::ArrayRef<IntrinsicEntry> part :
          {registerIntrinsics(), syncIntrinsics(), warpIntrinsics(),
-          mathIntrinsics()})
+          mathIntrinsics(), mbarrierIntrinsics(), copyIntrinsics(),
+          bulkIntrinsics(), matrixIntrinsics(), wgmmaIntrinsics()})
       for (const IntrinsicEntry &intrinsic : part)
         all[intrinsic.name] = intrinsic.handler;
     return all;

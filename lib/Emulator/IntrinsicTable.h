@@ -40,6 +40,11 @@ llvm::ArrayRef<IntrinsicEntry> registerIntrinsics();
 llvm::ArrayRef<IntrinsicEntry> syncIntrinsics();
 llvm::ArrayRef<IntrinsicEntry> warpIntrinsics();
 llvm::ArrayRef<IntrinsicEntry> mathIntrinsics();
+llvm::ArrayRef<IntrinsicEntry> mbarrierIntrinsics();
+llvm::ArrayRef<IntrinsicEntry> copyIntrinsics();
+llvm::ArrayRef<IntrinsicEntry> bulkIntrinsics();
+llvm::ArrayRef<IntrinsicEntry> matrixIntrinsics();
+llvm::ArrayRef<IntrinsicEntry> wgmmaIntrinsics();
 
 /// A handler out of a function that may switch threads or fail: notes where the
 /// thread is.

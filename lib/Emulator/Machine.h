@@ -8,11 +8,15 @@
 #ifndef DSV2_LIB_EMULATOR_MACHINE_H
 #define DSV2_LIB_EMULATOR_MACHINE_H
 
+#include "Clocks.h"
 #include "Fiber.h"
+#include "Shadow.h"
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace dsv2::emulator {
@@ -33,6 +37,32 @@ struct Waitable {
   virtual std::string describe() const = 0;
 };
 
+/// A copy that goes on beside the threads. It happens when `complete` runs,
+/// which is at a random time between its issue and the end of a wait for it.
+struct AsyncOp {
+  virtual ~AsyncOp() = default;
+  /// Runs on the fiber of whoever forces it, or of the scheduler.
+  virtual void complete() = 0;
+  /// For a report: what is under way.
+  virtual std::string describe() const = 0;
+
+  Thread *issuer = nullptr;
+  uint32_t site = 0;
+  bool done = false;
+  /// Where the scheduler keeps it, and how many came before it.
+  size_t place = 0;
+  uint64_t number = 0;
+};
+
+/// Copies of a thread that a commit closed, or that wait for one.
+struct CopyGroup {
+  std::vector<std::shared_ptr<AsyncOp>> ops;
+  /// What has to be seen after a wait: agents and their epochs.
+  std::vector<std::pair<uint32_t, Epoch>> effects;
+  /// Of bulk copies: somebody has waited for the reads.
+  bool readWaited = false;
+};
+
 /// A CUDA thread.
 struct Thread {
   enum class State { New, Ready, Waiting, Done };
@@ -51,6 +81,26 @@ struct Thread {
   /// Between barrier.cluster.arrive and .wait: the phase arrived at.
   bool clusterArrived = false;
   uint64_t clusterPhase = 0;
+
+  /// Number among the agents of the cluster, and what the thread has seen; its
+  /// own epoch is what it has seen of itself.
+  uint32_t agent = 0;
+  Clock clock;
+
+  /// cp.async: copies since the last commit, committed groups that nobody has
+  /// waited for, oldest first, and the epoch of the thread's copies.
+  CopyGroup openCopies;
+  std::deque<CopyGroup> copyGroups;
+  Epoch copyEpoch = 1;
+  /// The same of bulk copies from shared memory. Waiting for reads leaves a
+  /// group in place with its ops read.
+  CopyGroup openBulk;
+  std::deque<CopyGroup> bulkGroups;
+
+  /// wgmma: groups committed, those waited for, and whether a wgmma.fence
+  /// stands before the next instruction.
+  uint32_t tensorCommitted = 0, tensorWaited = 0;
+  bool tensorOpen = false, tensorFenced = false;
 
   uint32_t lane() const { return index % warpSize; }
   uint32_t warp() const { return index / warpSize; }
@@ -87,6 +137,8 @@ struct NamedBarrier : Waitable {
   std::vector<uint64_t *> results;
   /// Of barrier.red: operation and predicates so far.
   uint32_t reduction = 0, trueCount = 0, predicates = 0;
+  /// What the threads that have arrived saw.
+  Clock clock;
 
   std::string describe() const override;
 };
@@ -97,8 +149,37 @@ struct ClusterBarrier : Waitable {
   uint64_t phase = 0;
   uint32_t arrived = 0;
   std::vector<Thread *> waiting;
+  /// Of the arrivals of this phase, and of all phases before.
+  Clock arriving, released;
 
   std::string describe() const override;
+};
+
+/// An mbarrier object (PTX ISA, "mbarrier").
+struct MBarrier : Waitable {
+  Block *block = nullptr;
+  /// Where it is, from the start of the block's shared memory.
+  uint32_t offset = 0;
+  /// Arrivals of a phase, those missing, and bytes missing.
+  uint32_t count = 0, pending = 0;
+  int64_t bytes = 0;
+  /// Phases that have ended.
+  uint64_t phase = 0;
+  std::vector<Thread *> waiting;
+  Clock arriving, released;
+  /// Who made it when, and whether a fence has made that visible to copies.
+  uint32_t initAgent = 0;
+  Epoch initEpoch = 0;
+  bool initFenced = false;
+
+  std::string describe() const override;
+};
+
+/// What all threads of a warpgroup have seen, kept while none of them sees
+/// more.
+struct GroupClock {
+  Clock clock;
+  uint64_t versions = ~0ull;
 };
 
 /// A thread block.
@@ -119,6 +200,14 @@ struct Block {
   std::vector<std::unique_ptr<Rendezvous>> warpgroups;
   /// Lanes of each warp that have not ended.
   std::vector<uint32_t> liveLanes;
+  /// By offset in shared memory.
+  std::unordered_map<uint32_t, std::unique_ptr<MBarrier>> mbarriers;
+  /// Of atomics on shared memory, by offset; they order what they touch.
+  std::unordered_map<uint32_t, Clock> atomics;
+  Shadow shadow;
+  std::vector<GroupClock> groupClocks;
+
+  uint64_t sharedAddress() const { return reinterpret_cast<uintptr_t>(shared); }
 };
 
 /// A thread block cluster; one block without the attribute.
@@ -127,6 +216,13 @@ struct Cluster {
   std::vector<std::unique_ptr<Block>> blocks;
   uint32_t liveThreads = 0;
   ClusterBarrier barrier;
+  /// Whether accesses are checked for order, and who is who then.
+  bool ordered = false;
+  AgentNumbers agents;
+  /// Of each slot for bulk copies: epochs used, and whether one is under way.
+  Epoch bulkEpochs[AgentNumbers::bulkSlots] = {};
+  bool bulkBusy[AgentNumbers::bulkSlots] = {};
+  uint32_t nextBulk = 0;
 };
 
 /// One launch of a kernel.

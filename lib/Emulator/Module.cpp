@@ -210,6 +210,15 @@ dsv2::emulator::Module::load(const void *image, const Options &options,
     if (isKernel(function))
       result->kernels[function.getName().str()] = describeKernel(function);
 
+  for (const llvm::Function &function : module) {
+    bool copies = function.getName().starts_with("llvm.nvvm.cp.async.");
+    bool bulk = function.getName().starts_with("llvm.nvvm.cp.async.bulk.");
+    for (auto &[name, kernel] : result->kernels) {
+      kernel->hasCopies |= copies && !bulk;
+      kernel->hasBulk |= bulk;
+    }
+  }
+
   module.setTargetTriple((*jit)->getTargetTriple());
   module.setDataLayout((*jit)->getDataLayout());
   SharedLayout shared = replaceSharedGlobals(module);
@@ -232,8 +241,12 @@ dsv2::emulator::Module::load(const void *image, const Options &options,
         {0, module.getDataLayout().getTypeAllocSize(global.getValueType()),
          Memory::Use::ModuleGlobal, !global.isConstant(), globals.back()});
   }
-  for (auto &[name, kernel] : result->kernels)
-    addEntry(*module.getFunction(name));
+  for (auto &[name, kernel] : result->kernels) {
+    std::vector<bool> byReference;
+    for (const Parameter &parameter : kernel->parameters)
+      byReference.push_back(parameter.byReference);
+    addEntry(*module.getFunction(name), byReference);
+  }
   if (llvm::verifyModule(module, &problemStream))
     return fail("rewriting made the module invalid: " + problem);
 

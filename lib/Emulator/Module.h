@@ -52,6 +52,8 @@ struct Kernel {
   uint32_t maxThreads = 0;
   uint32_t requiredBlock[3] = {0, 0, 0};
   uint32_t requiredCluster[3] = {0, 0, 0};
+  /// The module has cp.async, or bulk copies.
+  bool hasCopies = false, hasBulk = false;
   /// CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES.
   uint32_t maxDynamicShared = 48 << 10;
 };

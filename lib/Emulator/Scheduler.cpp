@@ -51,6 +51,7 @@ bool Scheduler::run(const Launch &launch, const Options &options,
   this->seed = state = seed;
   reportText.clear();
   ready.clear();
+  pending.clear();
   idlePolls = pollRounds = 0;
   running = nullptr;
 
@@ -77,6 +78,7 @@ bool Scheduler::run(const Launch &launch, const Options &options,
         if (thread.fiber.stack)
           stacks.give(thread.fiber.stack);
     }
+  pending.clear();
   live.clear();
   active = nullptr;
   running = nullptr;
@@ -101,6 +103,15 @@ void Scheduler::startCluster(uint64_t number) {
     rest /= extent;
   }
   cluster->barrier.cluster = cluster.get();
+  uint32_t sharedBytes = launch.kernel->staticShared + launch.dynamicShared;
+  cluster->ordered = activeOptions.checks && sharedBytes > 0;
+  if (cluster->ordered) {
+    cluster->agents =
+        AgentNumbers(launch.clusterBlocks(), launch.blockThreads(),
+                     launch.kernel->hasCopies, launch.kernel->hasBulk);
+    cluster->barrier.arriving.reset(cluster->agents.count);
+    cluster->barrier.released.reset(cluster->agents.count);
+  }
   uint32_t threads = launch.blockThreads();
   for (uint32_t rank = 0; rank < launch.clusterBlocks(); ++rank) {
     auto block = std::make_unique<Block>();
@@ -119,7 +130,9 @@ void Scheduler::startCluster(uint64_t number) {
            "no memory below 4 GiB for the shared memory of a block");
     block->shared = sharedSlots.back();
     sharedSlots.pop_back();
-    block->sharedBytes = launch.kernel->staticShared + launch.dynamicShared;
+    block->sharedBytes = sharedBytes;
+    if (activeOptions.checks)
+      block->shadow.reset(sharedBytes);
     // NaN in every floating-point format.
     std::memset(block->shared, 0xFF, block->sharedBytes);
     block->threads.resize(threads);
@@ -127,10 +140,13 @@ void Scheduler::startCluster(uint64_t number) {
     uint32_t warps = llvm::divideCeil(threads, warpSize);
     block->gathering.resize(warps);
     block->warpgroups.resize(llvm::divideCeil(threads, warpgroupSize));
+    block->groupClocks.resize(block->warpgroups.size());
     block->liveLanes.assign(warps, 0);
     for (uint32_t i = 0; i < 16; ++i) {
       block->barriers[i].number = i;
       block->barriers[i].block = block.get();
+      if (cluster->ordered)
+        block->barriers[i].clock.reset(cluster->agents.count);
     }
     for (uint32_t i = 0; i < threads; ++i) {
       Thread &thread = block->threads[i];
@@ -139,6 +155,11 @@ void Scheduler::startCluster(uint64_t number) {
       thread.id[0] = i % launch.block[0];
       thread.id[1] = i / launch.block[0] % launch.block[1];
       thread.id[2] = i / launch.block[0] / launch.block[1];
+      if (cluster->ordered) {
+        thread.agent = cluster->agents.thread(rank, i);
+        thread.clock.reset(cluster->agents.count);
+        thread.clock.see(thread.agent, 1);
+      }
       block->liveLanes[i / warpSize] |= 1u << (i % warpSize);
       ready.push_back(&thread);
     }
@@ -156,6 +177,16 @@ void Scheduler::threadBody() {
 }
 
 void Scheduler::exitThread() {
+  // What the thread leaves undone.
+  if (running->tensorOpen || running->tensorWaited < running->tensorCommitted)
+    fail(Kind::Protocol, "the thread ends with wgmma groups that it has not "
+                         "waited for");
+  bool unread = !running->openBulk.ops.empty();
+  for (const CopyGroup &group : running->bulkGroups)
+    unread |= !group.readWaited && !group.ops.empty();
+  if (unread)
+    fail(Kind::Lifetime, "the thread ends while a bulk copy may still read "
+                         "shared memory: cp.async.bulk.wait_group is missing");
   running->state = Thread::State::Done;
   switchFiber(running->fiber, loopFiber);
   llvm_unreachable("a thread that has ended went on");
@@ -185,6 +216,7 @@ void Scheduler::retire(Thread &thread) {
   threadEnded(thread);
   if (cluster.liveThreads != 0)
     return;
+  settle(cluster);
   for (std::unique_ptr<Block> &done : cluster.blocks)
     sharedSlots.push_back(done->shared);
   for (std::unique_ptr<Cluster> &candidate : live)
@@ -193,6 +225,44 @@ void Scheduler::retire(Thread &thread) {
       live.pop_back();
       break;
     }
+}
+
+/// Nobody is left to wait for the copies of `cluster`: those that write global
+/// memory still happen, as on the device.
+void Scheduler::settle(Cluster &cluster) {
+  for (size_t i = 0; i < pending.size();)
+    if (pending[i]->issuer->block->cluster == &cluster)
+      completeAsync(*pending[i]);
+    else
+      ++i;
+}
+
+void Scheduler::addAsync(std::shared_ptr<AsyncOp> op) {
+  op->place = pending.size();
+  op->number = asyncNumber++;
+  pending.push_back(std::move(op));
+}
+
+void Scheduler::completeAsync(AsyncOp &op) {
+  if (op.done)
+    return;
+  op.done = true;
+  // It may be alive only through this list, and may add another one.
+  std::shared_ptr<AsyncOp> keep = pending[op.place];
+  pending.back()->place = op.place;
+  std::swap(pending[op.place], pending.back());
+  pending.pop_back();
+  progress();
+  pollRounds = 0;
+  op.complete();
+}
+
+void Scheduler::completeOldest() {
+  AsyncOp *oldest = pending.front().get();
+  for (std::shared_ptr<AsyncOp> &op : pending)
+    if (op->number < oldest->number)
+      oldest = op.get();
+  completeAsync(*oldest);
 }
 
 void Scheduler::loop() {
@@ -208,6 +278,11 @@ void Scheduler::loop() {
     }
     if (live.empty())
       finish(true);
+    // Copies end when nothing else can happen, or at any time before.
+    if (!pending.empty() && (ready.empty() || random(8) == 0)) {
+      completeAsync(*pending[random(pending.size())]);
+      continue;
+    }
     if (ready.empty()) {
       // Let those whose wait ends by itself look again.
       bool woken = false;
@@ -282,22 +357,31 @@ std::string Scheduler::location(const Thread &thread) const {
   return active->kernel->module->describeSite(thread.site);
 }
 
+std::string Scheduler::location(uint32_t site) const {
+  return active->kernel->module->describeSite(site);
+}
+
 void Scheduler::fail(Kind kind, const std::string &message) {
-  describeFailure(running, kind, message);
+  describeFailure(running, running ? running->site : 0, kind, message);
   finish(false);
 }
 
-void Scheduler::failFor(Thread &thread, Kind kind, const std::string &message) {
-  describeFailure(&thread, kind, message);
+void Scheduler::failFor(const Thread &thread, Kind kind,
+                        const std::string &message) {
+  failAt(thread, thread.site, kind, message);
+}
+
+void Scheduler::failAt(const Thread &thread, uint32_t site, Kind kind,
+                       const std::string &message) {
+  describeFailure(&thread, site, kind, message);
   finish(false);
 }
 
-void Scheduler::describeFailure(const Thread *thread, Kind kind,
+void Scheduler::describeFailure(const Thread *thread, uint32_t site, Kind kind,
                                 const std::string &message) {
   reportText = reportLine(kind, message) + "\n";
   if (thread)
-    reportText +=
-        "  " + describe(*thread) + "\n  at " + location(*thread) + "\n";
+    reportText += "  " + describe(*thread) + "\n  at " + location(site) + "\n";
   reportText +=
       llvm::formatv("  kernel '{0}', seed {1}\n", active->kernel->name, seed);
 }

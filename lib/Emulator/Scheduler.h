@@ -56,6 +56,14 @@ public:
   /// again. Too much of that by everybody is a livelock.
   void poll();
 
+  /// Lets `op` complete at some time.
+  void addAsync(std::shared_ptr<AsyncOp> op);
+  /// Completes `op` now, unless that has happened.
+  void completeAsync(AsyncOp &op);
+
+  /// Completes the copy that has waited longest.
+  void completeOldest();
+
   /// Ends the current thread.
   [[noreturn]] void exitThread();
 
@@ -63,9 +71,11 @@ public:
   /// launch where none runs.
   [[noreturn]] void fail(Kind kind, const std::string &message);
 
-  /// The same about `thread`.
-  [[noreturn]] void failFor(Thread &thread, Kind kind,
+  /// The same about `thread`, at instruction `site` of it.
+  [[noreturn]] void failFor(const Thread &thread, Kind kind,
                             const std::string &message);
+  [[noreturn]] void failAt(const Thread &thread, uint32_t site, Kind kind,
+                           const std::string &message);
 
   /// Something happened that others may have polled for.
   void progress() { idlePolls = 0; }
@@ -77,6 +87,7 @@ public:
   static std::string describe(const Thread &thread);
   /// Where `thread` is: kernel, debug location, instruction.
   std::string location(const Thread &thread) const;
+  std::string location(uint32_t site) const;
 
   Memory &memory;
   dsv2_emulator_counters counters = {};
@@ -90,8 +101,9 @@ private:
   void retire(Thread &thread);
   void step(Thread &thread);
   bool wakePollers();
-  void describeFailure(const Thread *thread, Kind kind,
+  void describeFailure(const Thread *thread, uint32_t site, Kind kind,
                        const std::string &message);
+  void settle(Cluster &cluster);
   [[noreturn]] void reportStuck();
 
   const Launch *active = nullptr;
@@ -100,11 +112,12 @@ private:
   Thread *running = nullptr;
   std::vector<Thread *> ready;
   std::vector<std::unique_ptr<Cluster>> live;
+  std::vector<std::shared_ptr<AsyncOp>> pending;
   std::vector<char *> sharedSlots;
   std::vector<uint32_t> notStarted;
   uint32_t maxLive = 1;
   uint64_t idlePolls = 0, pollRounds = 0;
-  uint64_t seed = 0, state = 0;
+  uint64_t seed = 0, state = 0, asyncNumber = 0;
   bool succeeded = false;
   std::string reportText;
   StackPool stacks;

@@ -369,7 +369,8 @@ bool dsv2::emulator::replaceIntrinsics(llvm::Module &module,
 // Entries
 //===----------------------------------------------------------------------===//
 
-Function *dsv2::emulator::addEntry(Function &kernel) {
+Function *dsv2::emulator::addEntry(Function &kernel,
+                                   const std::vector<bool> &byReference) {
   llvm::Module &module = *kernel.getParent();
   IRBuilder<> builder(module.getContext());
   auto *entry = Function::Create(
@@ -383,7 +384,7 @@ Function *dsv2::emulator::addEntry(Function &kernel) {
         builder.getPtrTy(),
         builder.CreateConstGEP1_32(builder.getPtrTy(), entry->getArg(0),
                                    argument.getArgNo()));
-    if (!argument.hasByValAttr())
+    if (!byReference[argument.getArgNo()])
       value = builder.CreateLoad(argument.getType(), value);
     else if (argument.getType() != value->getType())
       value = builder.CreateAddrSpaceCast(value, argument.getType());

@@ -50,8 +50,10 @@ bool replaceIntrinsics(llvm::Module &module, const SiteMap &sites,
                        AsmTable &table, std::string &error);
 
 /// Adds void @dsv2.entry.NAME(ptr), which calls `kernel` with parameters loaded
-/// from the array of pointers to their values.
-llvm::Function *addEntry(llvm::Function &kernel);
+/// from the array of pointers to their values, or with the pointers themselves
+/// where `byReference` says so.
+llvm::Function *addEntry(llvm::Function &kernel,
+                         const std::vector<bool> &byReference);
 
 } // namespace dsv2::emulator
 

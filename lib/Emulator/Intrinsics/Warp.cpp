@@ -8,6 +8,7 @@
 #include "../IntrinsicTable.h"
 
 #include "../Collectives.h"
+#include "../Visibility.h"
 
 #include "llvm/ADT/bit.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -202,7 +203,7 @@ static void elect(const uint64_t *a, uint64_t *r) {
 }
 
 static void warpSync(const uint64_t *a, uint64_t *r) {
-  static const CollectiveOp op = {"bar.warp.sync", [](Rendezvous &) {}};
+  static const CollectiveOp op = {"bar.warp.sync", synchroniseLanes};
   gatherWarp(op, a[0], a, r);
 }
 
