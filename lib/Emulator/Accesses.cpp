@@ -35,6 +35,13 @@ Block &dsv2::emulator::checkSharedRange(uint64_t address, uint64_t bytes,
         llvm::formatv("{0} of {1} bytes at {2:x}, which is not in the shared "
                       "memory of the block",
                       what, bytes, address));
+  if (block->liveThreads == 0)
+    machine().fail(
+        Kind::Lifetime,
+        llvm::formatv(
+            "{0} of {1} bytes of the shared memory of block {2} of the "
+            "cluster, whose threads have ended",
+            what, bytes, block->rank));
   uint64_t offset = address - block->sharedAddress();
   if (offset + bytes > block->sharedBytes)
     machine().fail(Kind::Bounds,

@@ -129,6 +129,10 @@ DSV2_EXPORT CUresult cuGetErrorName(CUresult error, const char **name) {
 DSV2_EXPORT CUresult cuGetErrorString(CUresult error, const char **text) {
   const ErrorText *entry = findError(error);
   *text = entry ? entry->text : nullptr;
+  // What a GPU cannot say about a failed launch.
+  Call call;
+  if (error == CUDA_ERROR_LAUNCH_FAILED && !call.device.report.empty())
+    *text = call.device.report.c_str();
   return entry ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 

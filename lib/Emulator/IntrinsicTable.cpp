@@ -16,8 +16,9 @@ Handler dsv2::emulator::findIntrinsic(llvm::StringRef name) {
     llvm::StringMap<Handler> all;
     for (llvm::ArrayRef<IntrinsicEntry> part :
          {registerIntrinsics(), syncIntrinsics(), warpIntrinsics(),
-          mathIntrinsics(), mbarrierIntrinsics(), copyIntrinsics(),
-          bulkIntrinsics(), matrixIntrinsics(), wgmmaIntrinsics()})
+          mathIntrinsics(), clusterIntrinsics(), mbarrierIntrinsics(),
+          copyIntrinsics(), bulkIntrinsics(), matrixIntrinsics(),
+          wgmmaIntrinsics()})
       for (const IntrinsicEntry &intrinsic : part)
         all[intrinsic.name] = intrinsic.handler;
     return all;

@@ -40,6 +40,7 @@ llvm::ArrayRef<IntrinsicEntry> registerIntrinsics();
 llvm::ArrayRef<IntrinsicEntry> syncIntrinsics();
 llvm::ArrayRef<IntrinsicEntry> warpIntrinsics();
 llvm::ArrayRef<IntrinsicEntry> mathIntrinsics();
+llvm::ArrayRef<IntrinsicEntry> clusterIntrinsics();
 llvm::ArrayRef<IntrinsicEntry> mbarrierIntrinsics();
 llvm::ArrayRef<IntrinsicEntry> copyIntrinsics();
 llvm::ArrayRef<IntrinsicEntry> bulkIntrinsics();

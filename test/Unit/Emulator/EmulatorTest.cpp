@@ -7,6 +7,7 @@
 
 #include "EmulatorTest.h"
 
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/AsmParser/Parser.h"
 #include "llvm/Bitcode/BitcodeWriter.h"
 #include "llvm/IR/LLVMContext.h"
@@ -150,6 +151,53 @@ CUresult EmulatorTest::launchWith(CUfunction function, const Shape &shape,
                   int(shape.shared)),
               CUDA_SUCCESS);
   return emulator.cuLaunchKernelEx(&config, function, parameters, nullptr);
+}
+
+std::string EmulatorTest::judge(CUresult error,
+                                const std::function<bool()> &isRight) {
+  if (error == CUDA_SUCCESS)
+    return isRight() ? "" : "wrong";
+  EXPECT_EQ(error, CUDA_ERROR_LAUNCH_FAILED);
+  lastReport = report();
+  std::string result = kind();
+  clear();
+  return result;
+}
+
+void EmulatorTest::expectOnSeeds(
+    const std::string &text, const std::function<std::string(CUmodule)> &run,
+    const std::vector<std::string> &outcomes) {
+  CUmodule module = load(text);
+  for (int seed = 1; seed <= 10; ++seed) {
+    setOptions("seed=" + std::to_string(seed));
+    std::string found = run(module);
+    EXPECT_TRUE(llvm::is_contained(outcomes, found))
+        << "seed " << seed << ": '" << found << "' " << lastReport;
+  }
+  EXPECT_EQ(emulator.cuModuleUnload(module), CUDA_SUCCESS);
+}
+
+CUtensorMap EmulatorTest::encode(CUdeviceptr address, uint64_t rows,
+                                 uint64_t columns, uint32_t boxRows) {
+  CUtensorMap map;
+  uint64_t dims[] = {columns, rows}, strides[] = {columns * 2};
+  uint32_t box[] = {64, boxRows}, ones[] = {1, 1};
+  EXPECT_EQ(emulator.cuTensorMapEncodeTiled(
+                &map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2,
+                reinterpret_cast<void *>(address), dims, strides, box, ones,
+                CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+                CU_TENSOR_MAP_L2_PROMOTION_NONE,
+                CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE),
+            CUDA_SUCCESS)
+      << report();
+  return map;
+}
+
+std::vector<uint16_t> dsv2::test::halves(const std::vector<float> &values) {
+  std::vector<uint16_t> result;
+  for (float value : values)
+    result.push_back(bf16(value));
+  return result;
 }
 
 uint16_t dsv2::test::bf16(float value) {

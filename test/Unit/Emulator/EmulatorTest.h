@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -98,12 +99,29 @@ protected:
   /// Forgets a failed launch.
   void clear() { emulator.dsv2_emulator_clear_error(); }
 
+  /// What became of a launch: the kind of its report, which is then forgotten,
+  /// "wrong" when `isRight` says so, or "".
+  std::string judge(CUresult error, const std::function<bool()> &isRight);
+  /// Runs the module of `text` with each of 10 seeds; `run` has to return one
+  /// of `outcomes` every time.
+  void expectOnSeeds(const std::string &text,
+                     const std::function<std::string(CUmodule)> &run,
+                     const std::vector<std::string> &outcomes);
+
+  /// A row-major matrix of bf16 as boxes of `boxRows` x 64 with 128 byte
+  /// swizzle.
+  CUtensorMap encode(CUdeviceptr address, uint64_t rows, uint64_t columns,
+                     uint32_t boxRows);
+
+  std::string lastReport;
+
   const Emulator &emulator = Emulator::get();
 };
 
 /// bf16 of a value that it holds exactly, or rounded to nearest even.
 uint16_t bf16(float value);
 float fromBf16(uint16_t bits);
+std::vector<uint16_t> halves(const std::vector<float> &values);
 
 /// Values whose bf16 is exact and whose products sum exactly in f32: small
 /// integers, by a fixed generator.

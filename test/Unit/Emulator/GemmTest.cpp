@@ -7,10 +7,7 @@
 
 #include "EmulatorTest.h"
 
-#include "llvm/ADT/STLExtras.h"
-
 #include <array>
-#include <functional>
 
 using namespace dsv2::test;
 
@@ -31,34 +28,9 @@ struct Problem {
   }
 };
 
-std::vector<uint16_t> halves(const std::vector<float> &values) {
-  std::vector<uint16_t> result;
-  for (float value : values)
-    result.push_back(bf16(value));
-  return result;
-}
-
 class GemmTest : public EmulatorTest {
 protected:
-  /// A row-major matrix of bf16 as boxes of `rows` x 64 with 128 byte swizzle.
-  CUtensorMap encode(CUdeviceptr address, uint64_t rows, uint64_t columns,
-                     uint32_t boxRows) {
-    CUtensorMap map;
-    uint64_t dims[] = {columns, rows}, strides[] = {columns * 2};
-    uint32_t box[] = {64, boxRows}, ones[] = {1, 1};
-    EXPECT_EQ(emulator.cuTensorMapEncodeTiled(
-                  &map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2,
-                  reinterpret_cast<void *>(address), dims, strides, box, ones,
-                  CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-                  CU_TENSOR_MAP_L2_PROMOTION_NONE,
-                  CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE),
-              CUDA_SUCCESS)
-        << report();
-    return map;
-  }
-
-  /// Runs mma_tile of `text`; returns the kind of a report, "wrong" for a wrong
-  /// result, or "".
+  /// Runs mma_tile; returns what judge does.
   std::string runMma(CUmodule module, const Problem &p) {
     CUdeviceptr a = upload(halves(p.a)), b = upload(halves(p.b));
     CUdeviceptr c = allocate(64 * 8 * 4);
@@ -86,30 +58,10 @@ protected:
   }
 
   std::string judge(CUresult error, CUdeviceptr c, const Problem &p) {
-    if (error != CUDA_SUCCESS) {
-      EXPECT_EQ(error, CUDA_ERROR_LAUNCH_FAILED);
-      lastReport = report();
-      clear();
-      return lastReport.substr(0, lastReport.find(':'));
-    }
-    return download<float>(c, p.expected.size()) == p.expected ? "" : "wrong";
+    return EmulatorTest::judge(error, [&] {
+      return download<float>(c, p.expected.size()) == p.expected;
+    });
   }
-
-  /// Every seed has to give one of `kinds`.
-  void expectOnSeeds(const std::string &text,
-                     const std::function<std::string(CUmodule)> &run,
-                     const std::vector<std::string> &kinds) {
-    CUmodule module = load(text);
-    for (int seed = 1; seed <= 10; ++seed) {
-      setOptions("seed=" + std::to_string(seed));
-      std::string found = run(module);
-      EXPECT_TRUE(llvm::is_contained(kinds, found))
-          << "seed " << seed << ": '" << found << "' " << lastReport;
-    }
-    emulator.cuModuleUnload(module);
-  }
-
-  std::string lastReport;
 };
 } // namespace
 

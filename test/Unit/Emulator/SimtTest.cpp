@@ -239,3 +239,39 @@ TEST_F(SimtTest, GraphReplaysLaunchesAndCopies) {
   EXPECT_EQ(emulator.cuStreamEndCapture(stream, &graph),
             CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
 }
+
+// A reduction that leaves out a step, and results that are read too early.
+TEST_F(SimtTest, ReductionMutations) {
+  const int threads = 256;
+  std::vector<float> x(threads);
+  float sum = 0;
+  for (int i = 0; i < threads; ++i)
+    sum += std::exp2(x[i] = float(i % 7));
+  auto run = [&](CUmodule mutant) {
+    CUdeviceptr dx = upload(x), out = allocate(4);
+    Shape shape;
+    shape.block[0] = threads;
+    return judge(launch(function(mutant, "sum_exp2"), shape, dx, out),
+                 [&] { return download<float>(out, 1)[0] == sum; });
+  };
+  std::string text = readInput("simt.ll");
+  expectOnSeeds(text, run, {""});
+  expectOnSeeds(
+      edited(text, "float %s2, i32 1, i32 31", "float %s2, i32 0, i32 31"), run,
+      {"wrong"});
+  expectOnSeeds(edited(text,
+                       "join:\n  call void "
+                       "@llvm.nvvm.barrier.cta.sync.aligned.all(i32 0)\n",
+                       "join:\n"),
+                run, {"race", "poison"});
+  // One warp fewer at the barrier than it waits for.
+  expectOnSeeds(edited(text, "br i1 %first, label %keep, label %join",
+                       "%w7 = icmp eq i32 %warp, 7\n"
+                       "  br i1 %w7, label %spin, label %go\n"
+                       "spin:\n"
+                       "  %v = load volatile float, ptr addrspace(1) %px\n"
+                       "  br label %spin\n"
+                       "go:\n"
+                       "  br i1 %first, label %keep, label %join"),
+                run, {"livelock"});
+}
