@@ -152,6 +152,7 @@ static bool isOrdinaryIntrinsic(Intrinsic::ID id) {
   case Intrinsic::sqrt:
   case Intrinsic::ssub_sat:
   case Intrinsic::ssub_with_overflow:
+  case Intrinsic::tanh:
   case Intrinsic::trunc:
   case Intrinsic::uadd_sat:
   case Intrinsic::uadd_with_overflow:

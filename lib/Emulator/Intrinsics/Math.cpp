@@ -38,7 +38,6 @@ static double reciprocalRoot(double x) { return 1.0 / std::sqrt(x); }
 static double root(double x) { return std::sqrt(x); }
 static double sinOf(double x) { return std::sin(x); }
 static double cosOf(double x) { return std::cos(x); }
-static double tanhOf(double x) { return std::tanh(x); }
 static double floorOf(double x) { return std::floor(x); }
 static double ceilOf(double x) { return std::ceil(x); }
 static double truncOf(double x) { return std::trunc(x); }
@@ -187,14 +186,13 @@ llvm::ArrayRef<IntrinsicEntry> dsv2::emulator::mathIntrinsics() {
   static const IntrinsicEntry table[] = {
       {"llvm.nvvm.ex2.approx.f32", pure<approx<exp2Of, false>>},
       {"llvm.nvvm.ex2.approx.ftz.f32", pure<approx<exp2Of, true>>},
-      {"llvm.nvvm.tanh.approx.f32", pure<approx<tanhOf, false>>},
       DSV2_APPROX("lg2.approx", log2Of),
-      DSV2_APPROX("rcp.approx", reciprocal),
+      {"llvm.nvvm.rcp.approx.ftz.f", pure<approx<reciprocal, true>>},
       DSV2_APPROX("rcp.rn", reciprocal),
       DSV2_APPROX("rsqrt.approx", reciprocalRoot),
       DSV2_APPROX("sqrt.approx", root),
       DSV2_APPROX("sqrt.rn", root),
-      DSV2_APPROX("sqrt", root),
+      {"llvm.nvvm.sqrt.f", pure<approx<root, false>>},
       DSV2_APPROX("sin.approx", sinOf),
       DSV2_APPROX("cos.approx", cosOf),
       DSV2_APPROX("floor", floorOf),

@@ -28,7 +28,7 @@ define internal i32 @pair(ptr addrspace(1) %in, i32 %row, i32 %col) alwaysinline
   ret i32 %b
 }
 
-define ptx_kernel void @store_tiles(ptr byval([128 x i8]) align 64 %map, ptr addrspace(1) %in, i32 %tiles) #0 {
+define ptx_kernel void @store_tiles(ptr byval([128 x i8]) align 64 "nvvm.grid_constant" %map, ptr addrspace(1) %in, i32 %tiles) #0 {
 entry:
   %tid = call i32 @llvm.nvvm.read.ptx.sreg.tid.x()
   %lane = and i32 %tid, 31

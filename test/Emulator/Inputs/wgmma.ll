@@ -65,7 +65,7 @@ done:
 }
 
 ; A from shared memory.
-define ptx_kernel void @gemm_ss(ptr byval([128 x i8]) align 64 %ma, ptr byval([128 x i8]) align 64 %mb, ptr addrspace(1) %c, i32 %m, i32 %n, i32 %k) #0 {
+define ptx_kernel void @gemm_ss(ptr byval([128 x i8]) align 64 "nvvm.grid_constant" %ma, ptr byval([128 x i8]) align 64 "nvvm.grid_constant" %mb, ptr addrspace(1) %c, i32 %m, i32 %n, i32 %k) #0 {
 entry:
   %tid = call i32 @llvm.nvvm.read.ptx.sreg.tid.x()
   %bx = call i32 @llvm.nvvm.read.ptx.sreg.ctaid.x()
@@ -230,7 +230,7 @@ exit:
 }
 
 ; A from registers.
-define ptx_kernel void @gemm_rs(ptr byval([128 x i8]) align 64 %ma, ptr byval([128 x i8]) align 64 %mb, ptr addrspace(1) %c, i32 %m, i32 %n, i32 %k) #0 {
+define ptx_kernel void @gemm_rs(ptr byval([128 x i8]) align 64 "nvvm.grid_constant" %ma, ptr byval([128 x i8]) align 64 "nvvm.grid_constant" %mb, ptr addrspace(1) %c, i32 %m, i32 %n, i32 %k) #0 {
 entry:
   %tid = call i32 @llvm.nvvm.read.ptx.sreg.tid.x()
   %bx = call i32 @llvm.nvvm.read.ptx.sreg.ctaid.x()
@@ -439,4 +439,4 @@ exit:
   ret void
 }
 
-attributes #0 = { "nvvm.maxntid"="256" }
+attributes #0 = { "nvvm.maxntid"="256" "nvvm.minctasm"="1" }
