@@ -5,6 +5,8 @@
 #
 #===------------------------------------------------------------------------===#
 
+include_guard(GLOBAL)
+
 # Everything generated, in <build>/docs. Part of an ordinary build: a
 # description that TableGen cannot print breaks it.
 add_custom_target(dsv2-doc ALL)

@@ -11,9 +11,11 @@
 #include "dsv2/CodeGen/CPU/Passes.h"
 #include "dsv2/CodeGen/Passes.h"
 #include "dsv2/Conversion/Passes.h"
+#include "dsv2/Conversion/TileToNVVM/TileToNVVM.h"
 #include "dsv2/Dialect/DSV2/IR/DSV2.h"
 #include "dsv2/Dialect/DSV2/Transforms/BufferizableOpInterfaceImpl.h"
 #include "dsv2/Dialect/DSV2/Transforms/Passes.h"
+#include "dsv2/Dialect/Tile/IR/Tile.h"
 #include "dsv2/Pipelines/Pipelines.h"
 #include "dsv2/Target/DeviceCode.h"
 #include "dsv2/Target/Passes.h"
@@ -26,7 +28,7 @@ using namespace mlir;
 
 void mlir::dsv2::registerAllDialects(DialectRegistry &registry) {
   mlir::registerAllDialects(registry);
-  registry.insert<DSV2Dialect>();
+  registry.insert<DSV2Dialect, tile::TileDialect>();
 }
 
 void mlir::dsv2::registerAllExtensions(DialectRegistry &registry) {
@@ -40,6 +42,7 @@ void mlir::dsv2::registerAllPasses() {
   registerDSV2CodeGenPasses();
   cpu::registerDSV2CPUCodeGenPasses();
   registerDSV2ConversionPasses();
+  registerTileToLLVMPipeline();
   registerPipelines();
   registerDSV2TargetPasses();
   registerDeviceCodePipelines();

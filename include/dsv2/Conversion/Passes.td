@@ -87,4 +87,24 @@ def ConvertDSV2ToLinalgPass
     "::mlir::tensor::TensorDialect"];
 }
 
+def ConvertTileToNVVMPass
+    : Pass<"dsv2-convert-tile-to-nvvm", "::mlir::ModuleOp"> {
+  let summary = "Tile kernels to the NVVM dialect";
+  let description = [{
+    Writes each `dsv2_tile.kernel` of the module as an `llvm.func` in the GPU
+    module `@dsv2_kernels` and erases it. What a tile op is for one thread follows
+    from the layouts that the dialect's types define; a role is a branch on the
+    number of the warp. There are no predicated `nvvm` ops, and inline assembly
+    is only what `Target/NVPTX/InlineAsm.h` lists.
+
+    Leaves: ops of `llvm`, `nvvm`, `scf`, `arith` and `math`, on scalars.
+    Refused, with an error: other ops in a kernel than those of `dsv2_tile`,
+    `scf.for`, `scf.if`, `scf.while` and scalar ones of `arith` and `math`;
+    kernels for different chips.
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect",
+    "::mlir::NVVM::NVVMDialect", "::mlir::arith::ArithDialect",
+    "::mlir::gpu::GPUDialect", "::mlir::scf::SCFDialect"];
+}
+
 #endif // DSV2_CONVERSION_PASSES_TD

@@ -1,0 +1,94 @@
+//===- GemmKernels.h - Products with weights on GPUs ------------*- C++ -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// C[T, N] = A[T, K] W[N, K]^T for bf16 activations and weights, and the same
+// for rows that are sorted by expert. Sums are f32. T is a fact of the launch,
+// grouped or not; N and K are facts of the kernel. Any T is right, 0 too.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_CODEGEN_GPU_GEMMKERNELS_H
+#define DSV2_CODEGEN_GPU_GEMMKERNELS_H
+
+#include "dsv2/Dialect/Tile/IR/Tile.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/Support/LLVM.h"
+
+#include <cstdint>
+#include <string>
+
+namespace mlir::dsv2::gpu {
+
+/// What becomes of a product before it is stored.
+enum class GemmEpilogue {
+  /// It is stored.
+  Store,
+  /// The residual, of the output's shape and type, is added.
+  AddResidual,
+  /// Columns 16 j + i, i < 8, of the product are gate 8 j + i, columns
+  /// 16 j + 8 + i are up 8 j + i: gate / (1 + exp(-gate)) * up is stored, N / 2
+  /// columns.
+  SwiGLU,
+};
+
+/// What a kernel computes.
+struct GemmShape {
+  /// Rows of the weight; a multiple of 8, of 16 with SwiGLU.
+  int64_t n = 0;
+  /// Columns of the weight, a multiple of 16.
+  int64_t k = 0;
+  GemmEpilogue epilogue = GemmEpilogue::Store;
+  /// Whether output and residual are f32, not bf16.
+  bool f32Output = false;
+  /// 0: one weight. Else the weight is [experts, N, K] and rows are sorted by
+  /// expert.
+  int64_t experts = 0;
+
+  /// Columns of the output.
+  int64_t outputColumns() const {
+    return epilogue == GemmEpilogue::SwiGLU ? n / 2 : n;
+  }
+};
+
+/// How it computes it.
+struct GemmConfig {
+  /// sm_80 or sm_90a.
+  std::string chip;
+  /// Rows and columns of the output that a block computes at a time, and the
+  /// depth of a stage. tileM is 64 or 128.
+  int64_t tileM = 128, tileN = 128, tileK = 64;
+  int64_t stages = 4;
+
+  /// Threads of a block.
+  int64_t threads() const;
+};
+
+/// The configuration for launches of up to `rows` rows (for experts: rows of an
+/// expert, typically) on `multiprocessors` of `chip`.
+GemmConfig chooseGemmConfig(StringRef chip, int64_t multiprocessors,
+                            const GemmShape &shape, int64_t rows);
+
+/// The kernel's name: says shape and configuration.
+std::string getGemmName(const GemmShape &shape, const GemmConfig &config);
+
+/// Adds the kernel to `module`, or returns it if it is there. Its parameters,
+/// in order:
+///  - sm_90a: tensor map of A [T, K], box [tileM, 64], swizzle 128; tensor map
+///    of W [N, K], box [tileN, 64], or [E, N, K], box [1, tileN, 64].
+///    sm_80: addresses of A and W, each at a multiple of 16 bytes;
+///  - address of the output [T, outputColumns], rows behind each other;
+///  - with AddResidual: address of the residual, which may be the output;
+///  - without experts i32 T; with: address of i32 offsets[E + 1], ascending
+///    from 0: rows offsets[e] to offsets[e + 1] are expert e's.
+/// Any grid (x, 1, 1) is right; one block for each multiprocessor is meant.
+tile::KernelOp getOrCreateGemm(ModuleOp module, const GemmShape &shape,
+                               const GemmConfig &config);
+
+} // namespace mlir::dsv2::gpu
+
+#endif // DSV2_CODEGEN_GPU_GEMMKERNELS_H

@@ -1,0 +1,208 @@
+//===- GemmKernels.cpp - Products with weights on GPUs --------------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dsv2/CodeGen/GPU/GemmKernels.h"
+
+#include "GemmParts.h"
+
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir;
+using namespace mlir::dsv2;
+using namespace mlir::dsv2::gpu;
+
+//===----------------------------------------------------------------------===//
+// Configuration
+//===----------------------------------------------------------------------===//
+
+int64_t GemmConfig::threads() const {
+  // sm_90a: a warpgroup for each 64 rows and one for the producer. sm_80: a
+  // warp for each 16 rows, each with all of the columns.
+  return chip == "sm_90a" ? 128 * (tileM / 64 + 1) : 2 * tileM;
+}
+
+GemmConfig gpu::chooseGemmConfig(StringRef chip, int64_t multiprocessors,
+                                 const GemmShape &shape, int64_t rows) {
+  GemmConfig config;
+  config.chip = chip.str();
+  bool hopper = chip == "sm_90a";
+  config.tileM = rows <= 64 ? 64 : 128;
+  // The widest tile with work for every multiprocessor: rows are read again for
+  // each tile of columns, so that wide is good once all have some.
+  int64_t step = shape.epilogue == GemmEpilogue::SwiGLU ? 16 : 8;
+  int64_t tilesM = llvm::divideCeil(rows, config.tileM) *
+                   std::max<int64_t>(shape.experts, 1);
+  config.tileN = hopper ? 16 : 32;
+  for (int64_t width : {256, 192, 128, 96, 64, 32}) {
+    // What a warp keeps of a row beside its addresses.
+    if (!hopper && width > 128)
+      continue;
+    int64_t tilesN = llvm::divideCeil(shape.n, width);
+    int64_t whole = llvm::alignTo(shape.n, 2 * step);
+    if (width <= whole && tilesM * tilesN >= multiprocessors) {
+      config.tileN = width;
+      break;
+    }
+  }
+  // A stage of small tiles is made deeper, for longer copies.
+  config.tileK = hopper && shape.k % 128 == 0 && config.tileN <= 64 ? 128 : 64;
+  if (!hopper)
+    while (shape.k % config.tileK != 0)
+      config.tileK /= 2;
+  int64_t stageBytes = (config.tileM + config.tileN) * config.tileK * 2;
+  int64_t budget = tile::getSharedLimit(chip) - 1024;
+  config.stages = std::clamp<int64_t>(budget / stageBytes, 2, 8);
+  if (!hopper)
+    config.stages = std::min<int64_t>(config.stages, 4);
+  return config;
+}
+
+std::string gpu::getGemmName(const GemmShape &shape, const GemmConfig &config) {
+  std::string name = shape.experts ? "grouped_gemm" : "gemm";
+  if (shape.experts)
+    name += "_e" + std::to_string(shape.experts);
+  name += "_n" + std::to_string(shape.n) + "_k" + std::to_string(shape.k);
+  if (shape.epilogue == GemmEpilogue::AddResidual)
+    name += "_residual";
+  if (shape.epilogue == GemmEpilogue::SwiGLU)
+    name += "_swiglu";
+  name += shape.f32Output ? "_f32" : "_bf16";
+  name += "_" + config.chip + "_m" + std::to_string(config.tileM) + "n" +
+          std::to_string(config.tileN) + "k" + std::to_string(config.tileK) +
+          "s" + std::to_string(config.stages);
+  return name;
+}
+
+//===----------------------------------------------------------------------===//
+// Tiles of the output
+//===----------------------------------------------------------------------===//
+
+SmallVector<Value>
+gpu::forEachGemmTile(TileBuilder &b, const GemmShape &shape,
+                     const GemmConfig &config, Value rowsOrOffsets,
+                     ValueRange init,
+                     llvm::function_ref<SmallVector<Value>(const GemmTile &tile,
+                                                           ValueRange state)>
+                         body) {
+  int64_t tilesN = llvm::divideCeil(shape.n, config.tileN);
+  Value zero = b.i32(0), one = b.i32(1);
+  if (!shape.experts) {
+    Value tilesM = b.ceilDiv(rowsOrOffsets, config.tileM);
+    return b.forLoop(b.blockId(), b.mul(tilesM, tilesN), b.gridSize(), init,
+                     [&](Value number, ValueRange state) {
+                       // Blocks that run at the same time share weights and
+                       // rows: bands of eight tiles of rows, walked column by
+                       // column.
+                       const int64_t band = 8;
+                       Value inBand = b.i32(band * tilesN);
+                       Value first = b.mul(b.div(number, inBand), band);
+                       Value height = b.min(b.sub(tilesM, first), b.i32(band));
+                       Value place = b.rem(number, inBand);
+                       GemmTile tile;
+                       tile.expert = zero;
+                       tile.row = b.mul(b.add(first, b.rem(place, height)),
+                                        config.tileM);
+                       tile.column = b.mul(b.div(place, height), config.tileN);
+                       tile.rows = b.sub(rowsOrOffsets, tile.row);
+                       return body(tile, state);
+                     });
+  }
+  // Tiles are numbered expert by expert; every role of every block walks the
+  // experts and takes the numbers that are its own.
+  SmallVector<Value> state{b.blockId(), zero,
+                           b.loadScalar(rowsOrOffsets, zero)};
+  llvm::append_range(state, init);
+  SmallVector<Value> result = b.forLoop(
+      zero, b.i32(shape.experts), one, state,
+      [&](Value expert, ValueRange carried) {
+        Value next = carried[0], base = carried[1], start = carried[2];
+        Value end = b.loadScalar(rowsOrOffsets, b.add(expert, one));
+        Value tilesM = b.ceilDiv(b.sub(end, start), config.tileM);
+        Value last = b.add(base, b.mul(tilesM, tilesN));
+        SmallVector<Value> inner{next};
+        llvm::append_range(inner, carried.drop_front(3));
+        SmallVector<Value> after = b.forLoop(
+            next, last, b.gridSize(), inner,
+            [&](Value number, ValueRange innerState) {
+              // Rows first: blocks that run at the same time share weights.
+              Value place = b.sub(number, base);
+              GemmTile tile;
+              tile.expert = expert;
+              tile.row =
+                  b.add(start, b.mul(b.rem(place, tilesM), config.tileM));
+              tile.column = b.mul(b.div(place, tilesM), config.tileN);
+              tile.rows = b.sub(end, tile.row);
+              SmallVector<Value> yielded{b.add(number, b.gridSize())};
+              llvm::append_range(yielded, body(tile, innerState.drop_front(1)));
+              return yielded;
+            });
+        SmallVector<Value> yielded{after[0], last, end};
+        llvm::append_range(yielded, ArrayRef(after).drop_front());
+        return yielded;
+      });
+  return SmallVector<Value>(ArrayRef(result).drop_front(3));
+}
+
+//===----------------------------------------------------------------------===//
+// Epilogue
+//===----------------------------------------------------------------------===//
+
+void gpu::emitGemmEpilogue(TileBuilder &b, const GemmShape &shape, Value sums,
+                           Value output, Value residual, Value row,
+                           Value column, Value rows) {
+  auto type = cast<tile::FragmentType>(sums.getType());
+  // Few columns at a time: what is computed needs registers beside the sums.
+  const int64_t step = type.getWarps() == 1 ? 16 : 32;
+  int64_t stride = shape.outputColumns();
+  bool swiGLU = shape.epilogue == GemmEpilogue::SwiGLU;
+  if (swiGLU)
+    column = b.div(column, 2);
+  for (int64_t from = 0; from < type.getColumns();) {
+    int64_t width = std::min(step, type.getColumns() - from);
+    Value part = b.columns(sums, from, width);
+    int64_t offset = from;
+    from += width;
+    if (swiGLU) {
+      offset /= 2;
+      auto half = b.fragment(type.getRows(), width / 2, type.getWarps());
+      auto split = tile::SplitOp::create(b, half, half, part);
+      part = b.map({split.getEven(), split.getOdd()}, half, [&](ValueRange x) {
+        const double log2e = 1.4426950408889634;
+        Value power = b.exp2(b.fmul(x[0], b.f32(-log2e)));
+        return b.fmul(b.fdiv(x[0], b.fadd(power, b.f32(1))), x[1]);
+      });
+    }
+    Value partColumn = b.add(column, offset);
+    Value columns = b.sub(b.i32(stride), partColumn);
+    Value strideValue = b.i32(stride);
+    if (residual) {
+      Value before =
+          tile::LoadOp::create(b, part.getType(), residual, row, partColumn,
+                               strideValue, rows, columns);
+      part = b.map({part, before}, part.getType(),
+                   [&](ValueRange x) { return b.fadd(x[0], x[1]); });
+    }
+    tile::StoreOp::create(b, part, output, row, partColumn, strideValue, rows,
+                          columns);
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// Kernels
+//===----------------------------------------------------------------------===//
+
+tile::KernelOp gpu::getOrCreateGemm(ModuleOp module, const GemmShape &shape,
+                                    const GemmConfig &config) {
+  std::string name = getGemmName(shape, config);
+  if (auto kernel = module.lookupSymbol<tile::KernelOp>(name))
+    return kernel;
+  if (config.chip == "sm_90a")
+    return createGemmSm90(module, name, shape, config);
+  return createGemmSm80(module, name, shape, config);
+}

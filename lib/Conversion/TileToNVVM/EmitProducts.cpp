@@ -1,0 +1,228 @@
+//===- EmitProducts.cpp - Products of matrix units -----------------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelEmitter.h"
+
+using namespace mlir;
+using namespace mlir::dsv2;
+using namespace mlir::dsv2::tile;
+
+SmallVector<Value> KernelEmitter::emitAsm(const nvptx::AsmStatement &statement,
+                                          ArrayRef<Value> operands,
+                                          TypeRange results) {
+  nvptx::AsmText text = nvptx::printAsm(statement);
+  Type result;
+  if (results.size() == 1)
+    result = results.front();
+  else if (!results.empty())
+    result = LLVM::LLVMStructType::getLiteral(b.getContext(),
+                                              llvm::to_vector(results));
+  auto op = LLVM::InlineAsmOp::create(
+      b, result ? TypeRange(result) : TypeRange(), operands, text.text,
+      text.constraints, /*has_side_effects=*/true, /*is_align_stack=*/false,
+      LLVM::TailCallKind::None,
+      LLVM::AsmDialectAttr::get(b.getContext(), LLVM::AsmDialect::AD_ATT),
+      /*operand_attrs=*/ArrayAttr());
+  if (results.empty())
+    return {};
+  if (results.size() == 1)
+    return {op.getResult(0)};
+  SmallVector<Value> values;
+  for (size_t i = 0; i < results.size(); ++i)
+    values.push_back(LLVM::ExtractValueOp::create(
+        b, op.getResult(0), ArrayRef<int64_t>(static_cast<int64_t>(i))));
+  return values;
+}
+
+//===----------------------------------------------------------------------===//
+// wgmma
+//===----------------------------------------------------------------------===//
+
+void KernelEmitter::emit(WgmmaFenceOp op) {
+  // The statement takes accumulators first.
+  nvptx::AsmStatement statement;
+  statement.kind = nvptx::AsmKind::WgmmaFence;
+  SmallVector<Value> floats, words;
+  for (Value value : op.getValues())
+    llvm::append_range(isa<FragmentType>(value.getType()) ? floats : words,
+                       lookup(value));
+  statement.floats = floats.size();
+  statement.words = words.size();
+  SmallVector<Value> operands = floats;
+  llvm::append_range(operands, words);
+  SmallVector<Value> fenced =
+      emitAsm(statement, operands, ValueRange(operands).getTypes());
+  ArrayRef<Value> nextFloat(fenced),
+      nextWord = ArrayRef(fenced).drop_front(floats.size());
+  for (auto [value, result] : llvm::zip(op.getValues(), op.getResults())) {
+    ArrayRef<Value> &next =
+        isa<FragmentType>(value.getType()) ? nextFloat : nextWord;
+    bind(result, next.take_front(lookup(value).size()));
+    next = next.drop_front(lookup(value).size());
+  }
+}
+
+Value KernelEmitter::descriptor(SharedType type, Value base, bool transposed) {
+  // PTX ISA, "Matrix descriptor format": address / 16 in bits 0 to 13, leading
+  // dimension's byte offset / 16 in 16 to 29, stride's in 32 to 45, swizzle in
+  // 62 to 63. Eight rows of a panel are one swizzled group; without
+  // transposition the offset between panels is not read.
+  int64_t swizzle = type.getSwizzle();
+  uint64_t mode = swizzle == 128 ? 1 : swizzle == 64 ? 2 : 3;
+  uint64_t leading = transposed ? type.getPanelBytes() / 16 : 1;
+  uint64_t fixed = mode << 62 | static_cast<uint64_t>(8 * swizzle / 16) << 32 |
+                   leading << 16;
+  Value address = LLVM::PtrToIntOp::create(b, b.getI64Type(), base);
+  address = arith::AndIOp::create(b, address, i64(0x3ffff));
+  address = arith::ShRUIOp::create(b, address, i64(4));
+  Value whole = arith::OrIOp::create(b, address, i64(fixed));
+  nvptx::AsmStatement statement;
+  statement.kind = nvptx::AsmKind::OpaqueMove;
+  return emitAsm(statement, whole, b.getI64Type()).front();
+}
+
+/// Bytes from the start of a tile to its columns from `column` on.
+static int64_t columnOffset(SharedType type, int64_t column) {
+  return column / type.getPanelColumns() * type.getPanelBytes() +
+         column % type.getPanelColumns() * type.getElementBytes();
+}
+
+void KernelEmitter::emit(WgmmaOp op) {
+  SharedType typeB = op.getB().getType();
+  auto typeA = dyn_cast<SharedType>(op.getA().getType());
+  int64_t depth = typeA ? typeA.getColumns()
+                        : cast<OperandType>(op.getA().getType()).getColumns();
+  nvptx::AsmStatement statement;
+  statement.kind = nvptx::AsmKind::Wgmma;
+  statement.n = op.getType().getColumns();
+  statement.registersA = !typeA;
+  statement.transposeB = op.getTransposedB();
+  SmallVector<Value> accumulator;
+  if (op.getAcc())
+    accumulator.assign(lookup(op.getAcc()).begin(), lookup(op.getAcc()).end());
+  // Registers without a value before may have been in use for something else.
+  // ptxas puts a fence in front of each group that has none, and says so.
+  NVVM::WgmmaFenceAlignedOp::create(b);
+  Value baseA;
+  if (typeA)
+    baseA = descriptor(typeA, lookupOne(op.getA()), /*transposed=*/false);
+  Value baseB = descriptor(typeB, lookupOne(op.getB()), op.getTransposedB());
+  SmallVector<Type> results(op.getType().getRegisters(), f32Type);
+  for (int64_t k = 0; k < depth; k += 16) {
+    statement.accumulate = !accumulator.empty();
+    SmallVector<Value> operands = accumulator;
+    if (typeA)
+      operands.push_back(add(baseA, columnOffset(typeA, k) / 16));
+    else
+      llvm::append_range(operands, lookup(op.getA()).slice(k / 4, 4));
+    int64_t offset =
+        op.getTransposedB() ? k * typeB.getSwizzle() : columnOffset(typeB, k);
+    operands.push_back(add(baseB, offset / 16));
+    accumulator = emitAsm(statement, operands, results);
+  }
+  NVVM::WgmmaGroupSyncAlignedOp::create(b);
+  bind(op, accumulator);
+}
+
+void KernelEmitter::emit(WgmmaWaitOp op) {
+  SmallVector<Value> operands;
+  for (Value value : op.getOperands())
+    llvm::append_range(operands, lookup(value));
+  nvptx::AsmStatement statement;
+  statement.kind = nvptx::AsmKind::WgmmaWait;
+  statement.pending = op.getPending();
+  statement.floats = operands.size();
+  SmallVector<Value> waited =
+      emitAsm(statement, operands, ValueRange(operands).getTypes());
+  ArrayRef<Value> next(waited);
+  for (auto [value, result] : llvm::zip(op.getOperands(), op.getResults())) {
+    bind(result, next.take_front(lookup(value).size()));
+    next = next.drop_front(lookup(value).size());
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// mma.sync
+//===----------------------------------------------------------------------===//
+
+SmallVector<Value> KernelEmitter::ldmatrix(Value address, bool transposed) {
+  auto type = LLVM::LLVMStructType::getLiteral(b.getContext(),
+                                               SmallVector<Type>(4, i32Type));
+  auto op = NVVM::LdMatrixOp::create(
+      b, type, address, 4,
+      transposed ? NVVM::MMALayout::col : NVVM::MMALayout::row,
+      NVVM::LdStMatrixShapeAttr::get(b.getContext(), 8, 8),
+      NVVM::LdStMatrixEltType::B16);
+  SmallVector<Value> values;
+  for (int64_t i = 0; i < 4; ++i)
+    values.push_back(LLVM::ExtractValueOp::create(b, op, i));
+  return values;
+}
+
+void KernelEmitter::emit(MmaOp op) {
+  FragmentType type = op.getType();
+  SharedType typeB = op.getB().getType();
+  auto typeA = dyn_cast<SharedType>(op.getA().getType());
+  int64_t depth = typeA ? typeA.getColumns()
+                        : cast<OperandType>(op.getA().getType()).getColumns();
+  int64_t groups = type.getColumns() / 8;
+  SmallVector<Value> accumulator(lookup(op.getAcc()));
+  auto structType = LLVM::LLVMStructType::getLiteral(
+      b.getContext(), SmallVector<Type>(4, f32Type));
+
+  // Lanes 8 i to 8 i + 7 hold the addresses of the rows of matrix i.
+  Value inMatrix = remainder(lane, 8);
+  Value bit3 = remainder(divide(lane, 8), 2), bit4 = divide(lane, 16);
+  // A: matrices of rows 0 to 7 and 8 to 15, then the same of the next columns.
+  Value warpRow =
+      type.getWarps() == 1
+          ? i32(0)
+          : mul(remainder(add(warp, -static_cast<int64_t>(role.getFirst())),
+                          type.getWarps()),
+                16);
+  Value rowA = add(warpRow, add(inMatrix, mul(bit3, 8)));
+  Value byteA = mul(bit4, 16);
+  // B: both halves of k of eight columns, then of the next eight. As rows of
+  // memory these are columns of the product, or steps of k if transposed.
+  bool transposed = op.getTransposedB();
+  Value rowB = add(inMatrix, mul(transposed ? bit3 : bit4, 8));
+  Value byteB = mul(transposed ? bit4 : bit3, 16);
+
+  for (int64_t k = 0; k < depth; k += 16) {
+    SmallVector<SmallVector<Value>> a;
+    for (int64_t s = 0; s < type.getSlabs(); ++s) {
+      if (typeA)
+        a.push_back(ldmatrix(sharedAddress(typeA, lookupOne(op.getA()),
+                                           add(rowA, 16 * s * type.getWarps()),
+                                           add(byteA, 2 * k)),
+                             /*transposed=*/false));
+      else
+        a.emplace_back(lookup(op.getA()).slice(s * depth / 4 + k / 4, 4));
+    }
+    for (int64_t n = 0; n < type.getColumns(); n += 16) {
+      SmallVector<Value> both =
+          ldmatrix(sharedAddress(typeB, lookupOne(op.getB()),
+                                 add(rowB, transposed ? k : n),
+                                 add(byteB, 2 * (transposed ? n : k))),
+                   transposed);
+      for (int64_t s = 0; s < type.getSlabs(); ++s)
+        for (int64_t half = 0; half < 2; ++half) {
+          auto registers = MutableArrayRef(accumulator)
+                               .slice(4 * (s * groups + n / 8 + half), 4);
+          auto product = NVVM::MmaOp::create(
+              b, structType, a[s], ArrayRef(both).slice(2 * half, 2),
+              ArrayRef<Value>(registers), ArrayRef<int64_t>{16, 8, 16},
+              std::nullopt, std::nullopt,
+              std::array{NVVM::MMATypes::bf16, NVVM::MMATypes::bf16},
+              std::array{NVVM::MMALayout::row, NVVM::MMALayout::col});
+          for (int64_t i = 0; i < 4; ++i)
+            registers[i] = LLVM::ExtractValueOp::create(b, product, i);
+        }
+    }
+  }
+  bind(op, accumulator);
+}

@@ -1,0 +1,90 @@
+//===- AssemblyTest.cpp - Every kernel through ptxas ----------------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Registers are not spilled, products are not waited for one by one, and the
+// matrix instructions expected are there.
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelCompile.h"
+
+#include "dsv2/CodeGen/GPU/GemmKernels.h"
+
+#include <gtest/gtest.h>
+
+using namespace mlir;
+using namespace mlir::dsv2;
+using namespace mlir::dsv2::gpu;
+
+static size_t count(StringRef text, StringRef word) { return text.count(word); }
+
+static void expectClean(const std::string &ptx, const std::string &chip) {
+  std::optional<test::AssemblerReport> report = test::runAssembler(ptx, chip);
+  if (!report)
+    GTEST_SKIP() << "ptxas is not installed";
+  EXPECT_EQ(report->spillBytes, 0);
+  EXPECT_EQ(report->stackBytes, 0);
+  EXPECT_EQ(report->notes, "");
+  if (std::getenv("DSV2_DUMP_KERNELS"))
+    llvm::errs() << report->registers << " registers\n";
+}
+
+static GemmShape shape(int64_t n, int64_t k, GemmEpilogue epilogue, bool f32,
+                       int64_t experts = 0) {
+  GemmShape result;
+  result.n = n;
+  result.k = k;
+  result.epilogue = epilogue;
+  result.f32Output = f32;
+  result.experts = experts;
+  return result;
+}
+
+static void checkGemm(const GemmShape &shape, const GemmConfig &config) {
+  OwningOpRef<ModuleOp> module(
+      ModuleOp::create(UnknownLoc::get(&test::getContext())));
+  getOrCreateGemm(*module, shape, config);
+  SCOPED_TRACE(getGemmName(shape, config));
+  test::CompiledKernel kernel(std::move(module));
+  std::string ptx = kernel.getPTX();
+  if (config.chip == "sm_90a") {
+    // The first stage of a tile and the loop.
+    EXPECT_GE(count(ptx, "wgmma.mma_async"), 2 * config.tileK / 16u);
+    EXPECT_EQ(count(ptx, "mma.sync"), 0u);
+  } else {
+    EXPECT_GT(count(ptx, "mma.sync"), 0u);
+    EXPECT_GT(count(ptx, "cp.async"), 0u);
+    EXPECT_GT(count(ptx, "ldmatrix"), 0u);
+  }
+  expectClean(ptx, config.chip);
+}
+
+class GemmAssembly : public ::testing::TestWithParam<const char *> {};
+
+TEST_P(GemmAssembly, LargeTiles) {
+  for (auto epilogue :
+       {GemmEpilogue::Store, GemmEpilogue::AddResidual, GemmEpilogue::SwiGLU})
+    for (bool f32 : {false, true})
+      for (int64_t experts : {0, 64}) {
+        GemmShape s = shape(2816, 2048, epilogue, f32, experts);
+        checkGemm(s, chooseGemmConfig(GetParam(), 132, s, 4096));
+      }
+}
+
+TEST_P(GemmAssembly, SmallTiles) {
+  for (int64_t rows : {1, 64, 128})
+    for (int64_t experts : {0, 64}) {
+      GemmShape s = shape(2816, 2048, GemmEpilogue::Store, false, experts);
+      checkGemm(s, chooseGemmConfig(GetParam(), 132, s, rows));
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Chips, GemmAssembly,
+                         ::testing::Values("sm_90a", "sm_80"),
+                         [](const auto &info) {
+                           return std::string(info.param);
+                         });
