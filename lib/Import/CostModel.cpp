@@ -72,10 +72,10 @@ static constexpr WeightFormatInfo weightFormatTable[] = {
 };
 
 static constexpr KVFormatInfo kvFormatTable[] = {
-    {"f32", 32},
-    {"bf16", 16},
-    {"8bit", 8},
-    {"6bit", 6},
+    {"f32", mlir::dsv2::CacheFormat::F32},
+    {"bf16", mlir::dsv2::CacheFormat::BF16},
+    {"q8", mlir::dsv2::CacheFormat::Q8},
+    {"q6", mlir::dsv2::CacheFormat::Q6},
 };
 
 ArrayRef<WeightFormatInfo> dsv2::weightFormats() { return weightFormatTable; }
@@ -107,7 +107,8 @@ int64_t WeightFormatInfo::bytes(const TensorSpec &spec) const {
 }
 
 int64_t KVFormatInfo::entryBytes(const ModelConfig &config) const {
-  return divideCeil(config.latentDim() * bitsPerElement, 8);
+  return mlir::dsv2::CacheRow(format, config.kvLoraRank, config.qkRopeHeadDim)
+      .bytes;
 }
 
 //===----------------------------------------------------------------------===//

@@ -54,7 +54,8 @@ public:
     }
     // The plan replaces the format; until then the cache is as exact as the
     // checkpoint (f16 has no cache format of its own, f32 holds it).
-    Type format = weightType.isF16() ? Type(f32) : weightType;
+    CacheFormat format =
+        weightType.isBF16() ? CacheFormat::BF16 : CacheFormat::F32;
     cacheType =
         LatentCacheType::get(context, config.kvLoraRank, config.qkRopeHeadDim,
                              format, kDefaultPageSize);

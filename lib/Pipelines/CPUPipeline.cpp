@@ -168,7 +168,7 @@ struct CPUPipelineFlags : public PassPipelineOptions<CPUPipelineFlags> {
       *this, "weight-rules",
       llvm::cl::desc("File of formats for single weights")};
   Option<std::string> kvFormat{*this, "kv-format",
-                               llvm::cl::desc("f32 or bf16"),
+                               llvm::cl::desc("f32, bf16, q8 or q6"),
                                llvm::cl::init("bf16")};
   Option<std::string> attentionForm{
       *this, "attention-form", llvm::cl::desc("auto, expanded or absorbed"),

@@ -51,3 +51,13 @@ func.func private @reference_kernel(%n: index) attributes {dsv2.reference} {
   memref.dealloc %a : memref<?xf32>
   return
 }
+
+// A cache of bytes is no workspace.
+// CHECK-LABEL: func.func private @cache_of_bytes(
+// CHECK-SAME: memref<?x?x2x68xi8>, %[[SPACE:.*]]: memref<?xi8>
+// CHECK: memref.view %[[SPACE]]
+func.func private @cache_of_bytes(%cache: memref<?x?x2x68xi8>, %workspace: memref<?xi8>) {
+  %a = memref.alloc() : memref<4x4xf32>
+  dsv2.tap %a site "a" level 1 : memref<4x4xf32>
+  return
+}

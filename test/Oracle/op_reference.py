@@ -868,6 +868,150 @@ def cache_cases():
 
 
 # ===----------------------------------------------------------------------===#
+# Latent cache in blocks
+# ===----------------------------------------------------------------------===#
+
+
+def scale_table():
+    """What the scales of 8 bits stand for; the last code is NaN."""
+    codes = np.arange(255)
+    return np.ldexp(1 + codes % 8 / 8, codes // 8 - 20).astype(np.float32)
+
+
+class Blocks:
+    """A part of a row, as include/dsv2/Support/CacheFormat.h defines it."""
+
+    def __init__(self, bits, block, unit, divisor):
+        self.bits, self.block, self.unit = bits, block, unit
+        self.inverse = np.float32(1) / np.float32(divisor)
+
+    def scale(self, x):
+        """The bytes of a block's scale, and its value."""
+        wanted = np.float32(np.abs(x).max() * self.inverse)
+        if self.bits == 8:
+            scale = bf16(wanted)
+            return list(scale.reshape(1).view(np.uint8)[2:]), scale
+        table = scale_table()
+        reached = np.nonzero(table >= wanted)[0]
+        if not reached.size:
+            return [255], np.float32(np.nan)
+        return [reached[0]], table[reached[0]]
+
+    def __call__(self, x):
+        """Bytes of elements, bytes of scales, and what they read as."""
+        half = 1 << (self.bits - 1)
+        codes, scales, values = [], [], []
+        size = len(x)
+        x = np.append(x, np.zeros(-size % self.unit, np.float32))
+        for first in range(0, len(x), self.block):
+            block = x[first:first + self.block]
+            stored, scale = self.scale(block)
+            inverse = np.float32(0) if scale == 0 else np.float32(1) / scale
+            # Where the scale is NaN every element is the least one.
+            q = np.rint(np.nan_to_num(block * inverse, nan=-np.inf))
+            q = np.clip(q, 1 - half if self.bits == 8 else -half, half - 1)
+            codes += list(q.astype(int))
+            scales += stored
+            values += list(q.astype(np.float32) * scale)
+        stored = []
+        for first in range(0, len(codes), self.unit):
+            unit = np.array(codes[first:first + self.unit])
+            if self.bits == 8:
+                stored += list(unit % 256)
+                continue
+            for plane, width in [(unit + half & 15, 4),
+                                 (unit + half >> 4, self.bits - 4)]:
+                turns = plane.reshape(8 // width, -1)
+                shifts = width * np.arange(8 // width)[:, None]
+                stored += list((turns << shifts).sum(axis=0))
+        return stored, scales, np.array(values[:size], np.float32)
+
+
+CACHE_FORMATS = {
+    "q8": (Blocks(8, 32, 32, 127), Blocks(8, 32, 32, 127)),
+    "q6": (Blocks(6, 128, 64, 31.5), Blocks(5, 16, 16, 15.5)),
+}
+
+
+def quantized_cache_cases():
+    cases = []
+    # The last block and the last unit of each part are short.
+    latent, rope = 130, 20
+    for kind, (first, second) in CACHE_FORMATS.items():
+        r = Random(41)
+        x = r(3, latent) * np.float32(1.3), r(3, rope) * np.float32(0.7)
+        # A block of zeros, one below all scales of q6, one above.
+        x[0][1, 128:] = 0
+        x[1][1, :16] *= np.float32(2.0 ** -30)
+        x[1][1, 16:] *= np.float32(2.0 ** 20)
+        stored, expected = [], []
+        for a, b in zip(*x):
+            one, other = first(a), second(b)
+            stored.append(one[0] + other[0] + one[1] + other[1])
+            expected.append(np.concatenate([one[2], other[2]]))
+        # NaN differs from all, itself included.
+        unreached = np.isnan(expected[1])
+        size, row = len(stored[0]), latent + rope
+
+        c = Case(f"cache_{kind}", """Rows as they are stored and as they read,
+            and a page that was copied.""")
+        memory = f"memref<?x?x2x{size}xi8>"
+        cache = (f"!dsv2.latent_cache<latent = {latent}, rope = {rope}, "
+                 f"format = {kind}, page = 2>")
+        c.line("%c0 = arith.constant 0 : index")
+        c.line("%c1 = arith.constant 1 : index")
+        c.line("%c3 = arith.constant 3 : index")
+        c.line("%pages = arith.constant 4 : index")
+        c.line(f"%memory = memref.alloc(%c1, %pages) : {memory}")
+        c.line(f"%cache = builtin.unrealized_conversion_cast %memory : {memory}"
+               f" to {cache}")
+        c.const("latent", x[0], "f32", [0])
+        c.const("key", x[1], "f32", [0])
+        c.const("positions", [0, 1, 2], "i32", [0])
+        c.const("ids", [0, 0, 0], "i32", [0])
+        c.const("tables", [[3, 0], [2, 0]], "i32", [0, 1])
+        c.const("from", [3], "i32", [0])
+        c.const("to", [2], "i32", [0])
+        c.line("dsv2.latent_append %latent, %key, %cache[%c0], %positions, "
+               f"%ids, %tables : tensor<?x{latent}xf32>, tensor<?x{rope}xf32>, "
+               f"{cache}, tensor<?xi32>, tensor<?xi32>, tensor<?x?xi32>")
+        c.line(f"dsv2.copy_pages %cache, %from, %to : {cache}, tensor<?xi32>, "
+               "tensor<?xi32>")
+        wide = f"tensor<{size}xi32>"
+        for name, page, index, bytes_ in [("first", 3, 0, stored[0]),
+                                          ("second", 3, 1, stored[1]),
+                                          ("third", 0, 0, stored[2]),
+                                          ("copied", 2, 1, stored[1])]:
+            c.line(f"%{name}_page = arith.constant {page} : index")
+            c.line(f"%{name}_row = arith.constant {index} : index")
+            c.line(f"%{name} = tensor.generate {{ ^bb0(%i: index): %byte = "
+                   f"memref.load %memory[%c0, %{name}_page, %{name}_row, %i] : "
+                   f"{memory} %number = arith.extui %byte : i8 to i32 "
+                   f"tensor.yield %number : i32 }} : {wide}")
+            c.result(name, wide, np.array(bytes_), "i32", 0)
+        rows = f"tensor<?x{row}xf32>"
+        for name, sequence in [("rows", "%c0"), ("shared", "%c1")]:
+            c.line(f"%{name}_all = dsv2.latent_gather %cache[%c0], {sequence}, "
+                   f"%c3, %tables : {cache}, tensor<?x?xi32> -> {rows}")
+            # Which elements are NaN, as 1; and the others, those as 0.
+            for result, yes, no in [("is_nan", "%one", "%zero"),
+                                    ("value", "%zero", "%x")]:
+                c.line(f"%{name}_{result} = linalg.map ins(%{name}_all : {rows})"
+                       f" outs(%{name}_all : {rows}) (%x: f32, %init: f32) {{ "
+                       "%zero = arith.constant 0.0 : f32 "
+                       "%one = arith.constant 1.0 : f32 "
+                       "%nan = arith.cmpf uno, %x, %x : f32 "
+                       f"%y = arith.select %nan, {yes}, {no} : f32 "
+                       "linalg.yield %y : f32 }")
+            flags = np.zeros((3, row), np.float32)
+            flags[1] = unreached
+            c.result(f"{name}_is_nan", rows, flags, "f32", 0)
+            c.result(f"{name}_value", rows, np.nan_to_num(expected), "f32", 0)
+        cases.append(c)
+    return cases
+
+
+# ===----------------------------------------------------------------------===#
 # No tokens
 # ===----------------------------------------------------------------------===#
 
@@ -961,6 +1105,8 @@ def main():
         write("attention", "Latent attention over the paged cache.",
               attention_cases()),
         write("cache", "Copies and reads of the latent cache.", cache_cases()),
+        write("cache-quantized", "Rows of the latent cache in blocks.",
+              quantized_cache_cases()),
         write("empty", "Steps without tokens.", empty_cases()),
         write("model", "Embedding, products, norms, feed-forward networks.",
               model_cases()),

@@ -52,8 +52,8 @@ static cl::opt<std::string> weightRulesFlag(
              "and a format; the first that matches counts"));
 static cl::opt<std::string> kvFormatFlag(
     "kv-format", cl::cat(category), cl::init("auto"),
-    cl::desc("How the latent cache is stored: f32, bf16, or auto: f32 for "
-             "f32 weights, else bf16"));
+    cl::desc("How the latent cache is stored: f32, bf16, q8, q6, or auto: f32 "
+             "for f32 weights, else bf16"));
 static cl::opt<std::string> attentionFormFlag(
     "attention-form", cl::cat(category), cl::init("auto"),
     cl::desc("auto (absorbed for decoding, expanded for long chunks), "
@@ -200,9 +200,9 @@ int main(int argc, char **argv) {
   auto policy = ::dsv2::WeightPolicy::create(weightFormatFlag, weightRulesFlag);
   if (!policy)
     return fail(policy.takeError());
-  if (kvFormatFlag != "f32" && kvFormatFlag != "bf16" && kvFormatFlag != "auto")
-    return fail("kv-format: expected f32, bf16 or auto, got '" + kvFormatFlag +
-                "'");
+  if (kvFormatFlag != "auto" && !mlir::dsv2::symbolizeCacheFormat(kvFormatFlag))
+    return fail("kv-format: expected f32, bf16, q8, q6 or auto, got '" +
+                kvFormatFlag + "'");
   if (jsonFlag && !explainFlag)
     return fail("--json needs --explain");
   if (maxContextFlag < 0 || maxBatchFlag < 0)

@@ -26,7 +26,8 @@ def ConvertDSV2ToLinalgPass
     `memref` ops, ready for one-shot bufferisation with function boundaries.
 
     - `!dsv2.latent_cache<latent = L, rope = R, format = F, page = P>` becomes
-      `memref<?x?xPx(L+R)xF>` (layer, page, row, element), in function
+      `memref<?x?xPx(L+R)xF>` (layer, page, row, element), or of the bytes of a
+      row in q8 and q6 (`Support/CacheFormat.h`), in function
       signatures, calls, branches and `scf` ops too. A cast between a cache and
       memory of that type (`builtin.unrealized_conversion_cast`) disappears.
     - `dsv2.pack` becomes a conversion of element type, or a stack of two

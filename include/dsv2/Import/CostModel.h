@@ -18,6 +18,7 @@
 #define DSV2_IMPORT_COSTMODEL_H
 
 #include "dsv2/Import/ModelConfig.h"
+#include "dsv2/Support/CacheFormat.h"
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
@@ -52,12 +53,11 @@ struct WeightFormatInfo {
 
 /// How the latent cache is stored.
 struct KVFormatInfo {
-  /// Key in the explained configuration.
+  /// Spelling of `--kv-format`.
   llvm::StringLiteral name;
-  /// Payload; scales of a quantised cache are not counted.
-  int64_t bitsPerElement;
+  mlir::dsv2::CacheFormat format;
 
-  /// Bytes for one token in one layer, rounded up to whole bytes.
+  /// Bytes for one token in one layer, scales and padding included.
   int64_t entryBytes(const ModelConfig &config) const;
 };
 

@@ -16,7 +16,8 @@
 //   3. values: register tile heads x pieces of the latent, lanes along the
 //      latent, over the positions of the block.
 // A block is read from memory once per group of heads and is in cache for the
-// other tiles and for step 3.
+// other tiles and for step 3. A block of a quantised cache is decoded at that
+// time, and what follows reads the decoded rows.
 //
 // With products of bf16 pairs, scores take pairs of adjacent columns, as they
 // lie in the cache. Values take pairs of positions: two rows are interleaved in
@@ -27,6 +28,7 @@
 
 #include "AttentionCommon.h"
 #include "BF16Dot.h"
+#include "CacheRows.h"
 
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -45,6 +47,7 @@ namespace {
 constexpr int64_t kTileHeads = 4;
 /// Tiles in a group at most; bounds the accumulator on the stack.
 constexpr int64_t kMaxGroupTiles = 8;
+constexpr int64_t kCacheLineBytes = 64;
 
 class AbsorbedAttention {
 public:
@@ -54,7 +57,7 @@ public:
         rope(config.cache.rope), block(block), lanes(b.lanes()),
         tilePositions(lanes == 16 ? 4 : 2), tileVectors(lanes == 16 ? 4 : 2),
         tiles(llvm::divideCeil(config.heads, kTileHeads)),
-        pairs(config.roundToBF16 && config.cache.elementType.isBF16() &&
+        pairs(config.roundToBF16 && config.cache.format != CacheFormat::F32 &&
               hasBF16Dot(b.getTarget())) {}
 
   void emit(ValueRange args, Value part, Value parts);
@@ -62,13 +65,15 @@ public:
 private:
   Value chooseGroups(Value tokens, Value parts);
   void emitItem(Value firstTile, Value lastTile);
+  void decodeBlock();
+  Slice rowAt(Value j);
   /// Emits `body` for whole tiles and, if heads do not divide, for the last.
   void forTiles(Value firstTile, Value lastTile,
                 llvm::function_ref<void(Value tile, int64_t heads)> body);
   void emitScores(Value firstHead, Value slot, int64_t heads);
   void reduceScores(ValueRange sums, Value j, int64_t heads);
   void roundQueries(Value head, Value slot);
-  SmallVector<Value> emitPairScores(Value j, ArrayRef<Value> rows, Value slot,
+  SmallVector<Value> emitPairScores(Value j, ArrayRef<Slice> rows, Value slot,
                                     int64_t heads);
   void emitPairValueTile(Value slot, int64_t heads, Value column,
                          int64_t width);
@@ -98,6 +103,8 @@ private:
   // With pairs: the queries of the group, [q | q_rope] as bf16 with zeros up to
   // whole vectors, and the softmax weights of one tile.
   Value queries, weights;
+  // With a quantised cache: the rows of the block, decoded.
+  Value decoded;
   // The token, and the block being worked on.
   Value token, page, firstRow, valid;
   // Where the next block lies, and which tile of how many of the group reads
@@ -137,6 +144,25 @@ void AbsorbedAttention::forTiles(
              [&] { body(b.index(whole), rest); });
 }
 
+/// Row `j` of the block.
+Slice AbsorbedAttention::rowAt(Value j) {
+  if (decoded)
+    return {decoded, {j}};
+  return {cache, {page, b.add(firstRow, j)}};
+}
+
+/// Decodes the valid rows of a quantised block, and fetches the next one.
+void AbsorbedAttention::decodeBlock() {
+  CacheRow row = config.cache.row();
+  b.forEach(b.index(0), valid, [&](Value j) {
+    for (int64_t byte = 0; byte < row.bytes; byte += kCacheLineBytes)
+      memref::PrefetchOp::create(
+          b, cache, ValueRange{nextPage, b.add(nextRow, j), b.index(byte)},
+          /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
+    emitDecodeRow(b, row, {cache, {page, b.add(firstRow, j)}}, {decoded, {j}});
+  });
+}
+
 /// queries[slot] = [ql | qr] of `head`, rounded.
 void AbsorbedAttention::roundQueries(Value head, Value slot) {
   int64_t width = llvm::alignTo(latent + rope, 2 * lanes);
@@ -150,9 +176,9 @@ void AbsorbedAttention::roundQueries(Value head, Value slot) {
 ///
 /// Meanwhile the next block is fetched, each tile of the group taking an equal
 /// share of its rows: the tiles that follow find a block in the cache and leave
-/// memory idle.
+/// memory idle. A quantised block was fetched when this one was decoded.
 SmallVector<Value> AbsorbedAttention::emitPairScores(Value j,
-                                                     ArrayRef<Value> rows,
+                                                     ArrayRef<Slice> rows,
                                                      Value slot,
                                                      int64_t heads) {
   int64_t step = 2 * lanes, width = latent + rope;
@@ -173,8 +199,8 @@ SmallVector<Value> AbsorbedAttention::emitPairScores(Value j,
     SmallVector<Value> q, c, next;
     for (int64_t h = 0; h < heads; ++h)
       q.push_back(emitLoadPairs(b, queries, {b.add(slot, h), column}, step));
-    for (Value row : rows)
-      c.push_back(emitLoadPairs(b, cache, {page, row, column}, count));
+    for (const Slice &row : rows)
+      c.push_back(emitLoadPairs(b, row.memref, row.at({column}), count));
     for (int64_t h = 0; h < heads; ++h)
       for (int64_t p = 0; p < tilePositions; ++p)
         next.push_back(emitBF16Dot(b, sums[h * tilePositions + p], q[h], c[p]));
@@ -184,7 +210,8 @@ SmallVector<Value> AbsorbedAttention::emitPairScores(Value j,
   SmallVector<Value> sums(heads * tilePositions, b.splat(0.0f));
   sums = b.forCarry(b.index(0), b.index(whole), b.index(step), sums,
                     [&](Value column, ValueRange carried) {
-                      fetchNext(column);
+                      if (!decoded)
+                        fetchNext(column);
                       return columns(column, step, carried);
                     });
   if (width > whole)
@@ -212,9 +239,10 @@ void AbsorbedAttention::reduceScores(ValueRange sums, Value j, int64_t heads) {
 /// rounded up to whole tiles.
 void AbsorbedAttention::emitScores(Value firstHead, Value slot, int64_t heads) {
   b.forEach(b.index(0), valid, b.index(tilePositions), [&](Value j) {
-    SmallVector<Value> rows, queryHeads;
+    SmallVector<Slice> rows;
+    SmallVector<Value> queryHeads;
     for (int64_t p = 0; p < tilePositions; ++p)
-      rows.push_back(b.add(firstRow, b.add(j, p)));
+      rows.push_back(rowAt(b.add(j, p)));
     if (pairs)
       return reduceScores(emitPairScores(j, rows, slot, heads), j, heads);
     for (int64_t h = 0; h < heads; ++h)
@@ -227,8 +255,9 @@ void AbsorbedAttention::emitScores(Value firstHead, Value slot, int64_t heads) {
       for (Value head : queryHeads)
         q.push_back(emitLoad(b, query, {token, head, column}, count, lanes));
       SmallVector<Value> c;
-      for (Value row : rows)
-        c.push_back(emitLoad(b, cache, {page, row, cacheColumn}, count, lanes));
+      for (const Slice &row : rows)
+        c.push_back(
+            emitLoad(b, row.memref, row.at({cacheColumn}), count, lanes));
       for (int64_t h = 0; h < heads; ++h)
         for (int64_t p = 0; p < tilePositions; ++p)
           next.push_back(b.fma(q[h], c[p], sums[h * tilePositions + p]));
@@ -290,16 +319,16 @@ void AbsorbedAttention::emitPairValueTile(Value slot, int64_t heads,
           b.fmul(b.load(accumulator, {b.add(slot, h), columnOf(i)}), factor));
   }
   auto positions = [&](Value j, bool single, ValueRange carried) {
-    Value row = b.add(firstRow, j);
+    Slice evenRow = rowAt(j), oddRow = rowAt(b.add(j, 1));
     SmallVector<Value> c, next;
     for (int64_t v = 0; v < pieces; ++v) {
       int64_t count = std::min(step, width - v * step);
       Value at = b.add(column, v * step);
-      Value even = emitLoadPairs(b, cache, {page, row, at}, count);
-      Value odd =
-          single ? Value(arith::ConstantOp::create(
-                       b, b.getZeroAttr(getPairsType(b))))
-                 : emitLoadPairs(b, cache, {page, b.add(row, 1), at}, count);
+      Value even = emitLoadPairs(b, evenRow.memref, evenRow.at({at}), count);
+      Value odd = single
+                      ? Value(arith::ConstantOp::create(
+                            b, b.getZeroAttr(getPairsType(b))))
+                      : emitLoadPairs(b, oddRow.memref, oddRow.at({at}), count);
       c.append({emitUnpack(b, even, odd, 0), emitUnpack(b, even, odd, 1)});
     }
     for (int64_t h = 0; h < heads; ++h) {
@@ -339,10 +368,10 @@ void AbsorbedAttention::emitValueTile(Value slot, int64_t heads, Value column,
   }
   state = b.forCarry(
       b.index(0), valid, b.index(1), state, [&](Value j, ValueRange carried) {
-        Value row = b.add(firstRow, j);
+        Slice row = rowAt(j);
         SmallVector<Value> c, next;
         for (int64_t v = 0; v < pieces; ++v)
-          c.push_back(emitLoad(b, cache, {page, row, columnOf(v)},
+          c.push_back(emitLoad(b, row.memref, row.at({columnOf(v)}),
                                std::min(lanes, width - v * lanes), lanes));
         for (int64_t h = 0; h < heads; ++h) {
           Value p = b.broadcast(b.loadScalar(scores, {b.index(h), j}));
@@ -406,6 +435,8 @@ void AbsorbedAttention::emitItem(Value firstTile, Value lastTile) {
         b.loadScalar(blockTables, {sequence, b.div(next, config.cache.page)}));
     nextRow = b.rem(next, config.cache.page);
     groupTiles = b.sub(lastTile, firstTile);
+    if (decoded)
+      decodeBlock();
     forTiles(firstTile, lastTile, [&](Value tile, int64_t heads) {
       tileOrder = b.sub(tile, firstTile);
       emitScores(headIndex(tile, 0), slotOf(tile), heads);
@@ -456,6 +487,10 @@ void AbsorbedAttention::emit(ValueRange args, Value part, Value parts) {
     queries = b.scratch({slots, width}, bf16);
     weights = b.scratch({kTileHeads, block}, bf16);
   }
+  if (config.cache.isQuantized())
+    decoded =
+        b.scratch({block, int64_t(llvm::alignTo(latent + rope, 2 * lanes))},
+                  pairs ? Type(b.getBF16Type()) : f32);
   scores = b.scratch({kTileHeads, block}, f32);
   factors = b.scratch({kTileHeads}, f32);
 
@@ -479,13 +514,13 @@ func::FuncOp dsv2::cpu::getOrCreateAbsorbedAttentionKernel(
          "a block is a whole number of vectors and divides the page");
   std::string name = llvm::formatv(
       "absorbed_attention_{0}{1}_l{2}_r{3}_p{4}_h{5}_b{6}_s{7:x-}",
-      elementName(config.cache.elementType),
+      stringifyCacheFormat(config.cache.format),
       config.roundToBF16 ? "_rounded" : "", config.cache.latent,
       config.cache.rope, config.cache.page, config.heads, block,
       llvm::bit_cast<uint32_t>(config.scale));
   MLIRContext *ctx = module.getContext();
   Type act = getActivationType(ctx, 3), list = getIndexListType(ctx);
-  Type types[] = {act,  act,  getLatentCacheType(config.cache),
+  Type types[] = {act,  act,  getLatentCacheType(ctx, config.cache),
                   list, list, getStridedType(IntegerType::get(ctx, 32), 2),
                   act};
   return getOrCreateKernel(

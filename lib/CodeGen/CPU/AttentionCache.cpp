@@ -7,6 +7,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "dsv2/CodeGen/CPU/AttentionKernels.h"
+
+#include "CacheRows.h"
 #include "dsv2/CodeGen/CPU/VectorMath.h"
 
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -16,31 +18,47 @@ using namespace mlir;
 using namespace mlir::dsv2;
 using namespace mlir::dsv2::cpu;
 
+Type LatentCacheConfig::elementType(MLIRContext *context) const {
+  switch (format) {
+  case CacheFormat::F32:
+    return Float32Type::get(context);
+  case CacheFormat::BF16:
+    return BFloat16Type::get(context);
+  case CacheFormat::Q8:
+  case CacheFormat::Q6:
+    return IntegerType::get(context, 8);
+  }
+  llvm_unreachable("unknown cache format");
+}
+
 /// The cache type with `leading` dynamic dimensions before [page, row width].
-static MemRefType getCacheType(const LatentCacheConfig &config,
+static MemRefType getCacheType(MLIRContext *context,
+                               const LatentCacheConfig &config,
                                int64_t leading) {
   SmallVector<int64_t> shape(leading, ShapedType::kDynamic);
   shape.append({config.page, config.rowWidth()});
   SmallVector<int64_t> strides(leading + 1, ShapedType::kDynamic);
   strides.push_back(1);
-  MLIRContext *ctx = config.elementType.getContext();
   return MemRefType::get(
-      shape, config.elementType,
-      StridedLayoutAttr::get(ctx, ShapedType::kDynamic, strides));
+      shape, config.elementType(context),
+      StridedLayoutAttr::get(context, ShapedType::kDynamic, strides));
 }
 
-MemRefType dsv2::cpu::getLatentCacheType(const LatentCacheConfig &config) {
-  return getCacheType(config, /*leading=*/1);
+MemRefType dsv2::cpu::getLatentCacheType(MLIRContext *context,
+                                         const LatentCacheConfig &config) {
+  return getCacheType(context, config, /*leading=*/1);
 }
 
-MemRefType dsv2::cpu::getLatentCacheStackType(const LatentCacheConfig &config) {
-  return getCacheType(config, /*leading=*/2);
+MemRefType dsv2::cpu::getLatentCacheStackType(MLIRContext *context,
+                                              const LatentCacheConfig &config) {
+  return getCacheType(context, config, /*leading=*/2);
 }
 
 /// How kernel names spell a cache.
 static std::string cacheName(const LatentCacheConfig &config) {
-  return llvm::formatv("{0}_l{1}_r{2}_p{3}", elementName(config.elementType),
-                       config.latent, config.rope, config.page);
+  return llvm::formatv("{0}_l{1}_r{2}_p{3}",
+                       stringifyCacheFormat(config.format), config.latent,
+                       config.rope, config.page);
 }
 
 /// Calls `body` for each run of a row of static width: whole vectors in a loop,
@@ -66,7 +84,7 @@ dsv2::cpu::getOrCreateLatentAppendKernel(ModuleOp module,
                   list,
                   list,
                   getStridedType(IntegerType::get(ctx, 32), 2),
-                  getLatentCacheType(config)};
+                  getLatentCacheType(ctx, config)};
   return getOrCreateKernel(
       module, "latent_append_" + cacheName(config), target, types,
       [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
@@ -79,6 +97,9 @@ dsv2::cpu::getOrCreateLatentAppendKernel(ModuleOp module,
           Value block = b.div(position, config.page);
           Value page = b.toIndex(b.loadScalar(blockTables, {sequence, block}));
           Value row = b.rem(position, config.page);
+          if (config.isQuantized())
+            return emitEncodeRow(b, config.row(), {args[0], {token}},
+                                 {args[1], {token}}, {cache, {page, row}});
           auto copy = [&](Value source, int64_t width, int64_t offset) {
             emitRuns(b, width, [&](Value column, int64_t count) {
               Value v = emitLoad(b, source, {token, column}, count, count);
@@ -95,10 +116,11 @@ func::FuncOp
 dsv2::cpu::getOrCreateCopyPagesKernel(ModuleOp module,
                                       const LatentCacheConfig &config,
                                       const CPUTargetInfo &target) {
-  Type list = getIndexListType(module.getContext());
+  MLIRContext *ctx = module.getContext();
+  Type list = getIndexListType(ctx), element = config.elementType(ctx);
   return getOrCreateKernel(
       module, "copy_pages_" + cacheName(config), target,
-      {getLatentCacheStackType(config), list, list},
+      {getLatentCacheStackType(ctx, config), list, list},
       [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
         Value cache = args[0];
         Value pairs = b.dim(args[1], 0);
@@ -113,7 +135,7 @@ dsv2::cpu::getOrCreateCopyPagesKernel(ModuleOp module,
               // Bits are moved as they are: widening and rounding again would
               // change a NaN.
               Value v = vector::LoadOp::create(
-                  b, VectorType::get({count}, config.elementType), cache,
+                  b, VectorType::get({count}, element), cache,
                   ValueRange{layer, from, row, column});
               vector::StoreOp::create(b, v, cache,
                                       ValueRange{layer, to, row, column});

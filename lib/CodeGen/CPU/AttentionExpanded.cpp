@@ -8,9 +8,9 @@
 //
 // One head and one run of tokens of a sequence: the context is walked in blocks
 // of positions. Per block,
-//   1. the latents are widened to f32, and keys and values of this head are
-//      expanded from them: a register tile positions x panel over the panels of
-//      W_UK and W_UV;
+//   1. the latents are widened to f32, or rows of a quantised cache decoded,
+//      and keys and values of this head are expanded from them: a register tile
+//      positions x panel over the panels of W_UK and W_UV;
 //   2. the keys, and the rope keys of the cache, are transposed: lanes along
 //      positions, so that scores need no sum across lanes;
 //   3. every token that sees the block, a few at a time: scores (register tile
@@ -34,6 +34,7 @@
 #include "AttentionExpanded.h"
 
 #include "BF16Dot.h"
+#include "CacheRows.h"
 #include "QuantTile.h"
 #include "dsv2/CodeGen/CPU/QuantKernels.h"
 #include "dsv2/Support/BlockFormat.h"
@@ -64,7 +65,7 @@ ExpandedAttention::ExpandedAttention(KernelBuilder &b,
   valueVectors = wide ? 4 : 2;
   tileQueries = 4;
   tilePositions = wide ? 8 : 4;
-  pairs = config.roundToBF16 && config.cache.elementType.isBF16() &&
+  pairs = config.roundToBF16 && config.cache.format != CacheFormat::F32 &&
           hasBF16Dot(b.getTarget()) && config.nope % 2 == 0 && rope % 2 == 0;
   // Twenty-four sums, as there is nothing to widen.
   if (pairs)
@@ -80,10 +81,25 @@ int64_t ExpandedAttention::blockRows() const {
                                        : tilePositions);
 }
 
+/// Row `j` of the block.
+Slice ExpandedAttention::rowAt(Value j) {
+  if (decoded)
+    return {decoded, {j}};
+  return {cache, {page, b.add(firstRow, j)}};
+}
+
+/// Decodes the rows of a quantised block.
+void ExpandedAttention::decodeBlock() {
+  b.forEach(b.index(0), seen, [&](Value j) {
+    emitDecodeRow(b, config.cache.row(), {cache, {page, b.add(firstRow, j)}},
+                  {decoded, {j}});
+  });
+}
+
 /// Latents of the block as quantised rows.
 void ExpandedAttention::quantizeLatents() {
   b.forEach(b.index(0), seen, [&](Value j) {
-    Slice row{cache, {page, b.add(firstRow, j)}}, to{latents, {j}};
+    Slice row = rowAt(j), to{latents, {j}};
     b.forEach(b.index(0), b.index(kQ8Format.blocks(latent)), [&](Value k) {
       emitQuantizedBlock(b, row, to, k, b.index(latent));
     });
@@ -115,9 +131,9 @@ void ExpandedAttention::expandBlocks(Value weights, int64_t rows, Value out) {
 /// latents = rows of the block, widened.
 void ExpandedAttention::expandLatents() {
   b.forEach(b.index(0), seen, [&](Value j) {
-    Value row = b.add(firstRow, j);
+    Slice row = rowAt(j);
     auto copy = [&](Value column, int64_t count) {
-      Value v = emitLoad(b, cache, {page, row, column}, count, count);
+      Value v = emitLoad(b, row.memref, row.at({column}), count, count);
       emitStore(b, v, latents, {j, column}, count);
     };
     int64_t whole = latent / lanes * lanes;
@@ -188,10 +204,10 @@ void ExpandedAttention::transposeKeys() {
                 });
   transposeInto(rope, keys, config.nope,
                 [&](Value position, Value column, int64_t count) {
-                  return emitLoad(
-                      b, cache,
-                      {page, b.add(firstRow, position), b.add(column, latent)},
-                      count, lanes);
+                  Slice row = rowAt(position);
+                  return emitLoad(b, row.memref,
+                                  row.at({b.add(column, latent)}), count,
+                                  lanes);
                 });
 }
 
@@ -201,9 +217,11 @@ void ExpandedAttention::expandBlock() {
     return inBlocks ? expandBlocks(weights, rows, out)
                     : expand(weights, rows, out);
   };
+  if (decoded)
+    decodeBlock();
   if (inBlocks)
     quantizeLatents();
-  else
+  else if (decoded != latents)
     expandLatents();
   expandInto(wuk, config.nope, plainKeys);
   if (pairs)
@@ -413,7 +431,19 @@ void ExpandedAttention::emit(ValueRange args, Value part, Value parts) {
                                           QuantizedActivation::kBlockBytes},
                         b.getI8Type());
   else
-    latents = b.scratch({block, int64_t(llvm::alignTo(latent, 16)) + 16}, f32);
+    latents = b.scratch(
+        {block, int64_t(llvm::alignTo(
+                    latent + (config.cache.isQuantized() ? rope : 0), 16)) +
+                    16},
+        f32);
+  // Where both are f32, decoded rows are the latents already.
+  if (config.cache.isQuantized())
+    decoded =
+        inBlocks || pairs
+            ? b.scratch(
+                  {block, int64_t(llvm::alignTo(latent + rope, 2 * lanes))},
+                  pairs ? bf16 : f32)
+            : latents;
   plainKeys = b.scratch({blockRows(), panelRows(config.nope)}, f32);
   values = b.scratch({blockRows(), panelRows(config.value)}, f32);
   int64_t keyWidth = config.nope + rope;
@@ -468,7 +498,7 @@ func::FuncOp dsv2::cpu::getOrCreateExpandedAttentionKernel(
   std::string name = llvm::formatv(
       "expanded_attention_{0}{1}_l{2}_r{3}_p{4}_h{5}_n{6}_v{7}_w{8}_b{9}_q{10}_"
       "s{11:x-}",
-      elementName(config.cache.elementType),
+      stringifyCacheFormat(config.cache.format),
       config.roundToBF16 ? "_rounded" : "", config.cache.latent,
       config.cache.rope, config.cache.page, config.heads, config.nope,
       config.value, stringifyPanelFormat(config.weightFormat), block, queryTile,
@@ -480,7 +510,7 @@ func::FuncOp dsv2::cpu::getOrCreateExpandedAttentionKernel(
                   act,
                   panels,
                   panels,
-                  getLatentCacheType(config.cache),
+                  getLatentCacheType(ctx, config.cache),
                   list,
                   list,
                   getStridedType(IntegerType::get(ctx, 32), 2),

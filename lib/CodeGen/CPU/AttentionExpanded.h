@@ -9,6 +9,7 @@
 #define DSV2_LIB_CODEGEN_CPU_ATTENTIONEXPANDED_H
 
 #include "AttentionCommon.h"
+#include "MatmulTile.h"
 
 namespace mlir::dsv2::cpu {
 
@@ -23,6 +24,8 @@ public:
 private:
   void emitItem(Value sequence, Value firstToken, Value lastToken);
   void expandBlock();
+  void decodeBlock();
+  Slice rowAt(Value j);
   void expandLatents();
   void quantizeLatents();
   void expand(Value weights, int64_t rows, Value out);
@@ -64,6 +67,8 @@ private:
   // rope keys] with positions along lanes, values; scores and factors of one
   // tile of tokens; state of each token of the run.
   Value latents, plainKeys, keys, values, scores, factors, maxima, sums;
+  // With a quantised cache: its rows of the block, decoded.
+  Value decoded;
   // With pairs: `keys` holds pairs of adjacent elements and `valuePairs` pairs
   // of positions, each as the bits of an f32; queries and softmax weights of
   // one tile as bf16.

@@ -43,10 +43,9 @@ void ExpandedAttention::transposeKeyPairs() {
   transposeInto(rope / 2, keys, config.nope / 2,
                 [&](Value position, Value column, int64_t count) {
                   Value first = b.add(b.mul(column, 2), latent);
-                  return asFloats(
-                      b, emitLoadPairs(b, cache,
-                                       {page, b.add(firstRow, position), first},
-                                       2 * count));
+                  Slice row = rowAt(position);
+                  return asFloats(b, emitLoadPairs(b, row.memref,
+                                                   row.at({first}), 2 * count));
                 });
 }
 

@@ -77,8 +77,7 @@ static Value emitRound(KernelBuilder &b, Value v, Value inverse) {
   return arith::FPToSIOp::create(b, b.vecType(b.getI32Type()), rounded);
 }
 
-/// 1 / scale, or 0 for a block of zeros.
-static Value emitInverse(KernelBuilder &b, Value scale) {
+Value dsv2::cpu::emitInverse(KernelBuilder &b, Value scale) {
   Value zero = b.f32(0.0f);
   return b.select(b.fcmp(arith::CmpFPredicate::OEQ, scale, zero), zero,
                   b.fdiv(b.f32(1.0f), scale));
@@ -152,9 +151,8 @@ func::FuncOp dsv2::cpu::getOrCreateQuantizeRowsKernel(
 // Weights
 //===----------------------------------------------------------------------===//
 
-/// `value` rounded to bf16, and its bits. By way of integers: a scalar of type
-/// bf16 makes LLVM call a library.
-static std::pair<Value, Value> roundToBF16(KernelBuilder &b, Value value) {
+std::pair<Value, Value> dsv2::cpu::roundToBF16(KernelBuilder &b, Value value) {
+  // By way of integers: a scalar of type bf16 makes LLVM call a library.
   Value bits = vector::BitCastOp::create(b, b.vecType(b.getI16Type()),
                                          b.narrowToBF16(b.broadcast(value)));
   bits = vector::ExtractOp::create(b, bits, ArrayRef<int64_t>{0});

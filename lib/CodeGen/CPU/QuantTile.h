@@ -37,6 +37,12 @@ TileSums emitQuantTile(KernelBuilder &b, ArrayRef<Slice> rows,
 void emitQuantizedBlock(KernelBuilder &b, const Slice &row, const Slice &to,
                         Value k, Value columns);
 
+/// 1 / scale, or 0 for a block of zeros.
+Value emitInverse(KernelBuilder &b, Value scale);
+
+/// The scalar `value` rounded to bf16, as f32, and the bits of that as i16.
+std::pair<Value, Value> roundToBF16(KernelBuilder &b, Value value);
+
 /// Where the rows of one panel come from: row n is slice[first + n, 0 ..
 /// depth-1], or slice[0 .. depth-1, first + n] where the source holds the
 /// transpose. Rows from `width` on are padding.

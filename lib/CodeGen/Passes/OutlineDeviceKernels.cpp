@@ -57,7 +57,9 @@ private:
   /// A product of `x` with rows `rows`, into `output`.
   Value emitProduct(dsv2::gpu::ProductConfig config, Value x, Value weights,
                     ValueRange optional, Value output, Value rows);
-  dsv2::gpu::LatentCacheConfig getDeviceCache(LatentCacheType type);
+  /// The cache of `op`, or a failure with an error.
+  FailureOr<dsv2::gpu::LatentCacheConfig> getDeviceCache(Operation *op,
+                                                         LatentCacheType type);
   Value getDeviceRopeTable(RopeOp op);
   Value index(int64_t value) {
     return arith::ConstantIndexOp::create(b, value);
@@ -288,16 +290,24 @@ LogicalResult DeviceOutliner::outlineRope(RopeOp op) {
   return success();
 }
 
-dsv2::gpu::LatentCacheConfig
-DeviceOutliner::getDeviceCache(LatentCacheType type) {
-  return {type.getLatent(), type.getRope(), type.getPage(), type.getFormat()};
+FailureOr<dsv2::gpu::LatentCacheConfig>
+DeviceOutliner::getDeviceCache(Operation *op, LatentCacheType type) {
+  if (isQuantized(type.getFormat()))
+    return op->emitOpError("expected a latent cache of f32 or bf16, which are "
+                           "the formats that have kernels for GPUs, got '")
+           << stringifyCacheFormat(type.getFormat()) << "'";
+  return dsv2::gpu::LatentCacheConfig{type.getLatent(), type.getRope(),
+                                      type.getPage(),
+                                      type.getMemoryType().getElementType()};
 }
 
 LogicalResult DeviceOutliner::outlineAppend(LatentAppendOp op) {
+  auto cache = getDeviceCache(op, op.getCache().getType());
+  if (failed(cache))
+    return failure();
   Value latent = lookup(op.getLatent()), key = lookup(op.getKey());
   auto kernel = dsv2::gpu::getOrCreateLatentAppendKernel(
-      outliner.module, getDeviceCache(op.getCache().getType()),
-      getElement(latent), getElement(key));
+      outliner.module, *cache, getElement(latent), getElement(key));
   launchDevice(kernel, tokens,
                {latent, key, lookup(op.getPositions()), lookup(op.getSeqIds()),
                 lookup(op.getBlockTables()),
@@ -311,7 +321,10 @@ LogicalResult DeviceOutliner::outlineAttention(LatentAttentionOp op) {
     return op.emitOpError("expected the absorbed form, which is the one that "
                           "has kernels for GPUs, got '")
            << stringifyAttentionForm(op.getForm()) << "'";
-  dsv2::gpu::LatentCacheConfig cache = getDeviceCache(op.getCache().getType());
+  auto deviceCache = getDeviceCache(op, op.getCache().getType());
+  if (failed(deviceCache))
+    return failure();
+  const dsv2::gpu::LatentCacheConfig &cache = *deviceCache;
   auto type = cast<RankedTensorType>(op.getType());
   int64_t heads = type.getDimSize(1), value = type.getDimSize(2);
   Type bf16 = b.getBF16Type();

@@ -34,9 +34,7 @@ MemRefType ModuleOutliner::getTableType() {
 }
 
 MemRefType ModuleOutliner::getCacheType(LatentCacheType type) {
-  return MemRefType::get({ShapedType::kDynamic, ShapedType::kDynamic,
-                          type.getPage(), type.getRowSize()},
-                         type.getFormat());
+  return type.getMemoryType();
 }
 
 MemRefType ModuleOutliner::getWorkspaceType() {
@@ -72,9 +70,9 @@ void ModuleOutliner::describeCache() {
           b.getNamedAttr("latent", b.getI64IntegerAttr(type.getLatent())),
           b.getNamedAttr("rope", b.getI64IntegerAttr(type.getRope())),
           b.getNamedAttr("page", b.getI64IntegerAttr(type.getPage())),
-          b.getNamedAttr(
-              "format",
-              b.getStringAttr(type.getFormat().isF32() ? "f32" : "bf16")),
+          b.getNamedAttr("format", b.getStringAttr(
+                                       stringifyCacheFormat(type.getFormat()))),
+          b.getNamedAttr("row_bytes", b.getI64IntegerAttr(type.getRow().bytes)),
       }));
 }
 

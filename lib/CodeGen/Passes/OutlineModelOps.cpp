@@ -145,7 +145,7 @@ FunctionOutliner::getCacheConfig(LatentCacheType type) const {
   config.latent = type.getLatent();
   config.rope = type.getRope();
   config.page = type.getPage();
-  config.elementType = type.getFormat();
+  config.format = type.getFormat();
   return config;
 }
 

@@ -97,7 +97,7 @@ struct PlanWorkspace
 static Value getWorkspace(func::FuncOp function) {
   for (BlockArgument argument : function.getArguments()) {
     auto type = dyn_cast<MemRefType>(argument.getType());
-    if (type && type.getElementType().isInteger(8))
+    if (type && type.getRank() == 1 && type.getElementType().isInteger(8))
       return argument;
   }
   return {};

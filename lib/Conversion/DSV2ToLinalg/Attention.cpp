@@ -125,8 +125,9 @@ struct LatentAttentionLowering : OpConversionPattern<LatentAttentionOp> {
                  Value count = visibleRows(b, positions, token, one);
                  return {arith::MaxSIOp::create(b, carried[0], count)};
                })[0];
-      Value rows = gatherCacheRows(b, adaptor.getCache(), adaptor.getLayer(),
-                                   sequence, length, blockTables);
+      Value rows =
+          gatherCacheRows(b, cacheType, adaptor.getCache(), adaptor.getLayer(),
+                          sequence, length, blockTables);
       Value latents = takeRange(b, rows, /*dim=*/1, begin,
                                 b.getIndexAttr(cacheType.getLatent()));
       Value ropeKeys =

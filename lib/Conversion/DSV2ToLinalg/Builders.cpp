@@ -7,6 +7,8 @@
 
 #include "Builders.h"
 
+#include "CacheRows.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -365,10 +367,10 @@ std::pair<Value, Value> reference::cacheRow(LocBuilder &b, Value cache,
   return {loadIndex(b, blockTables, {sequence, block}), row};
 }
 
-Value reference::gatherCacheRows(LocBuilder &b, Value cache, Value layer,
-                                 Value sequence, Value length,
-                                 Value blockTables) {
-  int64_t rowSize = cast<MemRefType>(cache.getType()).getDimSize(3);
+Value reference::gatherCacheRows(LocBuilder &b, LatentCacheType type,
+                                 Value cache, Value layer, Value sequence,
+                                 Value length, Value blockTables) {
+  int64_t rowSize = type.getRowSize();
   Value zero = indexConstant(b, 0);
   Value columns = indexConstant(b, rowSize);
   Value init = emptyTensor(b, {OpFoldResult(length), b.getIndexAttr(rowSize)},
@@ -380,6 +382,25 @@ Value reference::gatherCacheRows(LocBuilder &b, Value cache, Value layer,
         auto [page, row] = cacheRow(b, cache, blockTables, sequence, position);
         // Structured bindings cannot be captured in C++17.
         Value indices[] = {layer, page, row};
+        if (isQuantized(type.getFormat())) {
+          QuantizedRow from{cache, layer, page, row};
+          CacheRow layout = type.getRow();
+          SmallVector<Value> rows(carried);
+          int64_t firstColumn = 0;
+          for (const CachePart &part : {layout.latent, layout.rope}) {
+            rows = loop(b, zero, indexConstant(b, part.width), rows,
+                        [&](LocBuilder &b, Value i,
+                            ValueRange carried) -> SmallVector<Value> {
+                          Value column = arith::AddIOp::create(
+                              b, indexConstant(b, firstColumn), i);
+                          return {tensor::InsertOp::create(
+                              b, decodeElement(b, part, i, from), carried[0],
+                              ValueRange{position, column})};
+                        });
+            firstColumn = part.width;
+          }
+          return rows;
+        }
         return loop(
             b, zero, columns, carried,
             [&](LocBuilder &b, Value column,

@@ -16,6 +16,7 @@
 #ifndef DSV2_LIB_CONVERSION_DSV2TOLINALG_BUILDERS_H
 #define DSV2_LIB_CONVERSION_DSV2TOLINALG_BUILDERS_H
 
+#include "dsv2/Dialect/DSV2/IR/DSV2.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/BuiltinTypes.h"
@@ -122,9 +123,11 @@ Value gatedFFN(LocBuilder &b, Value x, Value gate, Value up, Value down);
 /// Page and row of a position of a sequence, in this order.
 std::pair<Value, Value> cacheRow(LocBuilder &b, Value cache, Value blockTables,
                                  Value sequence, Value position);
-/// The first `length` cache rows of a sequence, in f32.
-Value gatherCacheRows(LocBuilder &b, Value cache, Value layer, Value sequence,
-                      Value length, Value blockTables);
+/// The first `length` cache rows of a sequence, in f32. `cache` is memory of
+/// type `type`.
+Value gatherCacheRows(LocBuilder &b, LatentCacheType type, Value cache,
+                      Value layer, Value sequence, Value length,
+                      Value blockTables);
 
 } // namespace mlir::dsv2::reference
 

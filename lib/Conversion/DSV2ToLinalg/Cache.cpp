@@ -11,6 +11,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Builders.h"
+#include "CacheRows.h"
 #include "dsv2/Conversion/DSV2ToLinalg/DSV2ToLinalg.h"
 #include "dsv2/Dialect/DSV2/IR/DSV2.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -32,9 +33,10 @@ struct LatentAppendLowering : OpConversionPattern<LatentAppendOp> {
                   ConversionPatternRewriter &rewriter) const override {
     LocBuilder b(op.getLoc(), rewriter);
     Value cache = adaptor.getCache();
-    Type format = op.getCache().getType().getFormat();
+    LatentCacheType type = op.getCache().getType();
+    Type element = type.getMemoryType().getElementType();
     Value zero = indexConstant(b, 0);
-    Value latentSize = indexConstant(b, op.getCache().getType().getLatent());
+    Value latentSize = indexConstant(b, type.getLatent());
 
     loop(b, zero, dimOf(b, adaptor.getPositions(), 0), {},
          [&](LocBuilder &b, Value token, ValueRange) -> SmallVector<Value> {
@@ -42,16 +44,24 @@ struct LatentAppendLowering : OpConversionPattern<LatentAppendOp> {
            Value position = loadIndex(b, adaptor.getPositions(), token);
            std::pair<Value, Value> place =
                cacheRow(b, cache, adaptor.getBlockTables(), sequence, position);
+           if (isQuantized(type.getFormat())) {
+             QuantizedRow row{cache, adaptor.getLayer(), place.first,
+                              place.second};
+             CacheRow layout = type.getRow();
+             encodePart(b, layout.latent, adaptor.getLatent(), token, row);
+             encodePart(b, layout.rope, adaptor.getKey(), token, row);
+             return {};
+           }
            // The row is [latent | key].
            auto copy = [&](Value source, Value firstColumn) {
              loop(
                  b, zero, dimOf(b, source, 1), {},
                  [&](LocBuilder &b, Value i, ValueRange) -> SmallVector<Value> {
-                   Value element = tensor::ExtractOp::create(
+                   Value value = tensor::ExtractOp::create(
                        b, source, ValueRange{token, i});
                    Value column = arith::AddIOp::create(b, firstColumn, i);
                    memref::StoreOp::create(
-                       b, convertFloat(b, element, format), cache,
+                       b, convertFloat(b, value, element), cache,
                        ValueRange{adaptor.getLayer(), place.first, place.second,
                                   column});
                    return {};
@@ -73,9 +83,9 @@ struct LatentGatherLowering : OpConversionPattern<LatentGatherOp> {
   matchAndRewrite(LatentGatherOp op, OpAdaptor adaptor,
                   ConversionPatternRewriter &rewriter) const override {
     LocBuilder b(op.getLoc(), rewriter);
-    Value rows = gatherCacheRows(b, adaptor.getCache(), adaptor.getLayer(),
-                                 adaptor.getSequence(), adaptor.getLength(),
-                                 adaptor.getBlockTables());
+    Value rows = gatherCacheRows(b, op.getCache().getType(), adaptor.getCache(),
+                                 adaptor.getLayer(), adaptor.getSequence(),
+                                 adaptor.getLength(), adaptor.getBlockTables());
     rewriter.replaceOp(op, finish(b, rows, op.getType()));
     return success();
   }

@@ -37,11 +37,8 @@ void mlir::dsv2::populateDSV2ToLinalgTypeConversions(TypeConverter &converter) {
       return type;
     return RankedTensorType::get(type.getShape(), type.getElementType());
   });
-  converter.addConversion([](LatentCacheType type) -> Type {
-    return MemRefType::get({ShapedType::kDynamic, ShapedType::kDynamic,
-                            type.getPage(), type.getRowSize()},
-                           type.getFormat());
-  });
+  converter.addConversion(
+      [](LatentCacheType type) -> Type { return type.getMemoryType(); });
 }
 
 namespace {

@@ -79,12 +79,16 @@ struct Manifest {
     int64_t latent = 0;
     int64_t rope = 0;
     int64_t page = 0;
-    DType format = DType::F32;
+    /// How rows are stored: f32, bf16, or a format of bytes that only the
+    /// compiler knows more of.
+    std::string format;
+    /// Bytes of one position in one layer, and of one element of the memory
+    /// that the compiled code takes.
+    int64_t rowBytes = 0;
+    int64_t elementBytes = 1;
 
     /// Bytes of one position in all layers.
-    int64_t bytesPerToken() const {
-      return layers * (latent + rope) * dtypeBytes(format);
-    }
+    int64_t bytesPerToken() const { return layers * rowBytes; }
     /// Bytes of one page in all layers.
     int64_t bytesPerPage() const { return bytesPerToken() * page; }
   } cache;

@@ -78,8 +78,9 @@ typedef struct dsv2rt_memref4d {
  *   seq_starts   i32[S + 1]  first token of each sequence, then T
  *   block_tables i32[S, B]   page of each block of `page` positions
  *   logit_rows   i32[R]      tokens whose logits are wanted
- *   cache        [L, P, page, latent + rope]  pages of every layer, in the
- *                            manifest's cache format; written in place
+ *   cache        [L, P, page, row]  pages of every layer, in the manifest's
+ *                            cache format: rows are latent + rope elements, or
+ *                            row_bytes bytes; written in place
  *   weights      ptr[slots]  base address of each packed weight slot
  *   workspace    i8[N]       scratch, 64-byte aligned, N from the entry's
  *                            workspace function

@@ -147,7 +147,7 @@ Status HostEngine::run(const Artifact::Entry &entry, const StepLayout &step,
 dsv2rt_memref4d dsv2rt::cacheReference(const Manifest &manifest, void *base,
                                        int64_t pages) {
   const Manifest::Cache &shape = manifest.cache;
-  int64_t width = shape.latent + shape.rope;
+  int64_t width = shape.rowBytes / shape.elementBytes;
   return {base,
           base,
           0,

@@ -159,11 +159,20 @@ void ManifestReader::readCache(ObjectReader reader) {
   cache.latent = reader.integer("latent", 1, maxSmall);
   cache.rope = reader.integer("rope", 0, maxSmall);
   cache.page = reader.integer("page", 1, 4096);
-  std::string format = reader.string("format");
-  if (format == "bf16")
-    cache.format = DType::BF16;
-  else if (format != "f32")
-    reader.fail("format", "'f32' or 'bf16'", quote(format));
+  cache.format = reader.string("format");
+  if (cache.format == "q8" || cache.format == "q6") {
+    cache.rowBytes = reader.integer("row_bytes", 1, 8 * maxSmall);
+    return;
+  }
+  if (cache.format == "f32")
+    cache.elementBytes = 4;
+  else if (cache.format == "bf16")
+    cache.elementBytes = 2;
+  else
+    return reader.fail("format", "'f32', 'bf16', 'q8' or 'q6'",
+                       quote(cache.format));
+  int64_t bytes = (cache.latent + cache.rope) * cache.elementBytes;
+  cache.rowBytes = reader.integerOr("row_bytes", bytes, bytes, bytes);
 }
 
 void ManifestReader::readEntries(const json &list) {

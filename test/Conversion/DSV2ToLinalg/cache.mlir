@@ -113,3 +113,36 @@ func.func @types(%memory: memref<?x?x8x6xf32>, %n: index, %flag: i1)
 ^right:
   return %memory : memref<?x?x8x6xf32>
 }
+
+// -----
+
+// Rows in blocks are bytes, with their scales: 4 latents padded to 64 of 6 bits,
+// 2 rope keys to 16 of 5. test/Integration/CPU/Reference/cache-quantized.mlir
+// runs this.
+!cache = !dsv2.latent_cache<latent = 4, rope = 2, format = q6, page = 16>
+
+// CHECK-LABEL: func @append_q6(
+// CHECK-SAME:    memref<?x?x16x60xi8>
+// CHECK:         math.roundeven
+// CHECK:         arith.trunci %{{.*}} : i32 to i8
+func.func @append_q6(%latent: tensor<?x4xf32>, %key: tensor<?x2xf32>,
+                     %cache: !cache, %layer: index, %positions: tensor<?xi32>,
+                     %ids: tensor<?xi32>, %tables: tensor<?x?xi32>) {
+  dsv2.latent_append %latent, %key, %cache[%layer], %positions, %ids, %tables
+    : tensor<?x4xf32>, tensor<?x2xf32>, !cache, tensor<?xi32>, tensor<?xi32>,
+      tensor<?x?xi32>
+  return
+}
+
+// -----
+
+!cache = !dsv2.latent_cache<latent = 4, rope = 2, format = q8, page = 16>
+
+// CHECK-LABEL: func @copy_q8(
+// CHECK-SAME:    memref<?x?x16x68xi8>
+// CHECK:         memref.load %{{.*}} : memref<?x?x16x68xi8>
+// CHECK-NEXT:    memref.store %{{.*}} : memref<?x?x16x68xi8>
+func.func @copy_q8(%cache: !cache, %from: tensor<?xi32>, %to: tensor<?xi32>) {
+  dsv2.copy_pages %cache, %from, %to : !cache, tensor<?xi32>, tensor<?xi32>
+  return
+}

@@ -158,7 +158,8 @@
 // -----
 
 // latent_cache_c3
-// expected-error @below {{expected 'format' to be f32 or bf16, got 'f16'}}
+// expected-error @below {{expected 'format' to be f32, bf16, q8 or q6, got 'f16'}}
+// expected-error @below {{failed to parse DSV2_LatentCacheType parameter 'format'}}
 "test.type"() : () -> !dsv2.latent_cache<latent = 32, rope = 8, format = f16, page = 16>
 
 // -----
@@ -178,6 +179,12 @@
 // latent_cache_c5
 // expected-error @below {{expected a page of at most 268435456 elements, got 16 rows of 9223372036854775807 + 8}}
 "test.type"() : () -> !dsv2.latent_cache<latent = 9223372036854775807, rope = 8, format = bf16, page = 16>
+
+// -----
+
+// latent_cache_c5: a row of 3 elements is mostly padding.
+// expected-error @below {{expected a page of at most 1073741824 bytes, got 89478485 rows of 68}}
+"test.type"() : () -> !dsv2.latent_cache<latent = 1, rope = 2, format = q8, page = 89478485>
 
 // -----
 

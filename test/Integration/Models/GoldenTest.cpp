@@ -27,9 +27,10 @@ namespace {
 /// are exact and activations stay f32, so the latent cache is all that rounds.
 constexpr double kTolerance = 1e-4;
 constexpr double kToleranceBF16 = 2e-2;
-/// Weights and activations of 8 bits. Random weights cancel more than trained
-/// ones, and in T1, with its factor of 16, another choice of experts is another
-/// result: there only the ops are compared, each with its reference.
+/// Weights and activations, or a latent cache, of 8 bits. Random weights cancel
+/// more than trained ones, and in T1, with its factor of 16, another choice of
+/// experts is another result: there only the ops are compared, each with its
+/// reference.
 constexpr double kToleranceQ8 = 1e-1;
 constexpr double kNoTolerance = std::numeric_limits<double>::infinity();
 
@@ -60,6 +61,10 @@ std::vector<Case> makeCases() {
                      name == "T1" ? kNoTolerance : kToleranceQ8});
     cases.push_back({name, "--weight-format=q4", kNoTolerance});
     cases.push_back({name, "--weight-rules=mixed.rules", kNoTolerance});
+    cases.push_back({name, "--weight-format=f32 --kv-format=q8",
+                     name == "T1" ? kNoTolerance : kToleranceQ8});
+    cases.push_back({name, "--weight-format=f32 --kv-format=q6", kNoTolerance});
+    cases.push_back({name, "--weight-format=q4 --kv-format=q6", kNoTolerance});
   }
   return cases;
 }
@@ -113,19 +118,19 @@ double divergence(const float *expected, const float *found, int64_t count) {
 }
 
 struct QuantizedCase {
-  const char *format;
+  const char *name, *flags;
   /// Largest divergence and least agreement on the most likely token.
   double divergence, sameTop;
 };
 
 class QuantizedModel : public testing::TestWithParam<QuantizedCase> {};
 
-// What quantised weights and activations may cost (docs/NumericPolicy.md), on
-// the trained model: random weights have no structure that would show anything.
+// What quantised weights and activations, or a quantised latent cache, may cost
+// (docs/NumericPolicy.md), on the trained model: random weights have no
+// structure that would show anything.
 TEST_P(QuantizedModel, SaysAboutTheSame) {
   Fixture fixture = loadFixture("tiny");
-  auto model = CompiledModel::get(fixture, std::string("--weight-format=") +
-                                               GetParam().format);
+  auto model = CompiledModel::get(fixture, GetParam().flags);
   auto exact = CompiledModel::get(fixture, "--weight-format=f32");
   auto session = model->createSession(), exactSession = exact->createSession();
   double sum = 0;
@@ -150,10 +155,18 @@ TEST_P(QuantizedModel, SaysAboutTheSame) {
   EXPECT_GT(double(same) / tokens, GetParam().sameTop);
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, QuantizedModel,
-                         testing::Values(QuantizedCase{"q8", 1e-3, 0.97},
-                                         QuantizedCase{"q4", 7e-3, 0.92}),
-                         [](const auto &info) { return info.param.format; });
+INSTANTIATE_TEST_SUITE_P(
+    Formats, QuantizedModel,
+    testing::Values(
+        QuantizedCase{"q8", "--weight-format=q8", 1e-3, 0.97},
+        QuantizedCase{"q4", "--weight-format=q4", 7e-3, 0.92},
+        QuantizedCase{"CacheBF16", "--weight-format=f32 --kv-format=bf16", 1e-3,
+                      0.97},
+        QuantizedCase{"CacheQ8", "--weight-format=f32 --kv-format=q8", 1e-3,
+                      0.97},
+        QuantizedCase{"CacheQ6", "--weight-format=f32 --kv-format=q6", 1.5e-2,
+                      0.9}),
+    [](const auto &info) { return info.param.name; });
 
 TEST_P(ModelGolden, GreedyTokens) {
   // bf16 rounds the cache, so a near-tie may fall the other way; its logits are

@@ -23,11 +23,20 @@ std::vector<int32_t> makePrompt(int64_t i, int64_t vocabulary) {
   return ids;
 }
 
-class Invariance : public testing::TestWithParam<const char *> {
+struct Case {
+  const char *fixture, *flags;
+};
+
+void PrintTo(const Case &c, std::ostream *os) {
+  *os << c.fixture << " " << c.flags;
+}
+
+class Invariance : public testing::TestWithParam<Case> {
 protected:
   void SetUp() override {
-    model = CompiledModel::get(loadFixture(GetParam()),
-                               "--weight-format=f32 --deterministic");
+    model =
+        CompiledModel::get(loadFixture(GetParam().fixture),
+                           std::string(GetParam().flags) + " --deterministic");
     vocabulary = model->artifact->manifest().model.vocabSize;
   }
 
@@ -110,7 +119,48 @@ TEST_P(Invariance, ThreadsAndRepetition) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Invariance,
-                         testing::Values("T0", "T1", "tiny"));
+// Sequences that share pages, until one writes to the last of them, which it
+// then has a copy of.
+TEST_P(Invariance, ForkedSequencesStayApart) {
+  auto session = model->createSession(/*maxSequences=*/3);
+  const std::vector<int32_t> prompt = makePrompt(33, vocabulary);
+  auto logitsAfter = [&](SequenceId sequence, std::vector<int32_t> ids) {
+    StepInput input;
+    input.sequence = sequence;
+    input.tokens = ids.data();
+    input.count = ids.size();
+    StepOutput output;
+    EXPECT_TRUE(session->step(&input, 1, &output).ok());
+    EXPECT_TRUE(output.status.ok()) << output.status.message();
+    return std::vector<float>(output.logits, output.logits + vocabulary);
+  };
+  SequenceId parent = session->addSequence().value();
+  logitsAfter(parent, prompt);
+  SequenceId child = session->fork(parent, prompt.size()).value();
+  logitsAfter(child, {3, 1, 4});
+  EXPECT_EQ(session->lastStep().copiedPages, 1);
+  std::vector<float> parentLogits = logitsAfter(parent, {2, 7});
+  std::vector<float> childLogits = logitsAfter(child, {1, 5});
+
+  auto alone = [&](std::vector<int32_t> more) {
+    std::vector<int32_t> ids = prompt;
+    ids.insert(ids.end(), more.begin(), more.end());
+    SequenceId sequence = session->addSequence().value();
+    std::vector<float> logits = logitsAfter(sequence, ids);
+    EXPECT_TRUE(session->removeSequence(sequence).ok());
+    return logits;
+  };
+  EXPECT_TRUE(sameBits(parentLogits, alone({2, 7})));
+  EXPECT_TRUE(sameBits(childLogits, alone({3, 1, 4, 1, 5})));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Models, Invariance,
+    testing::Values(Case{"T0", "--weight-format=f32"},
+                    Case{"T1", "--weight-format=f32"},
+                    Case{"tiny", "--weight-format=f32"},
+                    Case{"T0", "--weight-format=f32 --kv-format=q8"},
+                    Case{"tiny", "--weight-format=q4 --kv-format=q8"},
+                    Case{"tiny", "--weight-format=q4 --kv-format=q6"}));
 
 } // namespace

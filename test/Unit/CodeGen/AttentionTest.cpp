@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "KernelTestUtils.h"
+#include "TestCache.h"
 
 #include "dsv2/CodeGen/CPU/AttentionKernels.h"
 #include "dsv2/CodeGen/CPU/PackKernels.h"
@@ -85,12 +86,6 @@ template <typename T> T fromFloat(float value) {
   else
     return value;
 }
-template <typename T> Type elementType(KernelModule &m) {
-  if (std::is_same_v<T, uint16_t>)
-    return BFloat16Type::get(m.context());
-  return Float32Type::get(m.context());
-}
-
 /// The value that every test puts at one place of a sequence's context: it does
 /// not depend on the step.
 float cacheValue(int64_t sequence, int64_t position, int64_t column) {
@@ -105,16 +100,16 @@ float cacheValue(int64_t sequence, int64_t position, int64_t column) {
 
 /// A cache with the contexts of a step. Rows that no token may see are NaN.
 /// `names` says which sequence's contents each sequence of the step has.
-template <typename T>
-Array<T> makeCache(const Step &step, ArrayRef<Chunk> chunks, int64_t width,
-                   ArrayRef<int64_t> names = {}) {
-  Array<T> cache({step.pages, step.page, width});
-  cache.fill(fromFloat<T>(std::numeric_limits<float>::quiet_NaN()));
+TestCache makeCache(const LatentCacheConfig &config, const Step &step,
+                    ArrayRef<Chunk> chunks, ArrayRef<int64_t> names = {}) {
+  TestCache cache(config, step.pages);
+  std::vector<float> row(config.latent + config.rope);
   for (size_t s = 0; s < chunks.size(); ++s)
-    for (int64_t p = 0; p < chunks[s].start + chunks[s].count; ++p)
-      for (int64_t i = 0; i < width; ++i)
-        cache(step.pageAt(s, p), p % step.page, i) =
-            fromFloat<T>(cacheValue(names.empty() ? s : names[s], p, i));
+    for (int64_t p = 0; p < chunks[s].start + chunks[s].count; ++p) {
+      for (size_t i = 0; i < row.size(); ++i)
+        row[i] = cacheValue(names.empty() ? s : names[s], p, i);
+      cache.setRow(step.pageAt(s, p), p % step.page, row);
+    }
   return cache;
 }
 
@@ -147,76 +142,124 @@ class Attention : public ::testing::TestWithParam<std::string> {};
 // Cache
 //===----------------------------------------------------------------------===//
 
-template <typename T>
-void testAppend(KernelModule &m, int64_t latent, int64_t rope, int64_t page) {
-  LatentCacheConfig config{latent, rope, page, elementType<T>(m)};
+void testAppend(StringRef cpu, const LatentCacheConfig &config) {
+  SCOPED_TRACE(testing::Message()
+               << stringifyCacheFormat(config.format).str() << " latent "
+               << config.latent << " rope " << config.rope);
+  KernelModule m(cpu);
   std::string name =
       getOrCreateLatentAppendKernel(m.module(), config, m.target())
           .getName()
           .str();
   ASSERT_TRUE(m.compile());
   Chunk chunks[] = {{0, 3}, {62, 5}, {128, 1}, {7, 0}};
-  Step step(chunks, page);
-  Array<float> c({step.tokens, latent}, /*rowPadding=*/3);
-  Array<float> kpe({step.tokens, rope}, /*rowPadding=*/5);
+  Step step(chunks, config.page);
+  Array<float> c({step.tokens, config.latent}, /*rowPadding=*/3);
+  Array<float> kpe({step.tokens, config.rope}, /*rowPadding=*/5);
   c.random(1);
   kpe.random(2);
+  // Blocks of zeros and of magnitudes from far below the least scale to the
+  // largest, some of which no scale reaches.
+  for (int64_t t = 1; t < step.tokens; ++t) {
+    float factor = t == 1 ? 0.0f : std::ldexp(1.0f, (int(t) - 5) * 8);
+    for (int64_t i = 0; i < config.latent; ++i)
+      c(t, i) *= factor;
+    for (int64_t i = 0; i < config.rope; ++i)
+      kpe(t, i) *= i < config.rope / 2 ? factor : 1.0f;
+  }
+  TestCache expected(config, step.pages);
+  for (int64_t t = 0; t < step.tokens; ++t) {
+    int64_t position = (*step.positions)(t);
+    std::vector<float> row(&c(t, 0), &c(t, 0) + config.latent);
+    row.insert(row.end(), &kpe(t, 0), &kpe(t, 0) + config.rope);
+    expected.setRow(step.pageAt((*step.seqIds)(t), position),
+                    position % config.page, row);
+  }
   for (int64_t parts : {1, 2, 3, 7}) {
-    Array<T> cache({step.pages, page, latent + rope});
-    cache.fill(fromFloat<T>(9.0f));
-    Array<T> expected({step.pages, page, latent + rope});
-    expected.fill(fromFloat<T>(9.0f));
-    for (int64_t t = 0; t < step.tokens; ++t) {
-      int64_t position = (*step.positions)(t);
-      int64_t p = step.pageAt((*step.seqIds)(t), position);
-      for (int64_t i = 0; i < latent; ++i)
-        expected(p, position % page, i) = fromFloat<T>(c(t, i));
-      for (int64_t i = 0; i < rope; ++i)
-        expected(p, position % page, latent + i) = fromFloat<T>(kpe(t, i));
-    }
+    TestCache cache(config, step.pages);
     m.run(name, parts, c, kpe, *step.positions, *step.seqIds, *step.blockTables,
-          cache);
-    EXPECT_TRUE(sameBits(cache, expected)) << parts << " parts";
+          cache.descriptor());
+    EXPECT_TRUE(cache.sameBits(expected)) << parts << " parts";
     EXPECT_TRUE(cache.guardIntact());
   }
 }
 
 TEST_P(Attention, AppendWritesTheRowsOfTheStep) {
   for (auto [latent, rope, page] :
-       {std::tuple(32, 8, 16), std::tuple(512, 64, 64),
-        std::tuple(33, 6, 64)}) {
-    KernelModule f32(GetParam()), bf16(GetParam());
-    testAppend<float>(f32, latent, rope, page);
-    testAppend<uint16_t>(bf16, latent, rope, page);
-  }
+       {std::tuple(32, 8, 16), std::tuple(512, 64, 64), std::tuple(33, 6, 64),
+        std::tuple(200, 40, 16)})
+    for (CacheFormat format : cacheFormats())
+      testAppend(GetParam(), {latent, rope, page, format});
+}
+
+TEST_P(Attention, F043_AppendKeepsWhatIsNotFinite) {
+  for (CacheFormat format : cacheFormats())
+    for (float value : {NAN, -NAN, INFINITY, -INFINITY}) {
+      SCOPED_TRACE(stringifyCacheFormat(format).str());
+      KernelModule m(GetParam());
+      LatentCacheConfig config{160, 32, 16, format};
+      std::string append =
+          getOrCreateLatentAppendKernel(m.module(), config, m.target())
+              .getName()
+              .str();
+      AbsorbedAttentionConfig attention;
+      attention.cache = config;
+      std::string attend =
+          getOrCreateAbsorbedAttentionKernel(m.module(), attention, m.target())
+              .getName()
+              .str();
+      ASSERT_TRUE(m.compile());
+      Array<float> c({1, 160}), kpe({1, 32}), ql({1, 1, 160}), qr({1, 1, 32});
+      Array<float> z({1, 1, 160});
+      c.random(1);
+      kpe.random(2);
+      ql.random(3);
+      qr.random(4);
+      c(0, 150) = value;
+      Array<int32_t> zero({1}), table({1, 1});
+      zero.fill(0);
+      table.fill(0);
+      TestCache cache(config, 1);
+      m.run(append, 1, c, kpe, zero, zero, table, cache.descriptor());
+      m.run(attend, 1, ql, qr, cache.descriptor(), zero, zero, table, z);
+      EXPECT_FALSE(std::isfinite(z(0, 0, 150)));
+    }
 }
 
 TEST_P(Attention, CopyPagesMovesBitsInEveryLayer) {
-  KernelModule m(GetParam());
-  LatentCacheConfig config{33, 6, 16, BFloat16Type::get(m.context())};
-  std::string name = getOrCreateCopyPagesKernel(m.module(), config, m.target())
-                         .getName()
-                         .str();
-  ASSERT_TRUE(m.compile());
-  constexpr int64_t kLayers = 3, kPages = 7;
-  for (int64_t parts : {1, 2, 7}) {
-    Array<uint16_t> cache({kLayers, kPages, config.page, config.rowWidth()});
-    Array<uint16_t> expected({kLayers, kPages, config.page, config.rowWidth()});
-    // All bit patterns, signalling NaN among them.
-    for (int64_t i = 0; i < cache.size(); ++i)
-      cache.data()[i] = expected.data()[i] = static_cast<uint16_t>(i * 37);
-    Array<int32_t> from({2}), to({2});
-    from(0) = 5, to(0) = 1, from(1) = 0, to(1) = 6;
-    for (int64_t l = 0; l < kLayers; ++l)
-      for (int64_t i = 0; i < 2; ++i)
-        for (int64_t r = 0; r < config.page; ++r)
-          for (int64_t c = 0; c < config.rowWidth(); ++c)
-            expected(l, to(i), r, c) = expected(l, from(i), r, c);
-    m.run(name, parts, cache, from, to);
-    EXPECT_TRUE(sameBits(cache, expected));
-    Array<int32_t> none({0});
-    m.run(name, parts, cache, none, none);
-    EXPECT_TRUE(sameBits(cache, expected));
+  for (CacheFormat format : cacheFormats()) {
+    SCOPED_TRACE(stringifyCacheFormat(format).str());
+    KernelModule m(GetParam());
+    LatentCacheConfig config{33, 6, 16, format};
+    std::string name =
+        getOrCreateCopyPagesKernel(m.module(), config, m.target())
+            .getName()
+            .str();
+    ASSERT_TRUE(m.compile());
+    constexpr int64_t kLayers = 3, kPages = 7;
+    const int64_t pageBytes = config.page * config.row().bytes;
+    const int64_t width = config.rowWidth(), page = config.page * width;
+    for (int64_t parts : {1, 2, 7}) {
+      Array<uint8_t> cache({kLayers, kPages, pageBytes});
+      Array<uint8_t> expected({kLayers, kPages, pageBytes});
+      // Any bit patterns, signalling NaN among them.
+      for (int64_t i = 0; i < cache.size(); ++i)
+        cache.data()[i] = expected.data()[i] =
+            static_cast<uint8_t>(i * 37 + i / 256 * 11);
+      Descriptor memory(cache.data(), 0, {kLayers, kPages, config.page, width},
+                        {kPages * page, page, width, 1});
+      Array<int32_t> from({2}), to({2}), none({0});
+      from(0) = 5, to(0) = 1, from(1) = 0, to(1) = 6;
+      for (int64_t l = 0; l < kLayers; ++l)
+        for (int64_t i = 0; i < 2; ++i)
+          std::memcpy(&expected(l, to(i), 0), &expected(l, from(i), 0),
+                      pageBytes);
+      m.run(name, parts, memory, from, to);
+      EXPECT_TRUE(sameBits(cache, expected));
+      EXPECT_TRUE(cache.guardIntact());
+      m.run(name, parts, memory, none, none);
+      EXPECT_TRUE(sameBits(cache, expected));
+    }
   }
 }
 
@@ -234,16 +277,16 @@ bool hasPairs(const KernelModule &m, bool roundToBF16) {
 }
 
 /// `roundToBF16`: with products of bf16 pairs where the processor has them.
-template <typename T>
-void testAbsorbed(StringRef cpu, Shape shape, ArrayRef<Chunk> chunks,
-                  bool roundToBF16 = false) {
+void testAbsorbed(StringRef cpu, CacheFormat format, Shape shape,
+                  ArrayRef<Chunk> chunks, bool roundToBF16 = false) {
   SCOPED_TRACE(testing::Message()
-               << "heads " << shape.heads << " latent " << shape.latent
-               << " rope " << shape.rope << " page " << shape.page);
+               << stringifyCacheFormat(format).str() << " heads " << shape.heads
+               << " latent " << shape.latent << " rope " << shape.rope
+               << " page " << shape.page);
   KernelModule m(cpu);
   constexpr float kScale = 0.1147f;
   AbsorbedAttentionConfig config;
-  config.cache = {shape.latent, shape.rope, shape.page, elementType<T>(m)};
+  config.cache = {shape.latent, shape.rope, shape.page, format};
   config.heads = shape.heads;
   config.scale = kScale;
   config.roundToBF16 = roundToBF16;
@@ -258,19 +301,19 @@ void testAbsorbed(StringRef cpu, Shape shape, ArrayRef<Chunk> chunks,
   const double tolerance = hasPairs(m, roundToBF16) ? 4e-3 : 2e-6;
 
   Step step(chunks, shape.page);
-  Array<T> cache = makeCache<T>(step, chunks, shape.latent + shape.rope);
+  TestCache cache = makeCache(config.cache, step, chunks);
   Array<float> ql({step.tokens, shape.heads, shape.latent}, 4);
   Array<float> qr({step.tokens, shape.heads, shape.rope}, 2);
   ql.random(11);
   qr.random(12);
   Array<float> first({step.tokens, shape.heads, shape.latent});
-  m.run(name, 1, ql, qr, cache, *step.positions, *step.seqIds,
+  m.run(name, 1, ql, qr, cache.descriptor(), *step.positions, *step.seqIds,
         *step.blockTables, first);
   EXPECT_TRUE(first.guardIntact());
   for (int64_t t = 0; t < step.tokens; ++t) {
     int64_t s = (*step.seqIds)(t), position = (*step.positions)(t);
     auto row = [&](int64_t j, int64_t i) -> double {
-      return toFloat(cache(step.pageAt(s, j), j % step.page, i));
+      return cache.at(step.pageAt(s, j), j % step.page, i);
     };
     for (int64_t h = 0; h < shape.heads; ++h) {
       auto score = [&](int64_t j) {
@@ -290,8 +333,8 @@ void testAbsorbed(StringRef cpu, Shape shape, ArrayRef<Chunk> chunks,
   }
   for (int64_t parts : {2, 3, 7}) {
     Array<float> z({step.tokens, shape.heads, shape.latent});
-    m.run(name, parts, ql, qr, cache, *step.positions, *step.seqIds,
-          *step.blockTables, z);
+    m.run(name, parts, ql, qr, cache.descriptor(), *step.positions,
+          *step.seqIds, *step.blockTables, z);
     EXPECT_TRUE(sameBits(z, first)) << parts << " parts";
   }
   // Each token alone, as a step of its own.
@@ -300,7 +343,7 @@ void testAbsorbed(StringRef cpu, Shape shape, ArrayRef<Chunk> chunks,
     Array<int32_t> zero({1});
     zero.fill(0);
     Array<float> z({1, shape.heads, shape.latent});
-    m.run(name, 2, ql.rows(t, t + 1), qr.rows(t, t + 1), cache,
+    m.run(name, 2, ql.rows(t, t + 1), qr.rows(t, t + 1), cache.descriptor(),
           step.positions->rows(t, t + 1), zero,
           step.blockTables->rows(s, s + 1), z);
     ASSERT_EQ(0,
@@ -316,17 +359,20 @@ const Chunk kRagged[] = {{0, 1},   {62, 1}, {63, 1}, {64, 1}, {128, 1},
 TEST_P(Attention, AbsorbedMatchesPlainLoops) {
   for (Shape shape :
        {Shape{1, 32, 8, 16, 16, 64}, Shape{3, 32, 8, 16, 16, 16},
-        Shape{5, 40, 6, 16, 16, 32}, Shape{16, 512, 64, 128, 128, 64}}) {
-    testAbsorbed<float>(GetParam(), shape, kRagged);
-    testAbsorbed<uint16_t>(GetParam(), shape, kRagged);
-    testAbsorbed<uint16_t>(GetParam(), shape, kRagged, /*roundToBF16=*/true);
-  }
+        Shape{5, 40, 6, 16, 16, 32}, Shape{2, 168, 40, 16, 16, 32},
+        Shape{16, 512, 64, 128, 128, 64}})
+    for (CacheFormat format : cacheFormats()) {
+      testAbsorbed(GetParam(), format, shape, kRagged);
+      if (format != CacheFormat::F32)
+        testAbsorbed(GetParam(), format, shape, kRagged, /*roundToBF16=*/true);
+    }
 }
 
 // More heads than one group may have.
 TEST_P(Attention, AbsorbedWithManyHeads) {
-  testAbsorbed<float>(GetParam(), Shape{70, 32, 8, 16, 16, 64},
-                      {Chunk{40, 1}, Chunk{2, 2}});
+  for (CacheFormat format : {CacheFormat::F32, CacheFormat::Q6})
+    testAbsorbed(GetParam(), format, {70, 32, 8, 16, 16, 64},
+                 {Chunk{40, 1}, Chunk{2, 2}});
 }
 
 //===----------------------------------------------------------------------===//
@@ -397,16 +443,17 @@ Array<W> packHeadPanels(StringRef cpu, Array<float> &plain,
 }
 
 /// A compiled kernel with its weights.
-template <typename T, typename W> struct Expanded {
-  Expanded(StringRef cpu, Shape shape, int64_t block = 0, int64_t queryTile = 0,
-           bool roundToBF16 = false)
+template <typename W> struct Expanded {
+  Expanded(StringRef cpu, CacheFormat format, Shape shape, int64_t block = 0,
+           int64_t queryTile = 0, bool roundToBF16 = false)
       : m(cpu), shape(shape),
+        cacheConfig{shape.latent, shape.rope, shape.page, format},
         uk(makeWeights<W>(shape.heads, shape.nope, shape.latent, 21)),
         uv(makeWeights<W>(shape.heads, shape.value, shape.latent, 22)),
         ukPanels(packHeadPanels<W>(cpu, uk, m.target().panelWidth())),
         uvPanels(packHeadPanels<W>(cpu, uv, m.target().panelWidth())) {
     ExpandedAttentionConfig config;
-    config.cache = {shape.latent, shape.rope, shape.page, elementType<T>(m)};
+    config.cache = cacheConfig;
     config.heads = shape.heads;
     config.nope = shape.nope;
     config.value = shape.value;
@@ -438,19 +485,19 @@ template <typename T, typename W> struct Expanded {
   Array<float> run(ArrayRef<Chunk> chunks, ArrayRef<int64_t> names,
                    int64_t parts) {
     Step step(chunks, shape.page);
-    Array<T> cache =
-        makeCache<T>(step, chunks, shape.latent + shape.rope, names);
+    TestCache cache = makeCache(cacheConfig, step, chunks, names);
     Array<float> qn = queries(step, names, shape.nope, 100);
     Array<float> qr = queries(step, names, shape.rope, 200);
     Array<float> o({step.tokens, shape.heads, shape.value}, 5);
-    m.run(name, parts, qn, qr, ukPanels, uvPanels, cache, *step.positions,
-          *step.seqStarts, *step.blockTables, o);
+    m.run(name, parts, qn, qr, ukPanels, uvPanels, cache.descriptor(),
+          *step.positions, *step.seqStarts, *step.blockTables, o);
     EXPECT_TRUE(o.guardIntact());
     return o;
   }
 
   KernelModule m;
   Shape shape;
+  LatentCacheConfig cacheConfig;
   static constexpr float kScale = 0.1147f;
   Array<float> uk, uv;
   Array<W> ukPanels, uvPanels;
@@ -469,14 +516,15 @@ bool sameTokens(const Array<float> &x, int64_t a, const Array<float> &y,
   return true;
 }
 
-template <typename T, typename W>
-void testExpanded(StringRef cpu, Shape shape, ArrayRef<Chunk> chunks,
-                  bool roundToBF16 = false) {
+template <typename W>
+void testExpanded(StringRef cpu, CacheFormat format, Shape shape,
+                  ArrayRef<Chunk> chunks, bool roundToBF16 = false) {
   SCOPED_TRACE(testing::Message()
-               << "heads " << shape.heads << " latent " << shape.latent
-               << " rope " << shape.rope << " nope " << shape.nope << " value "
-               << shape.value << " page " << shape.page);
-  Expanded<T, W> kernel(cpu, shape, 0, 0, roundToBF16);
+               << stringifyCacheFormat(format).str() << " heads " << shape.heads
+               << " latent " << shape.latent << " rope " << shape.rope
+               << " nope " << shape.nope << " value " << shape.value << " page "
+               << shape.page);
+  Expanded<W> kernel(cpu, format, shape, 0, 0, roundToBF16);
   ASSERT_TRUE(kernel.compiled);
   EXPECT_EQ(kernel.m.llvmIR().find("llvm.exp"), std::string::npos);
   // A quantised latent is off by 1/254 of its block's largest element at most,
@@ -492,14 +540,13 @@ void testExpanded(StringRef cpu, Shape shape, ArrayRef<Chunk> chunks,
   Array<float> o = kernel.run(chunks, names, 1);
 
   Step step(chunks, shape.page);
-  Array<T> cache = makeCache<T>(step, chunks, shape.latent + shape.rope);
+  TestCache cache = makeCache(kernel.cacheConfig, step, chunks);
   Array<float> qn = kernel.queries(step, names, shape.nope, 100);
   Array<float> qr = kernel.queries(step, names, shape.rope, 200);
   // The absorbed form on the same data, its two products done in double.
   AbsorbedAttentionConfig config;
   KernelModule absorbed(cpu);
-  config.cache = {shape.latent, shape.rope, shape.page,
-                  elementType<T>(absorbed)};
+  config.cache = kernel.cacheConfig;
   config.heads = shape.heads;
   config.scale = kernel.kScale;
   std::string name = getOrCreateAbsorbedAttentionKernel(
@@ -517,13 +564,13 @@ void testExpanded(StringRef cpu, Shape shape, ArrayRef<Chunk> chunks,
           sum += static_cast<double>(kernel.uk(h, n, l)) * qn(t, h, n);
         ql(t, h, l) = static_cast<float>(sum);
       }
-  absorbed.run(name, 1, ql, qr, cache, *step.positions, *step.seqIds,
-               *step.blockTables, z);
+  absorbed.run(name, 1, ql, qr, cache.descriptor(), *step.positions,
+               *step.seqIds, *step.blockTables, z);
 
   for (int64_t t = 0; t < step.tokens; ++t) {
     int64_t s = (*step.seqIds)(t), position = (*step.positions)(t);
     auto row = [&](int64_t j, int64_t i) -> double {
-      return toFloat(cache(step.pageAt(s, j), j % step.page, i));
+      return cache.at(step.pageAt(s, j), j % step.page, i);
     };
     for (int64_t h = 0; h < shape.heads; ++h) {
       // The expanded formula, with the products in the cheaper order.
@@ -568,39 +615,42 @@ const Chunk kChunks[] = {{0, 1},  {0, 63}, {0, 65},  {62, 3},  {63, 66},
 TEST_P(Attention, ExpandedMatchesPlainLoopsAndAbsorbed) {
   for (Shape shape : {Shape{1, 32, 8, 16, 16, 64}, Shape{3, 32, 8, 16, 16, 16},
                       Shape{5, 40, 6, 20, 37, 32}}) {
-    testExpanded<float, float>(GetParam(), shape, kChunks);
-    testExpanded<uint16_t, uint16_t>(GetParam(), shape, kChunks);
-    testExpanded<uint16_t, uint16_t>(GetParam(), shape, kChunks,
-                                     /*roundToBF16=*/true);
-    testExpanded<uint16_t, Q8Byte>(GetParam(), shape, kChunks);
-    testExpanded<uint16_t, Q8Byte>(GetParam(), shape, kChunks,
-                                   /*roundToBF16=*/true);
+    testExpanded<float>(GetParam(), CacheFormat::F32, shape, kChunks);
+    for (CacheFormat format : cacheFormats().drop_front())
+      for (bool roundToBF16 : {false, true}) {
+        testExpanded<uint16_t>(GetParam(), format, shape, kChunks, roundToBF16);
+        testExpanded<Q8Byte>(GetParam(), format, shape, kChunks, roundToBF16);
+      }
   }
 }
 
 TEST_P(Attention, ExpandedWithPublishedWidths) {
   const Chunk chunks[] = {{0, 5}, {61, 6}, {128, 1}};
-  testExpanded<float, uint16_t>(GetParam(), {16, 512, 64, 128, 128, 64},
-                                chunks);
-  testExpanded<uint16_t, float>(GetParam(), {3, 512, 64, 128, 128, 64}, chunks);
+  testExpanded<uint16_t>(GetParam(), CacheFormat::F32,
+                         {16, 512, 64, 128, 128, 64}, chunks);
+  for (CacheFormat format : cacheFormats().drop_front())
+    testExpanded<float>(GetParam(), format, {3, 512, 64, 128, 128, 64}, chunks);
 }
 
 TEST_P(Attention, F048_ChunkingDoesNotShow) {
-  Expanded<uint16_t, float> kernel(GetParam(), {3, 32, 8, 16, 20, 64});
-  ASSERT_TRUE(kernel.compiled);
-  constexpr int64_t kLength = 150;
-  Array<float> whole = kernel.run({Chunk{0, kLength}}, {0}, 1);
-  for (int64_t size : {1, 7, 16, 64, 100})
-    for (int64_t start = 0; start < kLength; start += size) {
-      int64_t count = std::min(size, kLength - start);
-      Array<float> o = kernel.run({Chunk{start, count}}, {0}, 2);
-      ASSERT_TRUE(sameTokens(o, 0, whole, start, count))
-          << "chunks of " << size << ", the one from " << start;
-    }
+  for (CacheFormat format : cacheFormats().drop_front()) {
+    Expanded<float> kernel(GetParam(), format, {3, 32, 8, 16, 20, 64});
+    ASSERT_TRUE(kernel.compiled);
+    constexpr int64_t kLength = 150;
+    Array<float> whole = kernel.run({Chunk{0, kLength}}, {0}, 1);
+    for (int64_t size : {1, 7, 16, 64, 100})
+      for (int64_t start = 0; start < kLength; start += size) {
+        int64_t count = std::min(size, kLength - start);
+        Array<float> o = kernel.run({Chunk{start, count}}, {0}, 2);
+        ASSERT_TRUE(sameTokens(o, 0, whole, start, count))
+            << stringifyCacheFormat(format).str() << " chunks of " << size
+            << ", the one from " << start;
+      }
+  }
 }
 
 TEST_P(Attention, BatchDoesNotShow) {
-  Expanded<float, float> kernel(GetParam(), {2, 32, 8, 16, 16, 16});
+  Expanded<float> kernel(GetParam(), CacheFormat::F32, {2, 32, 8, 16, 16, 16});
   ASSERT_TRUE(kernel.compiled);
   const Chunk chunks[] = {{3, 70}, {0, 1}, {100, 31}, {17, 4}};
   Array<float> together = kernel.run(chunks, {5, 6, 7, 8}, 3);
@@ -615,8 +665,9 @@ TEST_P(Attention, BatchDoesNotShow) {
 
 TEST_P(Attention, LengthOfRunsDoesNotShow) {
   Shape shape{2, 32, 8, 16, 16, 64};
-  Expanded<float, float> usual(GetParam(), shape);
-  Expanded<float, float> shortRuns(GetParam(), shape, 0, /*queryTile=*/10);
+  Expanded<float> usual(GetParam(), CacheFormat::F32, shape);
+  Expanded<float> shortRuns(GetParam(), CacheFormat::F32, shape, 0,
+                            /*queryTile=*/10);
   ASSERT_TRUE(usual.compiled && shortRuns.compiled);
   const Chunk chunks[] = {{50, 43}, {0, 12}};
   EXPECT_TRUE(sameTokens(usual.run(chunks, {0, 1}, 1), 0,
@@ -625,7 +676,7 @@ TEST_P(Attention, LengthOfRunsDoesNotShow) {
 
 TEST_P(Attention, F043_NothingInNothingOut) {
   Shape shape{2, 32, 8, 16, 16, 64};
-  Expanded<float, float> kernel(GetParam(), shape);
+  Expanded<float> kernel(GetParam(), CacheFormat::F32, shape);
   ASSERT_TRUE(kernel.compiled);
   EXPECT_EQ(kernel.run({}, {}, 3).dim(0), 0);
   EXPECT_EQ(kernel.run({Chunk{5, 0}, Chunk{0, 0}}, {0, 1}, 2).dim(0), 0);
@@ -633,31 +684,34 @@ TEST_P(Attention, F043_NothingInNothingOut) {
 
 TEST_P(Attention, F043_NaNOfALaterTokenStaysThere) {
   // Position 70 holds NaN; tokens before it share tiles and blocks with it.
-  Shape shape{2, 32, 8, 16, 16, 64};
-  Expanded<float, float> kernel(GetParam(), shape);
-  ASSERT_TRUE(kernel.compiled);
-  const Chunk chunk[] = {{60, 20}};
-  Array<float> clean = kernel.run(chunk, {0}, 1);
-  Step step(chunk, shape.page);
-  Array<float> cache = makeCache<float>(step, chunk, 40);
-  for (int64_t i = 0; i < 40; ++i)
-    cache(step.pageAt(0, 70), 70 % shape.page, i) = NAN;
-  Array<float> qn = kernel.queries(step, {0}, shape.nope, 100);
-  Array<float> qr = kernel.queries(step, {0}, shape.rope, 200);
-  Array<float> o({step.tokens, shape.heads, shape.value});
-  kernel.m.run(kernel.name, 1, qn, qr, kernel.ukPanels, kernel.uvPanels, cache,
-               *step.positions, *step.seqStarts, *step.blockTables, o);
-  EXPECT_TRUE(sameTokens(o, 0, clean, 0, 10));
-  EXPECT_TRUE(std::isnan(o(10, 0, 0)));
-  EXPECT_TRUE(std::isnan(o(19, 1, 3)));
+  for (CacheFormat format : cacheFormats()) {
+    SCOPED_TRACE(stringifyCacheFormat(format).str());
+    Shape shape{2, 32, 8, 16, 16, 64};
+    Expanded<float> kernel(GetParam(), format, shape);
+    ASSERT_TRUE(kernel.compiled);
+    const Chunk chunk[] = {{60, 20}};
+    Array<float> clean = kernel.run(chunk, {0}, 1);
+    Step step(chunk, shape.page);
+    TestCache cache = makeCache(kernel.cacheConfig, step, chunk);
+    cache.setRow(step.pageAt(0, 70), 70 % shape.page,
+                 std::vector<float>(40, NAN));
+    Array<float> qn = kernel.queries(step, {0}, shape.nope, 100);
+    Array<float> qr = kernel.queries(step, {0}, shape.rope, 200);
+    Array<float> o({step.tokens, shape.heads, shape.value});
+    kernel.m.run(kernel.name, 1, qn, qr, kernel.ukPanels, kernel.uvPanels,
+                 cache.descriptor(), *step.positions, *step.seqStarts,
+                 *step.blockTables, o);
+    EXPECT_TRUE(sameTokens(o, 0, clean, 0, 10));
+    EXPECT_TRUE(std::isnan(o(10, 0, 0)));
+    EXPECT_TRUE(std::isnan(o(19, 1, 3)));
+  }
 }
 
 TEST_P(Attention, F047_PageOffsetsBeyond31Bits) {
   // The last page of a large pool starts beyond element 2^31. The memory is
   // reserved, and only that page is touched.
-  LatentCacheConfig cacheConfig;
   KernelModule m(GetParam());
-  cacheConfig = {512, 64, 64, Float32Type::get(m.context())};
+  LatentCacheConfig cacheConfig{512, 64, 64, CacheFormat::F32};
   constexpr int64_t kPages = 60000, kRow = 576, kPage = 64 * kRow;
   static_assert(kPage * (kPages - 1) > int64_t(1) << 31);
   size_t bytes = kPage * kPages * sizeof(float);
@@ -701,16 +755,19 @@ TEST_P(Attention, F047_PageOffsetsBeyond31Bits) {
 
 TEST_P(Attention, F112_VectorsOfTheTargetAndNoLibraryCalls) {
   KernelModule m(GetParam());
-  LatentCacheConfig cache{64, 8, 64, BFloat16Type::get(m.context())};
-  AbsorbedAttentionConfig absorbed;
-  absorbed.cache = cache;
-  absorbed.heads = 4;
-  ExpandedAttentionConfig expanded;
-  expanded.cache = cache;
-  expanded.heads = 4;
-  expanded.nope = expanded.value = 16;
-  getOrCreateAbsorbedAttentionKernel(m.module(), absorbed, m.target());
-  getOrCreateExpandedAttentionKernel(m.module(), expanded, m.target());
+  for (CacheFormat format : cacheFormats().drop_front()) {
+    LatentCacheConfig cache{64, 8, 64, format};
+    AbsorbedAttentionConfig absorbed;
+    absorbed.cache = cache;
+    absorbed.heads = 4;
+    ExpandedAttentionConfig expanded;
+    expanded.cache = cache;
+    expanded.heads = 4;
+    expanded.nope = expanded.value = 16;
+    getOrCreateLatentAppendKernel(m.module(), cache, m.target());
+    getOrCreateAbsorbedAttentionKernel(m.module(), absorbed, m.target());
+    getOrCreateExpandedAttentionKernel(m.module(), expanded, m.target());
+  }
   ASSERT_TRUE(m.compile());
   EXPECT_NE(
       m.llvmIR().find("<" + std::to_string(m.target().lanes()) + " x float>"),

@@ -123,19 +123,20 @@ TEST(CostModelTest, CacheBytesPerToken) {
     int64_t v2, lite;
   } cases[] = {{"f32", 138240, 62208},
                {"bf16", 69120, 31104},
-               {"8bit", 34560, 15552},
-               {"6bit", 25920, 11664}};
+               {"q8", 36720, 16524},
+               {"q6", 25920, 11664}};
   for (const auto &entry : cases) {
     const KVFormatInfo *format = findKVFormat(entry.format);
     ASSERT_NE(format, nullptr);
     EXPECT_EQ(kvBytesPerToken(v2(), *format), entry.v2);
     EXPECT_EQ(kvBytesPerToken(lite(), *format), entry.lite);
   }
-  EXPECT_EQ(findKVFormat("4bit"), nullptr);
-  // 41 values of 6 bits are 30.75 bytes.
+  EXPECT_EQ(findKVFormat("q4"), nullptr);
+  // Units of 64 and 16 elements, of 6 and 5 bits, and a scale each.
   ModelConfig config = load("T0");
   config.kvLoraRank = 33;
-  EXPECT_EQ(findKVFormat("6bit")->entryBytes(config), 31);
+  ASSERT_EQ(config.qkRopeHeadDim, 8);
+  EXPECT_EQ(findKVFormat("q6")->entryBytes(config), 48 + 10 + 1 + 1);
 }
 
 TEST(CostModelTest, F084_planIsTheSumOfItsRegions) {

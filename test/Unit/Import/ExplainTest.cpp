@@ -215,7 +215,7 @@ TEST(ExplainTest, OptionsChangeCostsAndPlan) {
   options.context = 163840;
   options.batch = 2;
   options.weightFormat = findWeightFormat("f32");
-  options.kvFormat = findKVFormat("8bit");
+  options.kvFormat = findKVFormat("q8");
   json::Value value = explainJson(config, options);
   EXPECT_EQ(at(value, "decode.context"), json::Value(163840));
   EXPECT_EQ(at(value, "decode.flops.absorbed"),
@@ -224,7 +224,7 @@ TEST(ExplainTest, OptionsChangeCostsAndPlan) {
   EXPECT_EQ(at(value, "memory.weight_bytes"),
             json::Value(int64_t(62825936896)));
   EXPECT_EQ(at(value, "memory.cache_bytes"),
-            json::Value(int64_t(15552) * 163840 * 2));
+            json::Value(int64_t(16524) * 163840 * 2));
   EXPECT_EQ(value.getAsObject()->getObject("memory")->get("fits"), nullptr);
 
   options.memoryBudget = int64_t(8) << 30;

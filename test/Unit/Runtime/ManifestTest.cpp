@@ -11,6 +11,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <limits>
+
 using namespace dsv2rt;
 using namespace dsv2test;
 using nlohmann::json;
@@ -111,6 +113,39 @@ TEST(ManifestTest, OptionalMembers) {
             std::vector<int64_t>{5});
 }
 
+TEST(ManifestTest, RowsOfTheCache) {
+  json manifest = fakeManifest();
+  manifest["cache"]["row_bytes"] = 32;
+  EXPECT_EQ(take(parseManifest(manifest.dump())).cache.rowBytes, 32);
+  manifest["cache"]["format"] = "bf16";
+  expectFailure(parseManifest(manifest.dump()).status(),
+                StatusCode::CorruptData, {"cache.row_bytes", "16", "32"});
+  manifest["cache"].erase("row_bytes");
+  Manifest m = take(parseManifest(manifest.dump()));
+  EXPECT_EQ(m.cache.elementBytes, 2);
+  EXPECT_EQ(m.cache.bytesPerToken(), 2 * 16);
+
+  // The compiler alone knows what rows in blocks take.
+  for (const char *format : {"q8", "q6"}) {
+    manifest = fakeManifest();
+    manifest["cache"]["format"] = format;
+    expectFailure(parseManifest(manifest.dump()).status(),
+                  StatusCode::CorruptData, {"row_bytes", "no such key"});
+    for (int64_t bytes : {int64_t(-1), int64_t(0), int64_t(1) << 40,
+                          std::numeric_limits<int64_t>::max()}) {
+      manifest["cache"]["row_bytes"] = bytes;
+      expectFailure(parseManifest(manifest.dump()).status(),
+                    StatusCode::CorruptData,
+                    {"cache.row_bytes", std::to_string(bytes)});
+    }
+    manifest["cache"]["row_bytes"] = 68;
+    m = take(parseManifest(manifest.dump()));
+    EXPECT_EQ(m.cache.format, format);
+    EXPECT_EQ(m.cache.elementBytes, 1);
+    EXPECT_EQ(m.cache.bytesPerPage(), 4 * 2 * 68);
+  }
+}
+
 TEST(ManifestTest, RefusesEveryMissingMember) {
   for (const char *pointer : {"/format",
                               "/version",
@@ -185,7 +220,8 @@ TEST(ManifestTest, RefusesWrongValues) {
   expectRefused("/target/kind", "cuda", {"'cpu'", "'cuda'"},
                 StatusCode::Unsupported);
   expectRefused("/target/features", json::array({1}), {"features[0]"});
-  expectRefused("/cache/format", "f16", {"'f32' or 'bf16'", "'f16'"});
+  expectRefused("/cache/format", "f16",
+                {"'f32', 'bf16', 'q8' or 'q6'", "'f16'"});
   expectRefused("/cache/page", 0, {"manifest.cache.page"});
   expectRefused("/limits/max_context", int64_t(1) << 31, {"2147483648"});
   expectRefused("/entries", json::array(), {"at least one entry"});

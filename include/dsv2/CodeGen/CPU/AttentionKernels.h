@@ -19,7 +19,9 @@
 //   blockTables: getStridedType(i32, 2) [S, B]
 //   cache: getLatentCacheType(), one layer
 // Each cache row is `[c | k_pe]`: the latent after its norm and the shared rope
-// key after rotation.
+// key after rotation, stored as CacheFormat.h says. Attention decodes the rows
+// of q8 and q6 by blocks of positions into scratch, and then works on that
+// instead of the cache.
 // Rows of positions that no token of the step may see are never used: they may
 // hold anything, NaN included.
 //
@@ -30,6 +32,7 @@
 
 #include "dsv2/CodeGen/CPU/KernelBuilder.h"
 #include "dsv2/CodeGen/CPU/MatmulKernels.h"
+#include "dsv2/Support/CacheFormat.h"
 
 #include <cstdint>
 
@@ -43,26 +46,33 @@ struct LatentCacheConfig {
   int64_t rope = 0;
   /// Positions per page, a multiple of 16.
   int64_t page = 64;
-  /// Element type of the cache: f32 or bf16.
-  Type elementType;
+  CacheFormat format = CacheFormat::F32;
 
-  int64_t rowWidth() const { return latent + rope; }
+  CacheRow row() const { return {format, latent, rope}; }
+  bool isQuantized() const { return dsv2::isQuantized(format); }
+  /// Elements of a row in memory, and their type: f32, bf16 or, with blocks,
+  /// bytes.
+  int64_t rowWidth() const { return row().elements; }
+  Type elementType(MLIRContext *context) const;
 };
 
 /// Returns the type of one layer's cache,
-///   memref<? x page x (L + R) x element, strided<[?, ?, 1], offset: ?>>.
-MemRefType getLatentCacheType(const LatentCacheConfig &config);
+///   memref<? x page x rowWidth() x element, strided<[?, ?, 1], offset: ?>>.
+MemRefType getLatentCacheType(MLIRContext *context,
+                              const LatentCacheConfig &config);
 
 /// Returns the type of the caches of all layers in one piece,
-///   memref<? x ? x page x (L + R) x element, strided<[?, ?, ?, 1], offset: ?>>
+///   memref<? x ? x page x rowWidth() x element,
+///          strided<[?, ?, ?, 1], offset: ?>>
 /// with dimensions layer and page number first.
-MemRefType getLatentCacheStackType(const LatentCacheConfig &config);
+MemRefType getLatentCacheStackType(MLIRContext *context,
+                                   const LatentCacheConfig &config);
 
 //===----------------------------------------------------------------------===//
 // latent_append
 //===----------------------------------------------------------------------===//
 
-/// Writes `[c[t] | kpe[t]]`, rounded to the cache type, into the row of
+/// Writes `[c[t] | kpe[t]]`, rounded to the cache's format, into the row of
 /// positions[t] of sequence seqIds[t].
 ///
 ///   (c: act2 [T, L], kpe: act2 [T, R], positions, seqIds, blockTables, cache)
@@ -94,8 +104,8 @@ struct AbsorbedAttentionConfig {
   /// Factor on the whole score.
   float scale = 1.0f;
   /// Round queries and softmax weights to bf16 and multiply pairs of them with
-  /// the cache as it is. Where the cache is not bf16 or the processor has no
-  /// such instruction this changes nothing.
+  /// the cache as it is in bf16, or is decoded to. Where the cache is f32 or
+  /// the processor has no such instruction this changes nothing.
   bool roundToBF16 = false;
 
   /// Positions per step of the online softmax. Blocks start at multiples of it;
@@ -136,8 +146,8 @@ struct ExpandedAttentionConfig {
   /// quantised for the expansion as in QuantKernels.h.
   PanelFormat weightFormat = PanelFormat::F32;
   /// Round keys, values, queries and softmax weights to bf16 and multiply pairs
-  /// of them. Where the cache is not bf16, a width is odd or the processor has
-  /// no such instruction this changes nothing.
+  /// of them. Where the cache is f32, a width is odd or the processor has no
+  /// such instruction this changes nothing.
   bool roundToBF16 = false;
 
   /// Positions that are expanded at a time; blocks start at multiples of it and

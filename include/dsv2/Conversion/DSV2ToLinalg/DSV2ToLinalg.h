@@ -21,7 +21,7 @@ namespace dsv2 {
 
 /// Adds the type rules of the reference lowering:
 /// 1. `!dsv2.latent_cache` becomes `memref<?x?xPAGExROWxFORMAT>`, indexed by
-///    layer, page, row of the page and element of the row;
+///    layer, page, row of the page and element of the row, a byte in q8 and q6;
 /// 2. a tensor with a `#dsv2.packed` encoding becomes the tensor of the same
 ///    logical shape without it;
 /// 3. every other type stays.

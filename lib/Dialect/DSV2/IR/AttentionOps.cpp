@@ -109,7 +109,7 @@ OpCost LatentAttentionOp::getCost(const StepShape &step) {
                          ((nope + rope) * getElementBytes(getQNope()) +
                           value * getElementBytes(getResult()));
   // A sequence's rows are read once for all its tokens and heads.
-  cost.cacheBytes = double(step.sequences) * step.context * (latent + rope) *
-                    (cache.getFormat().getIntOrFloatBitWidth() / 8.0);
+  cost.cacheBytes =
+      double(step.sequences) * step.context * cache.getRow().bytes;
   return cost;
 }

@@ -11,7 +11,7 @@ using namespace mlir;
 using namespace mlir::dsv2;
 
 static double getRowBytes(LatentCacheType cache) {
-  return cache.getRowSize() * (cache.getFormat().getIntOrFloatBitWidth() / 8.0);
+  return cache.getRow().bytes;
 }
 
 LogicalResult LatentAppendOp::verify() {

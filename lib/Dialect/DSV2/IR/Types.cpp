@@ -13,6 +13,31 @@
 using namespace mlir;
 using namespace mlir::dsv2;
 
+namespace mlir {
+/// Parses the name of a cache format.
+template <> struct FieldParser<CacheFormat> {
+  static FailureOr<CacheFormat> parse(AsmParser &parser) {
+    SMLoc loc = parser.getCurrentLocation();
+    StringRef name;
+    if (parser.parseKeyword(&name))
+      return failure();
+    // latent_cache_c3
+    std::optional<CacheFormat> format = symbolizeCacheFormat(name);
+    if (!format)
+      return parser.emitError(loc, "expected 'format' to be ")
+             << kCacheFormatNames << ", got '" << name << "'";
+    return *format;
+  }
+};
+} // namespace mlir
+
+namespace mlir::dsv2 {
+/// For the generated printer, which looks here for it.
+static raw_ostream &operator<<(raw_ostream &os, CacheFormat format) {
+  return os << stringifyCacheFormat(format);
+}
+} // namespace mlir::dsv2
+
 #define GET_TYPEDEF_CLASSES
 #include "dsv2/Dialect/DSV2/IR/DSV2Types.cpp.inc"
 
@@ -27,9 +52,21 @@ void DSV2Dialect::registerTypes() {
 // LatentCacheType
 //===----------------------------------------------------------------------===//
 
+MemRefType LatentCacheType::getMemoryType() const {
+  Builder b(getContext());
+  Type element = b.getI8Type();
+  if (getFormat() == CacheFormat::F32)
+    element = b.getF32Type();
+  else if (getFormat() == CacheFormat::BF16)
+    element = b.getBF16Type();
+  return MemRefType::get({ShapedType::kDynamic, ShapedType::kDynamic, getPage(),
+                          getRow().elements},
+                         element);
+}
+
 LogicalResult
 LatentCacheType::verify(function_ref<InFlightDiagnostic()> emitError,
-                        int64_t latent, int64_t rope, Type format,
+                        int64_t latent, int64_t rope, CacheFormat format,
                         int64_t page) {
   // latent_cache_c1
   if (latent < 1)
@@ -38,9 +75,6 @@ LatentCacheType::verify(function_ref<InFlightDiagnostic()> emitError,
   if (rope < 2 || rope % 2 != 0)
     return emitError() << "expected 'rope' to be positive and even, got "
                        << rope;
-  // latent_cache_c3
-  if (!format || !(format.isF32() || format.isBF16()))
-    return emitError() << "expected 'format' to be f32 or bf16, got " << format;
   // latent_cache_c4
   if (page < 1)
     return emitError() << "expected 'page' to be positive, got " << page;
@@ -51,5 +85,11 @@ LatentCacheType::verify(function_ref<InFlightDiagnostic()> emitError,
     return emitError() << "expected a page of at most " << kMaxElements
                        << " elements, got " << page << " rows of " << latent
                        << " + " << rope;
+  // Blocks of few elements are mostly padding.
+  constexpr int64_t kMaxBytes = int64_t(1) << 30;
+  int64_t rowBytes = CacheRow(format, latent, rope).bytes;
+  if (rowBytes > kMaxBytes / page)
+    return emitError() << "expected a page of at most " << kMaxBytes
+                       << " bytes, got " << page << " rows of " << rowBytes;
   return success();
 }

@@ -25,14 +25,10 @@ struct SelectCacheFormat
   void runOnOperation() override {
     ModuleOp module = getOperation();
     Builder b(&getContext());
-    Type element;
-    if (format == "f32")
-      element = b.getF32Type();
-    else if (format == "bf16")
-      element = b.getBF16Type();
-    if (!element) {
-      module.emitError() << "cache format: expected f32 or bf16, got '"
-                         << format << "'";
+    std::optional<CacheFormat> chosen = symbolizeCacheFormat(format);
+    if (!chosen) {
+      module.emitError() << "cache format: expected " << kCacheFormatNames
+                         << ", got '" << format << "'";
       return signalPassFailure();
     }
     // Attention walks a page in blocks of up to 64 positions that must not
@@ -47,7 +43,7 @@ struct SelectCacheFormat
     AttrTypeReplacer replacer;
     replacer.addReplacement([&](LatentCacheType type) -> Type {
       return LatentCacheType::get(type.getContext(), type.getLatent(),
-                                  type.getRope(), element, page);
+                                  type.getRope(), *chosen, page);
     });
     replacer.recursivelyReplaceElementsIn(module, /*replaceAttrs=*/true,
                                           /*replaceLocs=*/false,

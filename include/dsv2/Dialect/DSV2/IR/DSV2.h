@@ -15,6 +15,7 @@
 #include "dsv2/Dialect/DSV2/IR/ExactDouble.h"
 #include "dsv2/Dialect/DSV2/IR/OpCost.h"
 #include "dsv2/Support/BlockFormat.h"
+#include "dsv2/Support/CacheFormat.h"
 #include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/BuiltinOps.h"

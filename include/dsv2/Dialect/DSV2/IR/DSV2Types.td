@@ -18,7 +18,9 @@ def DSV2_LatentCacheType : TypeDef<DSV2_Dialect, "LatentCache"> {
     A handle to the mutable cache of a model: for each layer a pool of pages of
     `page` rows; a row holds the normalised latent (`latent` elements) and then
     the rotated shared key (`rope` elements) of one position (paper section
-    2.1.2; 576 elements for the published models), stored as `format`.
+    2.1.2; 576 elements for the published models), stored as `format`: f32 or
+    bf16 elements, or in q8 and q6 the bytes that `Support/CacheFormat.h`
+    describes.
 
     The value is a reference: `latent_append` writes in place and later reads
     see it, so the type is not a tensor and nothing ever copies the cache.
@@ -26,9 +28,9 @@ def DSV2_LatentCacheType : TypeDef<DSV2_Dialect, "LatentCache"> {
     Constraints:
     - latent_cache_c1: `latent` is positive
     - latent_cache_c2: `rope` is positive and even
-    - latent_cache_c3: `format` is f32 or bf16
+    - latent_cache_c3: `format` is f32, bf16, q8 or q6
     - latent_cache_c4: `page` is positive
-    - latent_cache_c5: a page has at most 2^28 elements
+    - latent_cache_c5: a page has at most 2^28 elements and 2^30 bytes
 
     Example:
 
@@ -37,12 +39,17 @@ def DSV2_LatentCacheType : TypeDef<DSV2_Dialect, "LatentCache"> {
     ```
   }];
   let parameters = (ins "int64_t":$latent, "int64_t":$rope,
-                        "::mlir::Type":$format, "int64_t":$page);
+                        "::mlir::dsv2::CacheFormat":$format, "int64_t":$page);
   let assemblyFormat = "`<` struct(params) `>`";
   let genVerifyDecl = 1;
   let extraClassDeclaration = [{
     /// Elements of a row: latent + rope.
     int64_t getRowSize() const { return getLatent() + getRope(); }
+    /// How a row is stored.
+    CacheRow getRow() const { return {getFormat(), getLatent(), getRope()}; }
+    /// The memory of all layers, [layer, page number, row of the page, element
+    /// of the row]. With blocks the elements are bytes.
+    MemRefType getMemoryType() const;
   }];
 }
 

@@ -49,12 +49,12 @@ def SelectCacheFormatPass
     : Pass<"dsv2-select-cache-format", "::mlir::ModuleOp"> {
   let summary = "Decide how the latent cache stores its rows";
   let description = [{
-    Rewrites every `!dsv2.latent_cache` type of the module to the given element
-    type and page size.
+    Rewrites every `!dsv2.latent_cache` type of the module to the given format
+    and page size.
   }];
   let options = [
     Option<"format", "format", "std::string", /*default=*/"\"bf16\"",
-           "Element type of the cache: f32 or bf16">,
+           "How the cache is stored: f32, bf16, q8 or q6">,
     Option<"page", "page", "int64_t", /*default=*/"64",
            "Positions in a page; a multiple of 16">
   ];
