@@ -45,27 +45,19 @@ CacheRow::CacheRow(CacheFormat format, int64_t latentWidth, int64_t ropeWidth) {
     bytes = elements * (format == CacheFormat::F32 ? 4 : 2);
     return;
   }
-  if (format == CacheFormat::Q8)
-    latent = rope = {0,
-                     /*bits=*/8,
-                     /*block=*/32,
-                     /*unit=*/32,
-                     /*scaleBytes=*/2,
-                     /*divisor=*/127.0f};
-  else {
+  latent = rope = {0,
+                   /*bits=*/8,
+                   /*block=*/32,
+                   /*unit=*/32,
+                   /*scaleBytes=*/2,
+                   /*divisor=*/127.0f};
+  if (format == CacheFormat::Q6)
     latent = {0,
-              /*bits=*/6,
-              /*block=*/128,
-              /*unit=*/64,
+              /*bits=*/5,
+              /*block=*/16,
+              /*unit=*/32,
               /*scaleBytes=*/1,
-              /*divisor=*/31.5f};
-    rope = {0,
-            /*bits=*/5,
-            /*block=*/16,
-            /*unit=*/16,
-            /*scaleBytes=*/1,
-            /*divisor=*/15.5f};
-  }
+              /*divisor=*/15.5f};
   latent.width = latentWidth;
   rope.width = ropeWidth;
   bytes = 0;

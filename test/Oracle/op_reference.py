@@ -881,8 +881,10 @@ def scale_table():
 class Blocks:
     """A part of a row, as include/dsv2/Support/CacheFormat.h defines it."""
 
-    def __init__(self, bits, block, unit, divisor):
-        self.bits, self.block, self.unit = bits, block, unit
+    UNIT = 32
+
+    def __init__(self, bits, block, divisor):
+        self.bits, self.block = bits, block
         self.inverse = np.float32(1) / np.float32(divisor)
 
     def scale(self, x):
@@ -902,7 +904,7 @@ class Blocks:
         half = 1 << (self.bits - 1)
         codes, scales, values = [], [], []
         size = len(x)
-        x = np.append(x, np.zeros(-size % self.unit, np.float32))
+        x = np.append(x, np.zeros(-size % self.UNIT, np.float32))
         for first in range(0, len(x), self.block):
             block = x[first:first + self.block]
             stored, scale = self.scale(block)
@@ -914,22 +916,20 @@ class Blocks:
             scales += stored
             values += list(q.astype(np.float32) * scale)
         stored = []
-        for first in range(0, len(codes), self.unit):
-            unit = np.array(codes[first:first + self.unit])
+        for first in range(0, len(codes), self.UNIT):
+            unit = np.array(codes[first:first + self.UNIT])
             if self.bits == 8:
                 stored += list(unit % 256)
                 continue
-            for plane, width in [(unit + half & 15, 4),
-                                 (unit + half >> 4, self.bits - 4)]:
-                turns = plane.reshape(8 // width, -1)
-                shifts = width * np.arange(8 // width)[:, None]
-                stored += list((turns << shifts).sum(axis=0))
+            low, high = unit + half & 15, unit + half >> 4
+            stored += list(low[:16] | low[16:] << 4)
+            stored += list((high.reshape(4, 8) << np.arange(8)).sum(axis=1))
         return stored, scales, np.array(values[:size], np.float32)
 
 
 CACHE_FORMATS = {
-    "q8": (Blocks(8, 32, 32, 127), Blocks(8, 32, 32, 127)),
-    "q6": (Blocks(6, 128, 64, 31.5), Blocks(5, 16, 16, 15.5)),
+    "q8": (Blocks(8, 32, 127), Blocks(8, 32, 127)),
+    "q6": (Blocks(5, 16, 15.5), Blocks(8, 32, 127)),
 }
 
 
@@ -940,10 +940,10 @@ def quantized_cache_cases():
     for kind, (first, second) in CACHE_FORMATS.items():
         r = Random(41)
         x = r(3, latent) * np.float32(1.3), r(3, rope) * np.float32(0.7)
-        # A block of zeros, one below all scales of q6, one above.
-        x[0][1, 128:] = 0
-        x[1][1, :16] *= np.float32(2.0 ** -30)
-        x[1][1, 16:] *= np.float32(2.0 ** 20)
+        # Blocks of zeros, of less than all scales of q6, of more.
+        x[0][1, :32] = 0
+        x[0][1, 32:64] *= np.float32(2.0 ** -30)
+        x[0][1, 64:80] *= np.float32(2.0 ** 20)
         stored, expected = [], []
         for a, b in zip(*x):
             one, other = first(a), second(b)

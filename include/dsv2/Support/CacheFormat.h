@@ -11,29 +11,29 @@
 //
 //   [bits of the latent | bits of the rope key | scales of each, in this order]
 //
-// An element is `q * scale`. Its bits lie with those of its unit, a run of
-// elements that is as long as a few vectors; blocks are whole units, and each
-// part is padded with zeros to whole units. Of `bits` bits
+// An element is `q * scale`. Its bits lie with those of its unit, 32 elements;
+// blocks divide units, and each part is padded with zeros to whole units. Of
+// `bits` bits
 //   8: byte e of the unit is q of element e;
-//   6, 5: a plane of the lower 4 bits of `q + 2^(bits - 1)`, then one of the
-//      others. A plane with w bits an element has w / 8 * unit bytes; element e
-//      is in byte e % bytes, from bit w * (e / bytes) on.
-// so that a vector of elements is a run of bytes shifted by one amount.
+//   5: the lower 4 bits of q + 16, in 16 bytes: of element e in byte e % 16,
+//      below those of e + 16; then the highest bits, in 4 bytes: of element e
+//      in bit e % 8 of byte e / 8,
+// so that a vector of elements is a run of bytes, all shifted alike, and a run
+// of bits, the mask of a select.
 //
-//   part        q8                       q6, latent         q6, rope key
-//   bits        8, -127 .. 127           6, -32 .. 31       5, -16 .. 15
-//   block       32                       128                16
-//   unit        32                       64                 16
-//   scale       bf16                     8 bits             8 bits
-//   is          max|x| / 127 to nearest  max|x| / 31.5 up   max|x| / 15.5 up
+//   part        q8, and the rope key of q6    latent of q6
+//   bits        8, -127 .. 127                5, -16 .. 15
+//   block       32                            16
+//   scale       bf16                          8 bits
+//   is          max|x| / 127 to nearest       max|x| / 15.5 up
 //
 // The scale of 8 bits is a code from 0 to 254 that stands for
 // 2^(code / 8 - 20) * (1 + (code % 8) / 8.0), 9.5e-7 to 3584; 255 is NaN. It is
 // rounded up so that the largest element is reached.
 //
-// The published shapes, 512 and 64, take 612 bytes in q8 and 432 in q6: 8.5 and
-// 6 bits an element. Rope keys have 5 bits only, in blocks an eighth as long:
-// scales included both parts have about 6 (6.06 and 5.5).
+// The published shapes, 512 and 64, take 612 bytes in q8 and 420 in q6: 8.5 and
+// 5.83 bits an element. In q6 the rope key has more bits than the latent, as
+// errors in it cost far more (docs/NumericPolicy.md).
 //
 // A block with a value that is not finite, or that no scale reaches, has a
 // scale that is not finite, and reads as NaN.
@@ -81,7 +81,7 @@ struct CachePart {
 
   int64_t units() const { return (width + unit - 1) / unit; }
   int64_t unitBytes() const { return unit * bits / 8; }
-  int64_t blocks() const { return (width + block - 1) / block; }
+  int64_t blocks() const { return units() * unit / block; }
 };
 
 /// A row of the cache. Its sizes do not overflow for up to 2^28 elements.

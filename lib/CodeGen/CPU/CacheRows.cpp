@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// CacheFormat.h says what lies where. A part is worked on in chunks of whole
-// blocks, each chunk as vectors; only the last may be shorter.
+// CacheFormat.h says what lies where. A part is worked on unit by unit, each as
+// a few vectors; only the last may be shorter.
 //
 //===----------------------------------------------------------------------===//
 
@@ -25,27 +25,31 @@ using namespace mlir;
 using namespace mlir::dsv2;
 using namespace mlir::dsv2::cpu;
 
-/// Calls `body` with the number of each chunk of `size` elements of a part and
-/// how many of its elements the part has.
+/// Elements of a unit of 5 bits that share a byte are this far apart.
+constexpr int64_t kNibbleDistance = 16;
+
+/// Calls `body` with the number of each unit of a part and how many elements
+/// the part has of it.
 static void
-forEachChunk(KernelBuilder &b, const CachePart &part, int64_t size,
-             llvm::function_ref<void(Value chunk, int64_t count)> body) {
-  int64_t whole = part.width / size;
+forEachUnit(KernelBuilder &b, const CachePart &part,
+            llvm::function_ref<void(Value unit, int64_t count)> body) {
+  int64_t whole = part.width / part.unit;
   b.forEach(b.index(0), b.index(whole),
-            [&](Value chunk) { body(chunk, size); });
-  if (int64_t rest = part.width % size)
+            [&](Value unit) { body(unit, part.unit); });
+  if (int64_t rest = part.width % part.unit)
     body(b.index(whole), rest);
 }
 
-/// The vector of `lanes` values value(0), value(1), ...
-static Value integers(KernelBuilder &b,
-                      llvm::function_ref<int32_t(int64_t)> value) {
-  SmallVector<int32_t> values;
-  for (int64_t lane = 0; lane < b.lanes(); ++lane)
-    values.push_back(value(lane));
-  return arith::ConstantOp::create(
-      b, DenseElementsAttr::get(b.vecType(b.getI32Type()),
-                                ArrayRef<int32_t>(values)));
+/// Where a unit starts in the row.
+static Value unitStart(KernelBuilder &b, const CachePart &part, Value unit) {
+  return b.add(b.mul(unit, part.unitBytes()), part.firstByte);
+}
+
+/// Where the scale of block number `block` of a unit is in the row.
+static Value scaleAt(KernelBuilder &b, const CachePart &part, Value unit,
+                     int64_t block) {
+  Value number = b.add(b.mul(unit, part.unit / part.block), block);
+  return b.add(b.mul(number, part.scaleBytes), part.firstScale);
 }
 
 /// Value `(code + bias) << 20` as a float; NaN for the code of NaN.
@@ -110,73 +114,72 @@ static Value encodeElements(KernelBuilder &b, const CachePart &part, Value v,
              : Value(arith::AddIOp::create(b, ints, b.splatI32(half)));
 }
 
-/// Stores `width` bits from bit `first` on of each element of a unit as a plane
-/// that starts at `at`.
-static void storePlane(KernelBuilder &b, const CachePart &part,
-                       ArrayRef<Value> unit, int64_t first, int64_t width,
-                       const Slice &to, Value at) {
-  int64_t lanes = b.lanes(), bytes = part.unit * width / 8;
-  // Pieces of a vector where the plane is shorter than one.
-  int64_t count = std::min(lanes, bytes);
-  auto constant = [&](int32_t value) {
-    return arith::ConstantOp::create(
-        b, DenseElementsAttr::get(VectorType::get({count}, b.getI32Type()),
-                                  value));
+/// Stores vectors of integers as the bytes of a unit of 8 or 5 bits that starts
+/// at `at`.
+static void storeUnit(KernelBuilder &b, const CachePart &part,
+                      ArrayRef<Value> unit, const Slice &to, Value at) {
+  int64_t lanes = b.lanes();
+  auto storeBytes = [&](Value ints, int64_t first) {
+    vector::StoreOp::create(
+        b, arith::TruncIOp::create(b, b.vecType(b.getI8Type()), ints),
+        to.memref, to.at({b.add(at, first)}));
   };
-  for (int64_t byte = 0; byte < bytes; byte += count) {
-    Value all;
-    for (int64_t turn = 0; turn * width < 8; ++turn) {
-      int64_t element = turn * bytes + byte;
-      Value piece = unit[element / lanes];
-      if (count < lanes)
-        piece = emitSlice(b, piece, element % lanes, count);
-      piece = arith::ShRUIOp::create(b, piece, constant(first));
-      piece = arith::AndIOp::create(b, piece, constant((1 << width) - 1));
-      piece = arith::ShLIOp::create(b, piece, constant(turn * width));
-      all = all ? Value(arith::OrIOp::create(b, all, piece)) : piece;
-    }
+  if (part.bits == 8) {
+    for (int64_t i = 0; i < part.unit; i += lanes)
+      storeBytes(unit[i / lanes], i);
+    return;
+  }
+  for (int64_t i = 0; i < kNibbleDistance; i += lanes) {
+    Value low = arith::AndIOp::create(b, unit[i / lanes], b.splatI32(15));
+    Value high = arith::ShLIOp::create(b, unit[(i + kNibbleDistance) / lanes],
+                                       b.splatI32(4));
+    storeBytes(arith::OrIOp::create(b, low, high), i);
+  }
+  // Whole bytes of bits.
+  int64_t count = std::max<int64_t>(lanes, 8);
+  for (int64_t i = 0; i < part.unit; i += count) {
+    auto highest = [&](int64_t first) {
+      return b.gt(unit[first / lanes], b.splatI32(15));
+    };
+    Value mask = highest(i);
+    if (lanes < count)
+      mask = vector::ShuffleOp::create(b, mask, highest(i + lanes),
+                                       {0, 1, 2, 3, 4, 5, 6, 7});
     vector::StoreOp::create(
         b,
-        arith::TruncIOp::create(b, VectorType::get({count}, b.getI8Type()),
-                                all),
-        to.memref, to.at({b.add(at, byte)}));
+        vector::BitCastOp::create(
+            b, VectorType::get({count / 8}, b.getI8Type()), mask),
+        to.memref, to.at({b.add(at, kNibbleDistance + i / 8)}));
   }
 }
 
 static void encodePart(KernelBuilder &b, const CachePart &part,
                        const Slice &from, const Slice &to) {
   int64_t lanes = b.lanes();
-  forEachChunk(b, part, part.block, [&](Value block, int64_t count) {
-    int64_t units = llvm::divideCeil(count, part.unit);
-    Value firstColumn = b.mul(block, part.block), largest;
+  forEachUnit(b, part, [&](Value unit, int64_t count) {
+    Value firstColumn = b.mul(unit, part.unit);
     SmallVector<Value> vectors;
-    for (int64_t i = 0; i < units * part.unit; i += lanes) {
+    for (int64_t i = 0; i < part.unit; i += lanes) {
       Value column = b.add(firstColumn, i);
-      Value v = i < count ? emitLoad(b, from.memref, from.at({column}),
-                                     std::min(lanes, count - i), lanes)
-                          : b.splat(0.0f);
-      Value magnitude = math::AbsFOp::create(b, v);
-      largest = largest ? b.fmax(largest, magnitude) : magnitude;
-      vectors.push_back(v);
+      vectors.push_back(i < count ? emitLoad(b, from.memref, from.at({column}),
+                                             std::min(lanes, count - i), lanes)
+                                  : b.splat(0.0f));
     }
-    Value scale =
-        encodeScale(b, part, b.reduceMax(largest), to,
-                    b.add(b.mul(block, part.scaleBytes), part.firstScale));
-    Value inverse = b.broadcast(emitInverse(b, scale));
-    for (Value &v : vectors)
-      v = encodeElements(b, part, v, inverse);
-    for (int64_t i = 0; i < units; ++i) {
-      Value number = b.add(b.mul(block, part.block / part.unit), i);
-      Value at = b.add(b.mul(number, part.unitBytes()), part.firstByte);
-      ArrayRef<Value> unit =
-          ArrayRef(vectors).slice(i * part.unit / lanes, part.unit / lanes);
-      if (part.bits == 8) {
-        storePlane(b, part, unit, 0, 8, to, at);
-        continue;
+    for (int64_t block = 0; block * part.block < part.unit; ++block) {
+      MutableArrayRef<Value> own(vectors);
+      own = own.slice(block * part.block / lanes, part.block / lanes);
+      Value largest;
+      for (Value v : own) {
+        Value magnitude = math::AbsFOp::create(b, v);
+        largest = largest ? b.fmax(largest, magnitude) : magnitude;
       }
-      storePlane(b, part, unit, 0, 4, to, at);
-      storePlane(b, part, unit, 4, part.bits - 4, to, b.add(at, part.unit / 2));
+      Value scale = encodeScale(b, part, b.reduceMax(largest), to,
+                                scaleAt(b, part, unit, block));
+      Value inverse = b.broadcast(emitInverse(b, scale));
+      for (Value &v : own)
+        v = encodeElements(b, part, v, inverse);
     }
+    storeUnit(b, part, vectors, to, unitStart(b, part, unit));
   });
 }
 
@@ -197,52 +200,32 @@ static Value loadBytes(KernelBuilder &b, const Slice &from, Value at,
                                 from.memref, from.at({at}));
 }
 
-/// Bits of elements from `first` of a unit on, one vector of them, out of a
-/// plane of `width` bits an element that starts at `at`. Above these bits are
-/// others of the same byte.
-static Value loadPlane(KernelBuilder &b, const CachePart &part, int64_t first,
-                       int64_t width, const Slice &from, Value at) {
-  int64_t lanes = b.lanes(), bytes = part.unit * width / 8;
-  Value loaded;
-  if (lanes <= bytes) {
-    loaded = loadBytes(b, from, b.add(at, first % bytes), lanes);
-  } else {
-    SmallVector<int64_t> order;
-    for (int64_t lane = 0; lane < lanes; ++lane)
-      order.push_back((first + lane) % bytes);
-    loaded = loadBytes(b, from, at, bytes);
-    loaded = vector::ShuffleOp::create(b, loaded, loaded, order);
-  }
-  Value wide = arith::ExtUIOp::create(b, b.vecType(b.getI32Type()), loaded);
-  Value shift = integers(b, [&](int64_t lane) {
-    return static_cast<int32_t>((first + lane) / bytes * width);
-  });
-  return first + lanes <= bytes ? wide
-                                : Value(arith::ShRUIOp::create(b, wide, shift));
-}
-
 /// Elements from `first` of the unit at `at` on, one vector of them, where
 /// `scale` and `offset` are the scale and -2^(bits - 1) times it.
 static Value decodeElements(KernelBuilder &b, const CachePart &part,
                             int64_t first, const Slice &from, Value at,
                             Value scale, Value offset) {
+  int64_t lanes = b.lanes();
+  VectorType i32s = b.vecType(b.getI32Type());
   if (part.bits == 8) {
-    Value ints =
-        arith::ExtSIOp::create(b, b.vecType(b.getI32Type()),
-                               loadBytes(b, from, b.add(at, first), b.lanes()));
+    Value ints = arith::ExtSIOp::create(
+        b, i32s, loadBytes(b, from, b.add(at, first), lanes));
     return b.fmul(arith::SIToFPOp::create(b, b.f32VecType(), ints), scale);
   }
-  int64_t upper = part.bits - 4;
-  Value low = arith::AndIOp::create(b, loadPlane(b, part, first, 4, from, at),
-                                    b.splatI32(15));
-  Value high = loadPlane(b, part, first, upper, from, b.add(at, part.unit / 2));
-  high = arith::AndIOp::create(b, high, b.splatI32((1 << upper) - 1));
-  high = arith::ShLIOp::create(b, high, b.splatI32(4));
-  Value code = arith::SIToFPOp::create(b, b.f32VecType(),
-                                       arith::OrIOp::create(b, low, high));
-  // Both products and their sum have few bits: nothing is rounded, with or
-  // without FMA.
-  return b.fma(code, scale, offset);
+  Value low = arith::ExtUIOp::create(
+      b, i32s, loadBytes(b, from, b.add(at, first % kNibbleDistance), lanes));
+  low = first < kNibbleDistance
+            ? Value(arith::AndIOp::create(b, low, b.splatI32(15)))
+            : Value(arith::ShRUIOp::create(b, low, b.splatI32(4)));
+  int64_t count = std::max<int64_t>(lanes, 8);
+  Value mask = vector::BitCastOp::create(
+      b, VectorType::get({count}, b.getI1Type()),
+      loadBytes(b, from, b.add(at, kNibbleDistance + first / 8), count / 8));
+  if (lanes < count)
+    mask = emitSlice(b, mask, first % count, lanes);
+  // Products and sums have few bits: nothing is rounded, with or without FMA.
+  return b.fma(arith::SIToFPOp::create(b, b.f32VecType(), low), scale,
+               b.select(mask, b.splat(0.0f), offset));
 }
 
 static Value loadScale(KernelBuilder &b, const CachePart &part,
@@ -265,37 +248,32 @@ static void decodePart(KernelBuilder &b, const CachePart &part,
                        const Slice &from, const Slice &to, int64_t column) {
   int64_t lanes = b.lanes();
   bool narrow = cast<MemRefType>(to.memref.getType()).getElementType().isBF16();
-  // Two vectors of f32 make one of bf16.
-  int64_t size = narrow ? std::max(part.block, 2 * lanes) : part.block;
-  forEachChunk(b, part, size, [&](Value chunk, int64_t count) {
+  forEachUnit(b, part, [&](Value unit, int64_t count) {
+    Value at = unitStart(b, part, unit);
     SmallVector<Value> vectors;
     Value scale, offset;
     for (int64_t i = 0; i < count; i += lanes) {
       if (i % part.block == 0) {
-        Value number = b.add(b.mul(chunk, size / part.block), i / part.block);
         Value one =
-            loadScale(b, part, from,
-                      b.add(b.mul(number, part.scaleBytes), part.firstScale));
+            loadScale(b, part, from, scaleAt(b, part, unit, i / part.block));
         scale = b.broadcast(one);
         offset = b.broadcast(
             b.fmul(one, b.f32(-static_cast<float>(1 << (part.bits - 1)))));
       }
-      Value unit = b.add(b.mul(chunk, size / part.unit), i / part.unit);
-      Value at = b.add(b.mul(unit, part.unitBytes()), part.firstByte);
-      vectors.push_back(
-          decodeElements(b, part, i % part.unit, from, at, scale, offset));
+      vectors.push_back(decodeElements(b, part, i, from, at, scale, offset));
     }
-    Value first = b.add(b.mul(chunk, size), column);
+    Value first = b.add(b.mul(unit, part.unit), column);
     for (int64_t i = 0; i < count; i += lanes) {
-      SmallVector<Value> at = to.at({b.add(first, i)});
+      SmallVector<Value> place = to.at({b.add(first, i)});
+      // Two vectors of f32 make one of bf16.
       if (narrow && i + 2 * lanes <= count) {
         vector::StoreOp::create(
             b, emitNarrow(b, vectors[i / lanes], vectors[i / lanes + 1]),
-            to.memref, at);
+            to.memref, place);
         i += lanes;
         continue;
       }
-      emitStore(b, vectors[i / lanes], to.memref, at,
+      emitStore(b, vectors[i / lanes], to.memref, place,
                 std::min(lanes, count - i));
     }
   });

@@ -60,11 +60,33 @@ Value decodeScale(LocBuilder &b, Value code) {
 }
 } // namespace
 
-/// Stores the scale of block number `block` and returns it.
-static Value encodeScale(LocBuilder &b, const CachePart &part, Value largest,
-                         Value block, const QuantizedRow &row) {
-  Type f32 = b.getF32Type(), i32 = b.getI32Type();
-  Value at = add(b, mul(b, block, part.scaleBytes), part.firstScale);
+static Value loadWide(LocBuilder &b, const QuantizedRow &row, Value byte) {
+  return arith::ExtUIOp::create(b, b.getI32Type(), row.load(b, byte));
+}
+
+/// Where the scale of block number `block` is.
+static Value scaleAt(LocBuilder &b, const CachePart &part, Value block) {
+  return add(b, mul(b, block, part.scaleBytes), part.firstScale);
+}
+
+static Value loadScale(LocBuilder &b, const CachePart &part, Value block,
+                       const QuantizedRow &row) {
+  Value at = scaleAt(b, part, block);
+  Value lower = loadWide(b, row, at);
+  if (part.scaleBytes == 1)
+    return decodeScale(b, lower);
+  Value bits = arith::OrIOp::create(
+      b, arith::ShLIOp::create(b, lower, intConstant(b, 16)),
+      arith::ShLIOp::create(b, loadWide(b, row, add(b, at, 1)),
+                            intConstant(b, 24)));
+  return arith::BitcastOp::create(b, b.getF32Type(), bits);
+}
+
+/// Stores the scale of block number `block`, of largest magnitude `largest`.
+static void storeScale(LocBuilder &b, const CachePart &part, Value largest,
+                       Value block, const QuantizedRow &row) {
+  Type i32 = b.getI32Type();
+  Value at = scaleAt(b, part, block);
   Value wanted = arith::MulFOp::create(
       b, largest, floatConstant(b, double(1.0f / part.divisor)));
   if (part.scaleBytes == 2) {
@@ -74,7 +96,7 @@ static Value encodeScale(LocBuilder &b, const CachePart &part, Value largest,
     row.store(b, toByte(b, bits), at);
     bits = arith::ShRUIOp::create(b, bits, intConstant(b, 8));
     row.store(b, toByte(b, bits), add(b, at, 1));
-    return arith::ExtFOp::create(b, f32, scale);
+    return;
   }
   // Up to the next 3 bits of mantissa. The sign of a NaN does not matter.
   Value bits = arith::AndIOp::create(
@@ -88,7 +110,6 @@ static Value encodeScale(LocBuilder &b, const CachePart &part, Value largest,
   code = arith::SelectOp::create(b, isReached, code,
                                  intConstant(b, kCacheScaleNaN));
   row.store(b, toByte(b, code), at);
-  return decodeScale(b, code);
 }
 
 /// The integer nearest to x / scale that the part can hold, made not negative
@@ -113,63 +134,77 @@ static Value encodeElement(LocBuilder &b, const CachePart &part, Value x,
   return part.bits == 8 ? q : add(b, q, intConstant(b, half));
 }
 
+/// How far apart elements of 5 bits are whose lower bits share a byte.
+constexpr int64_t kNibbleDistance = 16;
+
 void reference::encodePart(LocBuilder &b, const CachePart &part, Value source,
                            Value token, const QuantizedRow &row) {
   Value zero = indexConstant(b, 0);
   Value width = indexConstant(b, part.width);
-  auto elementAt = [&](LocBuilder &b, Value column) {
-    return widen(
-        b, tensor::ExtractOp::create(b, source, ValueRange{token, column}));
+  // Zero where the part has ended.
+  auto elementAt = [&](LocBuilder &b, Value column) -> Value {
+    Value isInside =
+        arith::CmpIOp::create(b, arith::CmpIPredicate::ult, column, width);
+    Value inside =
+        arith::MinUIOp::create(b, column, indexConstant(b, part.width - 1));
+    Value x = widen(
+        b, tensor::ExtractOp::create(b, source, ValueRange{token, inside}));
+    return arith::SelectOp::create(b, isInside, x, floatConstant(b, 0.0));
   };
-  auto perUnit = [&](LocBuilder &b, Value unit,
-                     ValueRange) -> SmallVector<Value> {
-    // A unit lies in one block, whose scale each of its units finds alike.
-    Value first = mul(b, unit, part.unit);
-    Value block = div(b, first, part.block);
-    Value begin = mul(b, block, part.block);
-    Value end = arith::MinUIOp::create(b, add(b, begin, part.block), width);
+  auto perBlock = [&](LocBuilder &b, Value block,
+                      ValueRange) -> SmallVector<Value> {
+    Value first = mul(b, block, part.block);
     Value largest =
-        loop(b, begin, end, floatConstant(b, 0.0),
+        loop(b, first, add(b, first, part.block), floatConstant(b, 0.0),
              [&](LocBuilder &b, Value column,
                  ValueRange carried) -> SmallVector<Value> {
                Value magnitude = math::AbsFOp::create(b, elementAt(b, column));
                return {arith::MaximumFOp::create(b, carried[0], magnitude)};
              })[0];
-    Value scale = encodeScale(b, part, largest, block, row);
+    storeScale(b, part, largest, block, row);
+    return {};
+  };
+  loop(b, zero, indexConstant(b, part.blocks()), {}, perBlock);
 
-    auto storePlane = [&](int64_t lowest, int64_t bits, int64_t firstByte) {
-      int64_t bytes = part.unit * bits / 8;
-      Value at =
-          add(b, mul(b, unit, part.unitBytes()), part.firstByte + firstByte);
-      auto perByte = [&](LocBuilder &b, Value byte,
-                         ValueRange) -> SmallVector<Value> {
-        Value all = intConstant(b, 0);
-        for (int64_t turn = 0; turn * bits < 8; ++turn) {
-          Value column = add(b, add(b, first, byte), turn * bytes);
-          Value isInside = arith::CmpIOp::create(b, arith::CmpIPredicate::ult,
-                                                 column, width);
-          Value x =
-              elementAt(b, arith::MinUIOp::create(
-                               b, column, indexConstant(b, part.width - 1)));
-          x = arith::SelectOp::create(b, isInside, x, floatConstant(b, 0.0));
-          Value code = encodeElement(b, part, x, scale);
-          code = arith::ShRUIOp::create(b, code, intConstant(b, lowest));
-          code =
-              arith::AndIOp::create(b, code, intConstant(b, (1 << bits) - 1));
-          code = arith::ShLIOp::create(b, code, intConstant(b, turn * bits));
-          all = arith::OrIOp::create(b, all, code);
-        }
-        row.store(b, toByte(b, all), add(b, at, byte));
-        return {};
-      };
-      loop(b, zero, indexConstant(b, bytes), {}, perByte);
+  auto codeAt = [&](LocBuilder &b, Value column) {
+    Value scale = loadScale(b, part, div(b, column, part.block), row);
+    return encodeElement(b, part, elementAt(b, column), scale);
+  };
+  auto perUnit = [&](LocBuilder &b, Value unit,
+                     ValueRange) -> SmallVector<Value> {
+    Value first = mul(b, unit, part.unit);
+    Value at = add(b, mul(b, unit, part.unitBytes()), part.firstByte);
+    auto perByte = [&](LocBuilder &b, Value byte,
+                       ValueRange) -> SmallVector<Value> {
+      Value column = add(b, first, byte);
+      Value code = codeAt(b, column);
+      if (part.bits == 5) {
+        Value low = arith::AndIOp::create(b, code, intConstant(b, 15));
+        Value high = arith::ShLIOp::create(
+            b, codeAt(b, add(b, column, kNibbleDistance)), intConstant(b, 4));
+        code = arith::OrIOp::create(b, low, high);
+      }
+      row.store(b, toByte(b, code), add(b, at, byte));
+      return {};
     };
-    if (part.bits == 8) {
-      storePlane(0, 8, 0);
-    } else {
-      storePlane(0, 4, 0);
-      storePlane(4, part.bits - 4, part.unit / 2);
-    }
+    auto perHighest = [&](LocBuilder &b, Value byte,
+                          ValueRange) -> SmallVector<Value> {
+      Value column = add(b, first, mul(b, byte, 8));
+      Value all = intConstant(b, 0);
+      for (int64_t i = 0; i < 8; ++i) {
+        Value bit = arith::ShRUIOp::create(b, codeAt(b, add(b, column, i)),
+                                           intConstant(b, 4));
+        bit = arith::ShLIOp::create(b, bit, intConstant(b, i));
+        all = arith::OrIOp::create(b, all, bit);
+      }
+      row.store(b, toByte(b, all), add(b, add(b, at, kNibbleDistance), byte));
+      return {};
+    };
+    bool isWhole = part.bits == 8;
+    loop(b, zero, indexConstant(b, isWhole ? part.unit : kNibbleDistance), {},
+         perByte);
+    if (!isWhole)
+      loop(b, zero, indexConstant(b, part.unit / 8), {}, perHighest);
     return {};
   };
   loop(b, zero, indexConstant(b, part.units()), {}, perUnit);
@@ -178,42 +213,28 @@ void reference::encodePart(LocBuilder &b, const CachePart &part, Value source,
 Value reference::decodeElement(LocBuilder &b, const CachePart &part,
                                Value column, const QuantizedRow &row) {
   Type f32 = b.getF32Type(), i32 = b.getI32Type();
-  auto loadWide = [&](Value byte) -> Value {
-    return arith::ExtUIOp::create(b, i32, row.load(b, byte));
-  };
-  Value scaleAt = add(b, mul(b, div(b, column, part.block), part.scaleBytes),
-                      part.firstScale);
-  Value scale = loadWide(scaleAt);
-  if (part.scaleBytes == 2) {
-    Value upper = loadWide(add(b, scaleAt, 1));
-    Value bits = arith::OrIOp::create(
-        b, arith::ShLIOp::create(b, scale, intConstant(b, 16)),
-        arith::ShLIOp::create(b, upper, intConstant(b, 24)));
-    scale = arith::BitcastOp::create(b, f32, bits);
-  } else {
-    scale = decodeScale(b, scale);
-  }
-
+  Value scale = loadScale(b, part, div(b, column, part.block), row);
   Value at = add(b, mul(b, div(b, column, part.unit), part.unitBytes()),
                  part.firstByte);
   Value element = rem(b, column, part.unit);
-  auto loadPlane = [&](int64_t bits, int64_t firstByte) -> Value {
-    int64_t bytes = part.unit * bits / 8;
-    Value byte =
-        loadWide(add(b, add(b, at, rem(b, element, bytes)), firstByte));
-    Value shift = toI32(b, mul(b, div(b, element, bytes), bits));
-    return arith::AndIOp::create(b, arith::ShRUIOp::create(b, byte, shift),
-                                 intConstant(b, (1 << bits) - 1));
-  };
   Value q;
   if (part.bits == 8) {
     q = arith::ExtSIOp::create(b, i32, row.load(b, add(b, at, element)));
   } else {
-    Value upper = arith::ShLIOp::create(
-        b, loadPlane(part.bits - 4, part.unit / 2), intConstant(b, 4));
-    q = arith::SubIOp::create(b,
-                              arith::OrIOp::create(b, loadPlane(4, 0), upper),
-                              intConstant(b, 1 << (part.bits - 1)));
+    // The `width` bits of a byte that belong to the element.
+    auto bits = [&](Value byte, Value shift, int64_t width) -> Value {
+      Value all = arith::ShRUIOp::create(b, loadWide(b, row, byte),
+                                         toI32(b, mul(b, shift, width)));
+      return arith::AndIOp::create(b, all, intConstant(b, (1 << width) - 1));
+    };
+    Value lower = bits(add(b, at, rem(b, element, kNibbleDistance)),
+                       div(b, element, kNibbleDistance), 4);
+    Value highest =
+        bits(add(b, add(b, at, div(b, element, 8)), kNibbleDistance),
+             rem(b, element, 8), 1);
+    q = arith::OrIOp::create(
+        b, lower, arith::ShLIOp::create(b, highest, intConstant(b, 4)));
+    q = arith::SubIOp::create(b, q, intConstant(b, 16));
   }
   return arith::MulFOp::create(b, arith::SIToFPOp::create(b, f32, q), scale);
 }

@@ -116,13 +116,13 @@ func.func @types(%memory: memref<?x?x8x6xf32>, %n: index, %flag: i1)
 
 // -----
 
-// Rows in blocks are bytes, with their scales: 4 latents padded to 64 of 6 bits,
-// 2 rope keys to 16 of 5. test/Integration/CPU/Reference/cache-quantized.mlir
+// Rows in blocks are bytes, with their scales: 4 latents padded to 32 of 5 bits,
+// 2 rope keys to 32 of 8. test/Integration/CPU/Reference/cache-quantized.mlir
 // runs this.
 !cache = !dsv2.latent_cache<latent = 4, rope = 2, format = q6, page = 16>
 
 // CHECK-LABEL: func @append_q6(
-// CHECK-SAME:    memref<?x?x16x60xi8>
+// CHECK-SAME:    memref<?x?x16x56xi8>
 // CHECK:         math.roundeven
 // CHECK:         arith.trunci %{{.*}} : i32 to i8
 func.func @append_q6(%latent: tensor<?x4xf32>, %key: tensor<?x2xf32>,

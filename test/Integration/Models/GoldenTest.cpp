@@ -160,12 +160,12 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         QuantizedCase{"q8", "--weight-format=q8", 1e-3, 0.97},
         QuantizedCase{"q4", "--weight-format=q4", 7e-3, 0.92},
-        QuantizedCase{"CacheBF16", "--weight-format=f32 --kv-format=bf16", 1e-3,
+        QuantizedCase{"CacheBF16", "--weight-format=f32 --kv-format=bf16", 1e-4,
+                      0.99},
+        QuantizedCase{"CacheQ8", "--weight-format=f32 --kv-format=q8", 1.2e-3,
                       0.97},
-        QuantizedCase{"CacheQ8", "--weight-format=f32 --kv-format=q8", 1e-3,
-                      0.97},
-        QuantizedCase{"CacheQ6", "--weight-format=f32 --kv-format=q6", 1.5e-2,
-                      0.9}),
+        QuantizedCase{"CacheQ6", "--weight-format=f32 --kv-format=q6", 4e-3,
+                      0.96}),
     [](const auto &info) { return info.param.name; });
 
 TEST_P(ModelGolden, GreedyTokens) {

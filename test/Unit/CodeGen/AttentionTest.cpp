@@ -204,6 +204,7 @@ TEST_P(Attention, F043_AppendKeepsWhatIsNotFinite) {
               .str();
       AbsorbedAttentionConfig attention;
       attention.cache = config;
+      attention.heads = 1;
       std::string attend =
           getOrCreateAbsorbedAttentionKernel(m.module(), attention, m.target())
               .getName()

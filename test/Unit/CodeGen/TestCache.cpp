@@ -36,54 +36,49 @@ static float encodeScale(const CachePart &part, float largest, uint8_t *to) {
   return scaleOf(code);
 }
 
-/// Puts `count` bits of `value` into a plane, for element `e` of a unit.
-static void storeBits(uint8_t *plane, int64_t unit, int64_t count, int64_t e,
-                      uint32_t value) {
-  int64_t bytes = unit * count / 8;
-  int64_t shift = count * (e / bytes);
-  uint32_t mask = ((1u << count) - 1) << shift;
-  uint8_t &byte = plane[e % bytes];
-  byte = static_cast<uint8_t>((byte & ~mask) | ((value << shift) & mask));
-}
-
-static uint32_t loadBits(const uint8_t *plane, int64_t unit, int64_t count,
-                         int64_t e) {
-  int64_t bytes = unit * count / 8;
-  return plane[e % bytes] >> (count * (e / bytes)) & ((1u << count) - 1);
-}
+/// Where a part of 5 bits keeps element `i`: the byte and the shift of its
+/// lower bits, and of its highest one.
+struct Place {
+  Place(const CachePart &part, int64_t i) {
+    int64_t unit = part.firstByte + i / 32 * 20, e = i % 32;
+    lower = unit + e % 16;
+    lowerShift = e < 16 ? 0 : 4;
+    highest = unit + 16 + e / 8;
+    highestShift = e % 8;
+  }
+  int64_t lower, lowerShift, highest, highestShift;
+};
 
 static void encodePart(const CachePart &part, const float *values,
                        uint8_t *row) {
   const int half = 1 << (part.bits - 1);
-  std::vector<float> scales;
-  for (int64_t k = 0; k < part.blocks(); ++k) {
+  const int64_t units = (part.width + 31) / 32;
+  std::vector<float> padded(values, values + part.width);
+  padded.resize(units * 32, 0.0f);
+  std::memset(row + part.firstByte, 0, units * 4 * part.bits);
+  for (size_t i = 0; i < padded.size(); i += part.block) {
     float largest = 0;
-    for (int64_t i = k * part.block;
-         i < std::min((k + 1) * part.block, part.width); ++i)
-      if (!(std::fabs(values[i]) <= largest))
-        largest = std::fabs(values[i]);
-    scales.push_back(encodeScale(part, largest,
-                                 row + part.firstScale + k * part.scaleBytes));
-  }
-  for (int64_t i = 0; i < part.units() * part.unit; ++i) {
-    float scale = scales[i / part.block];
-    float scaled = (i < part.width ? values[i] : 0.0f) *
-                   (scale == 0 ? 0.0f : 1.0f / scale);
-    float low = static_cast<float>(part.bits == 8 ? 1 - half : -half);
-    // A NaN ends as the least one.
-    scaled = scaled > low ? scaled : low;
-    int q = static_cast<int>(
-        std::nearbyint(std::min(scaled, static_cast<float>(half - 1))));
-    uint8_t *unit =
-        row + part.firstByte + i / part.unit * (part.unit * part.bits / 8);
-    int64_t e = i % part.unit;
-    if (part.bits == 8) {
-      unit[e] = static_cast<uint8_t>(q);
-      continue;
+    for (int64_t j = 0; j < part.block; ++j)
+      if (!(std::fabs(padded[i + j]) <= largest))
+        largest = std::fabs(padded[i + j]);
+    float scale =
+        encodeScale(part, largest,
+                    row + part.firstScale + i / part.block * part.scaleBytes);
+    float inverse = scale == 0 ? 0.0f : 1.0f / scale;
+    for (size_t j = i; j < i + part.block; ++j) {
+      float low = static_cast<float>(part.bits == 8 ? 1 - half : -half);
+      // A NaN ends as the least one.
+      float scaled = padded[j] * inverse > low ? padded[j] * inverse : low;
+      int q = static_cast<int>(
+          std::nearbyint(std::min(scaled, static_cast<float>(half - 1))));
+      if (part.bits == 8) {
+        row[part.firstByte + j] = static_cast<uint8_t>(q);
+        continue;
+      }
+      Place place(part, j);
+      row[place.lower] |= ((q + half) & 15) << place.lowerShift;
+      row[place.highest] |= ((q + half) >> 4) << place.highestShift;
     }
-    uint32_t code = q + half;
-    storeBits(unit, part.unit, 4, e, code);
-    storeBits(unit + part.unit / 2, part.unit, part.bits - 4, e, code >> 4);
   }
 }
 
@@ -97,17 +92,11 @@ static void decodePart(const CachePart &part, const uint8_t *row, float *to) {
       std::memcpy(&bits, at, 2);
       scale = fromBF16(bits);
     }
-    const uint8_t *unit =
-        row + part.firstByte + i / part.unit * (part.unit * part.bits / 8);
-    int64_t e = i % part.unit;
-    int q =
-        part.bits == 8
-            ? static_cast<int8_t>(unit[e])
-            : static_cast<int>(
-                  loadBits(unit, part.unit, 4, e) |
-                  loadBits(unit + part.unit / 2, part.unit, part.bits - 4, e)
-                      << 4) -
-                  (1 << (part.bits - 1));
+    Place place(part, i);
+    int q = part.bits == 8
+                ? static_cast<int8_t>(row[part.firstByte + i])
+                : (row[place.lower] >> place.lowerShift & 15) +
+                      16 * (row[place.highest] >> place.highestShift & 1) - 16;
     to[i] = static_cast<float>(q) * scale;
   }
 }

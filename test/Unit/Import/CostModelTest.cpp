@@ -124,7 +124,7 @@ TEST(CostModelTest, CacheBytesPerToken) {
   } cases[] = {{"f32", 138240, 62208},
                {"bf16", 69120, 31104},
                {"q8", 36720, 16524},
-               {"q6", 25920, 11664}};
+               {"q6", 25200, 11340}};
   for (const auto &entry : cases) {
     const KVFormatInfo *format = findKVFormat(entry.format);
     ASSERT_NE(format, nullptr);
@@ -132,11 +132,12 @@ TEST(CostModelTest, CacheBytesPerToken) {
     EXPECT_EQ(kvBytesPerToken(lite(), *format), entry.lite);
   }
   EXPECT_EQ(findKVFormat("q4"), nullptr);
-  // Units of 64 and 16 elements, of 6 and 5 bits, and a scale each.
+  // Two units of 32 latents of 5 bits, one of rope keys of 8 bits, and scales
+  // of 16 latents, a byte each, and of 32 rope keys, two bytes.
   ModelConfig config = load("T0");
   config.kvLoraRank = 33;
   ASSERT_EQ(config.qkRopeHeadDim, 8);
-  EXPECT_EQ(findKVFormat("q6")->entryBytes(config), 48 + 10 + 1 + 1);
+  EXPECT_EQ(findKVFormat("q6")->entryBytes(config), 40 + 32 + 4 + 2);
 }
 
 TEST(CostModelTest, F084_planIsTheSumOfItsRegions) {
