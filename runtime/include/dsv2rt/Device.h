@@ -61,6 +61,10 @@ public:
   /// Bytes that can still be allocated.
   Expected<int64_t> availableMemory() const;
 
+  /// Gives the memory of weights back that no session uses. Without this they
+  /// stay for the next session, as long as the device is open.
+  void forgetWeights();
+
   /// Bytes a second that copying within the device's memory reads, and writes
   /// as many: the median of several copies of `bytes` bytes.
   Expected<double> measureCopyRate(int64_t bytes) const;

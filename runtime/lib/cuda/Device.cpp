@@ -72,6 +72,8 @@ Status Device::releaseFailure() const {
   return impl->context->releaseFailure();
 }
 
+void Device::forgetWeights() { impl->forgetWeights(); }
+
 Expected<int64_t> Device::availableMemory() const {
   size_t available = 0, total = 0;
   Status status = impl->context->makeCurrent();

@@ -56,6 +56,8 @@ public:
         inputValues(plannedInput(this->artifact->manifest(), options)),
         useGraphs(options.graphs) {}
 
+  ~DeviceEngine() override;
+
   /// Loads the kernels and brings the weights.
   Status open(const PackedWeights &packed,
               const std::function<void(int64_t, int64_t)> &progress);
@@ -119,6 +121,13 @@ private:
 };
 
 } // namespace
+
+/// What is still on the stream uses memory that goes with the engine.
+DeviceEngine::~DeviceEngine() {
+  if (stream)
+    context->release(driver().cuStreamSynchronize, "waiting for the last step",
+                     stream.get());
+}
 
 Status
 DeviceEngine::open(const PackedWeights &packed,

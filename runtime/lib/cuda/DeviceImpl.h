@@ -29,6 +29,11 @@ struct Device::Impl {
   weightsFor(const Manifest &manifest, const PackedWeights &weights,
              const std::function<void(int64_t, int64_t)> &progress);
 
+  void forgetWeights() {
+    std::lock_guard<std::mutex> lock(mutex);
+    resident.reset();
+  }
+
 private:
   std::mutex mutex;
   /// What was copied last.

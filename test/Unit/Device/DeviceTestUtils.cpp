@@ -19,7 +19,8 @@ DeviceTest::DeviceTest()
   stub::reset();
 }
 
-void DeviceTest::TearDown() {
+// Here and not in TearDown, so that what a test has as members is gone.
+DeviceTest::~DeviceTest() {
   EXPECT_EQ(stub::leaks(), "");
   EXPECT_EQ(stub::misuse(), std::vector<std::string>());
 }

@@ -20,7 +20,7 @@ namespace dsv2test {
 class DeviceTest : public ::testing::Test {
 protected:
   DeviceTest();
-  void TearDown() override;
+  ~DeviceTest() override;
 
 private:
   ScopedEnv driver, emulator;

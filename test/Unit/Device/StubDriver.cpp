@@ -21,7 +21,8 @@ extern "C" {
 #include "dsv2rt/cuda/DriverApi.def"
 }
 
-/// Begins a function of the driver.
+/// Begins a function of the driver. Those that give something back do so even
+/// when they have to fail, and begin by themselves.
 #define ENTER(NEEDS_CONTEXT)                                                   \
   State &s = state();                                                          \
   std::lock_guard<std::recursive_mutex> lock(s.mutex);                         \
@@ -135,11 +136,12 @@ CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice) {
 }
 
 CUresult cuDevicePrimaryCtxRelease_v2(CUdevice) {
-  ENTER(false);
-  // Given back whatever the test wants the answer to be.
+  State &s = state();
+  std::lock_guard<std::recursive_mutex> lock(s.mutex);
+  CUresult failure = enter(__func__, false);
   REQUIRE(s.context.retained > 0, CUDA_ERROR_INVALID_CONTEXT);
   --s.context.retained;
-  return CUDA_SUCCESS;
+  return failure;
 }
 
 CUresult cuCtxSetCurrent(CUcontext context) {
