@@ -114,7 +114,7 @@ enum CUlaunchAttributeID : int {
   CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION = 6
 };
 
-union CUlaunchAttributeValue {
+union alignas(8) CUlaunchAttributeValue {
   char pad[64];
   int cooperative;
   struct {
@@ -142,8 +142,9 @@ struct CUlaunchConfig {
 // Tensor maps
 //===----------------------------------------------------------------------===//
 
-/// Opaque to everything but the driver that encoded it.
-struct alignas(64) CUtensorMap {
+/// Opaque to everything but the driver that encoded it. CUDA 12 aligns it to 64
+/// bytes, CUDA 13 to 128.
+struct alignas(128) CUtensorMap {
   cuuint64_t opaque[16];
 };
 
