@@ -47,6 +47,23 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   }
   for (int count : written)
     expect(count == 1, "every slot is prepared once");
+  if (m.device) {
+    expect(!m.device->images.empty(), "there is code for the device");
+    for (const DeviceManifest::Image &image : m.device->images)
+      expect(image.bytes > 0 && !image.symbol.empty(), "images have bytes");
+    for (const DeviceManifest::Kernel &kernel : m.device->kernels) {
+      expect(kernel.block[0] * kernel.block[1] * kernel.block[2] <= 1024,
+             "blocks have a size");
+      expect(kernel.cluster[0] * kernel.cluster[1] * kernel.cluster[2] <= 16,
+             "clusters have a size");
+      for (const DeviceManifest::Parameter &parameter : kernel.parameters)
+        expect(parameter.kind != DeviceManifest::ParameterKind::TensorMap ||
+                   int64_t(parameter.map.box.size()) == parameter.map.rank,
+               "boxes have a size for every dimension");
+    }
+  }
+  expect(m.device || !m.copyPages.empty(), "somebody copies pages");
+  expect(!m.reference || !m.reference->device, "the reference is the host's");
   int64_t tensors = 0;
   for (const Manifest::Source &source : m.sources)
     tensors += source.tensors();
