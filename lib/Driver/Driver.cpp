@@ -89,7 +89,8 @@ static llvm::Error dump(ModuleOp module, Stage stage,
 
 /// Only what can be run has something to compare.
 static bool carriesReference(const CompileOptions &options) {
-  return options.withReference && options.lastStage == Stage::Artifact &&
+  return options.withReference && !options.pipeline.forDevice() &&
+         options.lastStage == Stage::Artifact &&
          (options.emit == EmitKind::Artifact ||
           options.emit == EmitKind::Executable);
 }
@@ -102,13 +103,16 @@ static llvm::Error runStage(ModuleOp module, Stage stage,
   pipeline.reference = reference;
   std::string error;
   if (!buildCPUStage(passes, stage, pipeline, error))
-    return llvm::createStringError("target-cpu: " + error);
+    return llvm::createStringError(error);
   if (options.configurePasses && failed(options.configurePasses(passes)))
     return llvm::createStringError("cannot configure the pass manager");
   if (failed(passes.run(module)))
     return llvm::createStringError("the " + stringifyStage(stage) +
                                    " stage failed" +
                                    (reference ? " for the reference" : ""));
+  // The last stage is a file.
+  if (stage == Stage::Artifact)
+    return llvm::Error::success();
   return dump(module, stage, options, reference ? "-reference" : "");
 }
 
@@ -202,6 +206,11 @@ llvm::Error mlir::dsv2::compile(MLIRContext &context,
                                      "': " + llvm::toString(std::move(error)));
     }
   }
+  if (options.lastStage == Stage::Artifact && options.pipeline.forDevice())
+    for (CodeVariant &variant : *variants)
+      if (llvm::Error error =
+              runStage(variant.module, Stage::Artifact, options, false))
+        return error;
   if (options.lastStage != Stage::Artifact) {
     std::string text = printModule(*modules.front());
     return writeFileAtomically(options.output,

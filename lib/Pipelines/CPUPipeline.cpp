@@ -11,12 +11,15 @@
 #include "dsv2/CodeGen/Passes.h"
 #include "dsv2/Conversion/Passes.h"
 #include "dsv2/Dialect/DSV2/Transforms/Passes.h"
+#include "dsv2/Support/GPUTargetInfo.h"
 #include "dsv2/Support/TargetInfo.h"
+#include "dsv2/Target/DeviceCode.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/Bufferization/Pipelines/Passes.h"
 #include "mlir/Dialect/Bufferization/Transforms/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/Linalg/Passes.h"
 #include "mlir/Dialect/Math/Transforms/Passes.h"
 #include "mlir/Pass/PassManager.h"
@@ -48,15 +51,17 @@ static void buildPlanStage(OpPassManager &pm, const CPUPipelineOptions &options,
   pm.addPass(createSelectCacheFormatPass(cache));
   // Forms come before layouts: the absorbed form reads w_uk transposed.
   SpecializeEntriesPassOptions entries;
-  entries.attentionForm =
-      options.reference ? "expanded" : options.attentionForm;
+  entries.attentionForm = options.reference     ? "expanded"
+                          : options.forDevice() ? "absorbed"
+                                                : options.attentionForm;
   entries.deterministic = options.deterministic;
   entries.prefillMinTokens = options.prefillMinTokens;
   pm.addPass(createSpecializeEntriesPass(entries));
   SelectWeightLayoutsPassOptions layouts;
   layouts.format = options.weightFormat;
   layouts.rules = options.weightRules;
-  layouts.panelWidth = target.panelWidth();
+  // Panels of one column are rows, which is what kernels for GPUs read.
+  layouts.panelWidth = options.forDevice() ? 1 : target.panelWidth();
   layouts.dense = options.reference;
   pm.addPass(createSelectWeightLayoutsPass(layouts));
   pm.addPass(createHoistWeightPreparationPass());
@@ -67,6 +72,7 @@ static void buildStructureStage(OpPassManager &pm,
   OutlineKernelsPassOptions outline;
   outline.targetCPU = options.targetCPU;
   outline.reference = options.reference;
+  outline.gpuChips = options.gpuChips;
   pm.addPass(createOutlineKernelsPass(outline));
   if (options.reference) {
     pm.addPass(createConvertDSV2ToLinalgPass());
@@ -118,12 +124,50 @@ static void buildTargetStage(OpPassManager &pm,
       pm.addPass(createConvertMathToLibmPass());
     };
   }
+  if (options.forDevice()) {
+    buildLowerDeviceToLLVMPipeline(pm.nest<mlir::gpu::GPUModuleOp>());
+    pm.addPass(createLowerDeviceLaunchesPass());
+  }
   pm.addPass(createLowerLaunchesPass());
   cpu::buildLowerToLLVMPipeline(pm, lowering);
   if (options.reference)
     return;
   pm.addPass(createLinkReferencePass());
+  // The manifest lists the images of a device, which are not made yet.
+  if (!options.forDevice())
+    pm.addPass(createEmbedManifestPass());
+}
+
+static void buildArtifactStage(OpPassManager &pm,
+                               const CPUPipelineOptions &options) {
+  if (!options.forDevice())
+    return;
+  EmitDeviceCodePassOptions emit;
+  emit.gpuChips = options.gpuChips;
+  emit.gpuCode = options.gpuCode;
+  emit.ptxas = options.ptxas;
+  pm.addPass(createEmitDeviceCodePass(emit));
   pm.addPass(createEmbedManifestPass());
+}
+
+/// What is wrong with the options for a device, or an empty text.
+static std::string checkDeviceOptions(const CPUPipelineOptions &options) {
+  if (!options.forDevice())
+    return "";
+  auto chips = GPUTargetInfo::parseList(options.gpuChips);
+  if (!chips)
+    return "gpu-chip: " + llvm::toString(chips.takeError());
+  for (auto [name, format] :
+       {std::pair("weight-format", StringRef(options.weightFormat)),
+        std::pair("kv-format", StringRef(options.kvFormat))})
+    if (format != "f32" && format != "bf16")
+      return (name + llvm::Twine(": expected f32 or bf16 for a GPU, got '") +
+              format + "'")
+          .str();
+  if (options.attentionForm == "expanded")
+    return "attention-form: expected auto or absorbed for a GPU, got "
+           "'expanded'";
+  return "";
 }
 
 bool mlir::dsv2::buildCPUStage(OpPassManager &pm, Stage stage,
@@ -131,9 +175,12 @@ bool mlir::dsv2::buildCPUStage(OpPassManager &pm, Stage stage,
                                std::string &error) {
   auto target = CPUTargetInfo::parse(options.targetCPU);
   if (!target) {
-    error = llvm::toString(target.takeError());
+    error = "target-cpu: " + llvm::toString(target.takeError());
     return false;
   }
+  error = checkDeviceOptions(options);
+  if (!error.empty())
+    return false;
   switch (stage) {
   case Stage::Import:
     break;
@@ -150,6 +197,7 @@ bool mlir::dsv2::buildCPUStage(OpPassManager &pm, Stage stage,
     buildTargetStage(pm, options, *target);
     break;
   case Stage::Artifact:
+    buildArtifactStage(pm, options);
     return true;
   }
   VerifyStagePassOptions verify;
@@ -187,6 +235,9 @@ struct CPUPipelineFlags : public PassPipelineOptions<CPUPipelineFlags> {
   Option<std::string> targetCPU{*this, "target-cpu",
                                 llvm::cl::desc("Processor to generate for"),
                                 llvm::cl::init("native")};
+  Option<std::string> gpuChips{
+      *this, "gpu-chip",
+      llvm::cl::desc("GPUs to generate kernels for, separated by commas")};
   Option<bool> reference{
       *this, "reference",
       llvm::cl::desc("Reference lowering instead of kernels"),
@@ -203,6 +254,7 @@ struct CPUPipelineFlags : public PassPipelineOptions<CPUPipelineFlags> {
     options.deterministic = deterministic;
     options.targetCPU = targetCPU;
     options.reference = reference;
+    options.gpuChips = gpuChips;
     return options;
   }
 };
@@ -226,6 +278,7 @@ static void buildTo(OpPassManager &pm, const CPUPipelineFlags &flags) {
       // option reports it when it runs.
       OutlineKernelsPassOptions outline;
       outline.targetCPU = flags.targetCPU;
+      outline.gpuChips = flags.gpuChips;
       pm.addPass(createOutlineKernelsPass(outline));
       return;
     }

@@ -22,6 +22,27 @@ def EmbedManifestPass : Pass<"dsv2-embed-manifest", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
 }
 
+def EmitDeviceCodePass : Pass<"dsv2-emit-device-code", "::mlir::ModuleOp"> {
+  let summary = "Turn the kernels of the device into images of the artifact";
+  let description = [{
+    Enters: the module of the target stage with the `gpu.module` of its kernels
+    in the LLVM and NVVM dialects. For each chip and kind of `gpu-code` it
+    becomes an image: machine code (`cubin`, made by ptxas), text for the
+    driver (`ptx`), or what the emulator runs (`bitcode`). `auto` is a cubin if
+    ptxas is found and PTX if not. Images become globals `dsv2_image_N`, listed
+    in the manifest under `device`. Leaves: no `gpu.module`.
+  }];
+  let options = [
+    Option<"gpuChips", "gpu-chip", "std::string", /*default=*/"\"\"",
+           "Chips, separated by commas">,
+    Option<"gpuCode", "gpu-code", "std::string", /*default=*/"\"auto\"",
+           "auto, or cubin, ptx and bitcode, separated by commas">,
+    Option<"ptxas", "ptxas", "std::string", /*default=*/"\"\"",
+           "The program ptxas; empty: look for it">
+  ];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
+}
+
 def LinkReferencePass : Pass<"dsv2-link-reference", "::mlir::ModuleOp"> {
   let summary = "Merge the reference lowering into the artifact's module";
   let description = [{

@@ -32,7 +32,7 @@ llvm::StringRef stringifyStage(Stage stage);
 /// The stage of that name, or nothing.
 std::optional<Stage> symbolizeStage(llvm::StringRef name);
 
-/// What the CPU pipeline decides by; see the passes of the same option names.
+/// What the pipeline decides by; see the passes of the same option names.
 struct CPUPipelineOptions {
   std::string weightFormat = "bf16";
   /// A file of formats for single weights; empty: none.
@@ -47,12 +47,21 @@ struct CPUPipelineOptions {
   /// `dsv2-run --compare-reference`. Formats, page size and target stay what
   /// the options say; the attention form is the definition, `expanded`.
   bool reference = false;
+  /// GPUs to generate kernels for, separated by commas; empty: none, the model
+  /// runs on the processor. With them `targetCPU` is for what the host does:
+  /// preparing weights and launching.
+  std::string gpuChips;
+  /// Kinds of device code and where ptxas is; see dsv2-emit-device-code.
+  std::string gpuCode = "auto";
+  std::string ptxas;
+
+  bool forDevice() const { return !gpuChips.empty(); }
 };
 
 /// Appends the passes that lead from the stage before `stage` to `stage`, its
-/// contract check last. For `Import` that is the check alone; `Artifact` has no
-/// passes. Fails without touching `pm` if `targetCPU` does not parse, with the
-/// reason in `error`.
+/// contract check last. For `Import` that is the check alone; `Artifact` has
+/// passes only for a device, which make the images that the manifest lists. Fails without touching `pm` if `targetCPU` or `gpuChips` does not
+/// parse or a format has no kernels for GPUs, with the reason in `error`.
 bool buildCPUStage(OpPassManager &pm, Stage stage,
                    const CPUPipelineOptions &options, std::string &error);
 

@@ -8,7 +8,9 @@
 #include "dsv2/CodeGen/Passes.h"
 
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/OpenMP/OpenMPDialect.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -78,9 +80,12 @@ static StringRef checkBuffer(Operation *op) {
 
 static StringRef checkTarget(Operation *op) {
   if (isa<LLVM::LLVMDialect, omp::OpenMPDialect>(op->getDialect()) ||
-      isa<ModuleOp>(op))
+      isa<ModuleOp, mlir::gpu::GPUModuleOp>(op))
     return "";
-  return "is not in the LLVM or OpenMP dialect";
+  if (isa<NVVM::NVVMDialect>(op->getDialect()) &&
+      op->getParentOfType<mlir::gpu::GPUModuleOp>())
+    return "";
+  return "is not in the LLVM or OpenMP dialect, nor a kernel in NVVM";
 }
 
 namespace {

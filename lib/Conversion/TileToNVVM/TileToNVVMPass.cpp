@@ -9,6 +9,7 @@
 
 #include "dsv2/Conversion/Passes.h"
 #include "dsv2/Conversion/TileToNVVM/TileToNVVM.h"
+#include "dsv2/Dialect/DSV2/IR/DSV2.h"
 #include "mlir/Conversion/ConvertToLLVM/ToLLVMPass.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Conversion/SCFToControlFlow/SCFToControlFlow.h"
@@ -36,7 +37,7 @@ static FailureOr<gpu::GPUModuleOp> getKernelModule(KernelOp kernel) {
       context, /*optLevel=*/2, "nvptx64-nvidia-cuda", kernel.getChip(),
       kernel.isHopper() ? "+ptx80" : "+ptx70");
   if (auto module = dyn_cast_or_null<gpu::GPUModuleOp>(
-          SymbolTable::lookupSymbolIn(table, kKernelModule))) {
+          SymbolTable::lookupSymbolIn(table, kDeviceModule))) {
     if (!llvm::is_contained(module.getTargetsAttr().getValue(), target))
       return kernel.emitOpError(
           "expected all kernels of a module to be for one "
@@ -46,7 +47,7 @@ static FailureOr<gpu::GPUModuleOp> getKernelModule(KernelOp kernel) {
   OpBuilder builder(context);
   builder.setInsertionPointToEnd(&table->getRegion(0).front());
   auto module =
-      gpu::GPUModuleOp::create(builder, kernel.getLoc(), kKernelModule);
+      gpu::GPUModuleOp::create(builder, kernel.getLoc(), kDeviceModule);
   module.setTargetsAttr(builder.getArrayAttr(target));
   builder.setInsertionPointToStart(module.getBody());
   LLVM::GlobalOp::create(builder, kernel.getLoc(),

@@ -20,13 +20,9 @@ namespace tile {
 class KernelOp;
 } // namespace tile
 
-/// The GPU module that kernels are put into.
-inline constexpr llvm::StringLiteral kKernelModule = "dsv2_kernels";
 /// The external symbol of a block's dynamic shared memory: `[0 x i8]` in
 /// address space 3, at a multiple of 1024.
 inline constexpr llvm::StringLiteral kSharedMemory = "dsv2_smem";
-/// On a lowered kernel, i64: bytes of dynamic shared memory of a launch.
-inline constexpr llvm::StringLiteral kSharedBytesAttr = "dsv2.shared_bytes";
 
 /// Writes `kernel` as an `llvm.func` into the GPU module beside it, which is
 /// made if there is none; the body is ops of `llvm`, `nvvm`, `arith` and `scf`.
