@@ -57,7 +57,7 @@ def operand_types(op):
     if "=" in head.split("dsv2.")[0]:
         head = head.split("=", 1)[1]
     values = re.findall(r"%\w+", re.sub(r"\[%\w+\]|(?:at|layer) %\w+", "", head))
-    index = re.findall(r"\[(%\w+)\]|(?:at|layer) (%\w+)", head)
+    index = re.findall(r"\[(%\w+)\]|(?:at |layer |grid\()(%\w+)", head)
     for a, b in index:
         types[a or b] = "index"
     listed = split_top_level(tail) if values else []
@@ -96,6 +96,11 @@ def make_module(body):
                      for t in operand_types(op).values()]
             symbols += (f"func.func private {kernel.group(1)}"
                         f"({', '.join(types)}, index, index)\n")
+        device = re.match(r".*dsv2\.device_launch @(\w+)::(@\w+)", op)
+        if device:
+            symbols += (f"gpu.module @{device.group(1)} {{\nllvm.func "
+                        f"{device.group(2)}() attributes "
+                        "{dsv2.parameters = []}\n}\n")
         prepare = re.match(r".*dsv2\.packed_weight (@\w+)\[0\].* : (.*)", op)
         if prepare:
             symbols += (f"func.func private {prepare.group(1)}() -> "
