@@ -44,7 +44,7 @@ def split_top_level(text):
 def operand_types(op):
     """Pairs the operands of one op with the types behind its last colon.
 
-    Values in brackets and behind `at`, `layer` are of type index.
+    Values in brackets, of a grid and behind `at`, `layer` are of type index.
     """
     types = {}
     head, _, tail = op.rpartition(" : ")
@@ -52,12 +52,14 @@ def operand_types(op):
         for group in re.findall(r"(?:ins|outs)\((.*?) : (.*?)\)(?= |$)", op):
             values, group_types = group[0].split(", "), split_top_level(group[1])
             types.update(zip(values, group_types))
+        for grid in re.findall(r" grid\((.*?)\)", op):
+            types.update((value, "index") for value in grid.split(", "))
         return types
     tail = tail.split(" -> ")[0]
     if "=" in head.split("dsv2.")[0]:
         head = head.split("=", 1)[1]
     values = re.findall(r"%\w+", re.sub(r"\[%\w+\]|(?:at|layer) %\w+", "", head))
-    index = re.findall(r"\[(%\w+)\]|(?:at |layer |grid\()(%\w+)", head)
+    index = re.findall(r"\[(%\w+)\]|(?:at|layer) (%\w+)", head)
     for a, b in index:
         types[a or b] = "index"
     listed = split_top_level(tail) if values else []
