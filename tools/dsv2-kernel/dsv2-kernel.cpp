@@ -7,6 +7,8 @@
 
 #include "Report.h"
 
+#include "dsv2/Conversion/Passes.h"
+#include "dsv2/InitAll.h"
 #include "dsv2/Support/GPUTargetInfo.h"
 #include "dsv2/Support/Version.h"
 #include "dsv2/Target/Artifact.h"
@@ -225,6 +227,8 @@ static llvm::Error processModule(ModuleOp module, const GPUTargetInfo &target,
 static llvm::Error processMLIR(ArrayRef<GPUTargetInfo> targets,
                                std::vector<ImageReport> &reports) {
   DialectRegistry registry;
+  registerAllDialects(registry);
+  registerAllExtensions(registry);
   registerDeviceCodeDialects(registry);
   MLIRContext context(registry);
   OwningOpRef<ModuleOp> module =
@@ -232,6 +236,7 @@ static llvm::Error processMLIR(ArrayRef<GPUTargetInfo> targets,
   if (!module)
     return llvm::createStringError("cannot read '" + inputFlag + "'");
   PassManager passes(&context);
+  passes.addPass(createConvertTileToNVVMPass());
   buildLowerDeviceToLLVMPipeline(passes);
   if (failed(passes.run(*module)))
     return llvm::createStringError("cannot lower '" + inputFlag + "'");

@@ -174,7 +174,7 @@ dsv2::gpu::getOrCreateApplyRopeKernel(ModuleOp module,
 //===----------------------------------------------------------------------===//
 
 static std::string cacheName(const LatentCacheConfig &config) {
-  return llvm::formatv("{0}+{1}_page{2}_{3}", config.latent, config.rope,
+  return llvm::formatv("{0}_{1}_page{2}_{3}", config.latent, config.rope,
                        config.page, elementName(config.element));
 }
 

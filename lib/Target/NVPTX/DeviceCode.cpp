@@ -13,6 +13,7 @@
 #include "mlir/Dialect/LLVMIR/Transforms/Passes.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Export.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Bitcode/BitcodeWriter.h"
 #include "llvm/IR/DebugInfo.h"
 #include "llvm/IR/DiagnosticInfo.h"
@@ -75,6 +76,21 @@ static bool hasAllOps(mlir::gpu::GPUModuleOp module,
   return valid;
 }
 
+/// The first symbol of `module` that PTX has no way to spell ("Identifiers" in
+/// the PTX ISA), or nothing.
+static std::optional<StringRef> findBadName(mlir::gpu::GPUModuleOp module) {
+  auto isGood = [](StringRef name) {
+    return !name.empty() && !llvm::isDigit(name.front()) &&
+           llvm::all_of(name, [](char c) {
+             return llvm::isAlnum(c) || c == '_' || c == '$';
+           });
+  };
+  for (auto symbol : module.getOps<SymbolOpInterface>())
+    if (!isGood(symbol.getName()))
+      return symbol.getName();
+  return std::nullopt;
+}
+
 /// Marks everything that threads of a warp may have to do together. A compiler
 /// of device code says `convergent` of every call until it knows better, as
 /// LLVM then finds out for itself; the translation from MLIR does not.
@@ -133,6 +149,9 @@ llvm::Expected<DeviceCode> DeviceCode::create(mlir::gpu::GPUModuleOp source,
   if (!kernels)
     return kernels.takeError();
   code.kernels = std::move(*kernels);
+  if (auto name = findBadName(source))
+    return fail("'" + *name +
+                "' is no name in PTX: expected letters, digits, _ and $");
   if (!hasAllOps(source, target))
     return fail("it has ops that the chip does not have");
 

@@ -130,15 +130,15 @@ mlir::dsv2::getIntendedAtomics(const llvm::Module &module) {
 
 int64_t mlir::dsv2::getBlocksPerMultiprocessor(const KernelReport &kernel,
                                                const GPUTargetInfo &target) {
-  // Registers are handed out to warps in units of 256, and to the four parts
-  // of a multiprocessor alike (CUDA's occupancy calculator).
-  constexpr int64_t kLanes = 32, kRegisterUnit = 256, kWarpUnit = 4;
-  int64_t warps = llvm::alignTo(
-      llvm::divideCeil(kernel.info.getThreads(), kLanes), kWarpUnit);
+  // Registers are handed out to warps in units of 256, and to as many warps of
+  // each of the four parts of a multiprocessor (CUDA's occupancy calculator).
+  constexpr int64_t kLanes = 32, kRegisterUnit = 256, kParts = 4;
+  int64_t warps = llvm::divideCeil(kernel.info.getThreads(), kLanes);
   int64_t perWarp =
       llvm::alignTo(std::max<int64_t>(kernel.resources->registers, 1) * kLanes,
                     kRegisterUnit);
-  int64_t byRegisters = target.registersPerBlock / (warps * perWarp);
+  int64_t byRegisters =
+      llvm::alignDown(target.registersPerBlock / perWarp, kParts) / warps;
   int64_t byShared = target.sharedBytesPerMultiprocessor /
                      (kernel.getSharedBytes() + target.reservedSharedBytes);
   int64_t byThreads =

@@ -132,6 +132,17 @@ TEST(StaticGate, HoldsWhatPtxasSaysToTheChip) {
   kernel.resources->registers = 64;
   EXPECT_EQ(check(kernel), "");
   EXPECT_EQ(getBlocksPerMultiprocessor(kernel, getHopper()), 8);
+  // 24 registers of 32 threads are one warp in each of 85 places, 84 of which
+  // are in fours; the chip runs 32.
+  kernel.info.block = kernel.ptx.block = {32, 1, 1};
+  kernel.resources->registers = 24;
+  EXPECT_EQ(getBlocksPerMultiprocessor(kernel, getHopper()), 32);
+  // 168 registers of 384 threads are 12 warps of 5376.
+  kernel.info.block = kernel.ptx.block = {384, 1, 1};
+  kernel.resources->registers = 168;
+  EXPECT_EQ(getBlocksPerMultiprocessor(kernel, getHopper()), 1);
+  kernel.info.block = kernel.ptx.block = {128, 1, 1};
+  kernel.resources->registers = 64;
   kernel.info.dynamicSharedBytes = 100 * 1024;
   EXPECT_EQ(getBlocksPerMultiprocessor(kernel, getHopper()), 2);
   // 1 KiB of each block is the system's: 227 KiB fit, 1 byte more does not.
