@@ -58,6 +58,8 @@ void dsv2::emulator::checkGlobalRange(uint64_t address, uint64_t bytes,
     machine().fail(Kind::Bounds,
                    llvm::formatv("{0} of {1} bytes at {2:x}, {3}", what, bytes,
                                  address, machine().memory.describe(address)));
+  if (machine().options().pdl)
+    machine().followDependencies(address, bytes, writes, what);
   if (writes && !region->writable)
     machine().fail(Kind::Bounds,
                    llvm::formatv("{0} of {1} bytes to constant memory, {2}",
@@ -97,9 +99,13 @@ void dsv2::emulator::checkAccess(uint64_t address, uint64_t bytes,
   }
   Block &block =
       checkSharedRange(address, bytes, space == AccessClusterShared, what);
+  Thread &thread = scheduler.current();
+  // Larger ones are loops that LLVM has yet to write.
+  if (scheduler.options().banks && bytes <= 16)
+    thread.block->banks.access(thread.warp(), thread.lane(), site, address,
+                               bytes);
   if (!block.cluster->ordered)
     return;
-  Thread &thread = scheduler.current();
   uint32_t offset = address - block.sharedAddress();
   if (flags & AccessAtomic) {
     // Taken as ordering whatever their ordering says: what a kernel gets wrong

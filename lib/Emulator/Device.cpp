@@ -117,6 +117,7 @@ CUresult Device::runLaunch(const Launch &launch) {
       memory().restore(saved);
     good = scheduler.run(launch, options, options.seed + i);
   }
+  scheduler.launchIsOver(launch.programmatic);
   for (const void *address : added)
     memory().remove(address);
   if (good)

@@ -299,6 +299,7 @@ static CUresult copy(Device &device, void *to, bool toDevice, const void *from,
   if ((toDevice && !known(to)) || (fromDevice && !known(from)))
     return CUDA_ERROR_INVALID_VALUE;
   return device.submit(stream, [=] {
+    machine().forgetWrites();
     std::memmove(to, from, bytes);
     return CUDA_SUCCESS;
   });
@@ -331,6 +332,7 @@ DSV2_EXPORT CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char value,
   if (bytes && !device.memory().find(to, bytes))
     return CUDA_ERROR_INVALID_VALUE;
   return device.submit(stream, [=] {
+    machine().forgetWrites();
     std::memset(reinterpret_cast<void *>(to), value, bytes);
     return CUDA_SUCCESS;
   });

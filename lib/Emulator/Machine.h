@@ -8,6 +8,7 @@
 #ifndef DSV2_LIB_EMULATOR_MACHINE_H
 #define DSV2_LIB_EMULATOR_MACHINE_H
 
+#include "Banks.h"
 #include "Clocks.h"
 #include "Fiber.h"
 #include "Shadow.h"
@@ -206,6 +207,10 @@ struct Block {
   std::unordered_map<uint32_t, Clock> atomics;
   Shadow shadow;
   std::vector<GroupClock> groupClocks;
+  /// Counts when banks=1.
+  BankCounter banks;
+  /// Some thread has waited for the launches before.
+  bool dependenciesAwaited = false;
 
   uint64_t sharedAddress() const { return reinterpret_cast<uintptr_t>(shared); }
 };

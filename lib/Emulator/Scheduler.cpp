@@ -217,8 +217,12 @@ void Scheduler::retire(Thread &thread) {
   if (cluster.liveThreads != 0)
     return;
   settle(cluster);
-  for (std::unique_ptr<Block> &done : cluster.blocks)
+  for (std::unique_ptr<Block> &done : cluster.blocks) {
     sharedSlots.push_back(done->shared);
+    auto [accesses, conflicts] = done->banks.total();
+    counters.shared_accesses += accesses;
+    counters.bank_conflicts += conflicts;
+  }
   for (std::unique_ptr<Cluster> &candidate : live)
     if (candidate.get() == &cluster) {
       std::swap(candidate, live.back());
@@ -364,6 +368,29 @@ std::string Scheduler::location(uint32_t site) const {
 void Scheduler::fail(Kind kind, const std::string &message) {
   describeFailure(running, running ? running->site : 0, kind, message);
   finish(false);
+}
+
+void Scheduler::launchIsOver(bool programmatic) {
+  // One that need not wait may have run beside those before it.
+  if (!programmatic)
+    writtenBefore.clear();
+  writtenBefore.merge(written);
+  written.clear();
+}
+
+void Scheduler::followDependencies(uint64_t address, uint64_t bytes,
+                                   bool writes, const char *what) {
+  bool early = active->programmatic && !running->block->dependenciesAwaited;
+  for (uint64_t line = address / 16; line * 16 < address + bytes; ++line) {
+    if (early && writtenBefore.count(line))
+      fail(
+          Kind::Race,
+          llvm::formatv("{0} of {1} bytes at {2:x} before griddepcontrol.wait, "
+                        "which the launch before has written, {3}",
+                        what, bytes, address, memory.describe(address)));
+    if (writes)
+      written.insert(line);
+  }
 }
 
 void Scheduler::failFor(const Thread &thread, Kind kind,

@@ -15,6 +15,7 @@
 #include "dsv2/Emulator/Emulator.h"
 
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 namespace dsv2::emulator {
@@ -77,6 +78,15 @@ public:
   [[noreturn]] void failAt(const Thread &thread, uint32_t site, Kind kind,
                            const std::string &message);
 
+  /// Notes writes of global memory, and fails when a launch that may overlap
+  /// the one before touches what that one wrote before griddepcontrol.wait.
+  void followDependencies(uint64_t address, uint64_t bytes, bool writes,
+                          const char *what);
+  /// All runs of a launch are done: the next one comes after it.
+  void launchIsOver(bool programmatic);
+  /// Something else came in between, which waits for everything.
+  void forgetWrites() { writtenBefore.clear(); }
+
   /// Something happened that others may have polled for.
   void progress() { idlePolls = 0; }
 
@@ -119,6 +129,9 @@ private:
   uint64_t idlePolls = 0, pollRounds = 0;
   uint64_t seed = 0, state = 0, asyncNumber = 0;
   bool succeeded = false;
+  /// With pdl=1: what this launch and those before it that may not be over
+  /// wrote, in lines of 16 bytes.
+  std::unordered_set<uint64_t> written, writtenBefore;
   std::string reportText;
   StackPool stacks;
 };

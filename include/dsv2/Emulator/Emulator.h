@@ -56,9 +56,11 @@ typedef struct dsv2_emulator_counters {
 ///   sms=N        multiprocessors; as many blocks are live at a time (default
 ///   4) cc=N         compute capability times ten, 80 or 90 (default 90)
 ///   memory=N     device memory in MiB (default 16384)
-///   banks=0|1    count bank conflicts of shared memory (default 0)
-///   pdl=0|1      let launches with programmatic serialization see memory as it
-///                is before griddepcontrol.wait (default 0)
+///   banks=0|1    count bank conflicts of shared memory; needs checks (default
+///   0) pdl=0|1      report accesses of a launch with programmatic
+///   serialization
+///                before griddepcontrol.wait to what the launch before wrote;
+///                needs checks (default 0)
 ///
 /// Returns 0, or -1 with nothing changed and the reason in
 /// dsv2_emulator_report. Changes take effect at the next module load or launch.

@@ -32,6 +32,9 @@ static char *row(Rendezvous &meeting, uint32_t lane, uint64_t address,
   Block &block = *meeting.block;
   if (!scheduler.options().checks)
     return reinterpret_cast<char *>(address);
+  // The rows of one matrix are one pass when there is no conflict.
+  if (scheduler.options().banks)
+    block.banks.access(thread.warp(), lane, thread.site, address, 16);
   uint64_t offset = address - block.sharedAddress();
   if (address % 16 != 0 || offset >= block.sharedBytes ||
       offset + 16 > block.sharedBytes)

@@ -76,6 +76,11 @@ static void fewerRegisters(const uint64_t *a, uint64_t *r) {
   setMaxRegisters(op, a, r);
 }
 
+/// Launches run one after the other; with pdl=1 it matters what came before.
+static void awaitDependencies(const uint64_t *, uint64_t *) {
+  machine().current().block->dependenciesAwaited = true;
+}
+
 #define DSV2_BARRIER(op, all, count)                                           \
   {"llvm.nvvm.barrier.cta." op ".all", located<all>},                          \
       {"llvm.nvvm.barrier.cta." op ".aligned.all", located<all>},              \
@@ -113,7 +118,7 @@ llvm::ArrayRef<IntrinsicEntry> dsv2::emulator::syncIntrinsics() {
       {"llvm.nvvm.membar.sys", ignored},
       {"llvm.nvvm.fence.sc.cluster", ignored},
       {"llvm.nvvm.griddepcontrol.launch.dependents", ignored},
-      {"llvm.nvvm.griddepcontrol.wait", ignored},
+      {"llvm.nvvm.griddepcontrol.wait", located<awaitDependencies>},
   };
   return table;
 }
