@@ -27,54 +27,58 @@ std::string Rendezvous::describe() const {
 }
 
 /// Puts the current thread into `meeting`; the last one computes and wakes.
-static void join(std::unique_ptr<Rendezvous> &meeting,
-                 const uint64_t *arguments, uint64_t *results,
-                 uint32_t needed) {
+static void join(Rendezvous &meeting, const uint64_t *arguments,
+                 uint64_t *results, uint32_t needed) {
   Scheduler &scheduler = machine();
   Thread &self = scheduler.current();
-  uint32_t place = self.index - meeting->first;
-  for (Thread *other : meeting->arrived) {
-    if (!other || meeting->op->uniform == 0)
+  uint32_t place = self.index - meeting.first;
+  for (uint32_t i = 0; meeting.op->uniform && i < meeting.count; ++i) {
+    Thread *other = meeting.arrived[i];
+    if (!other)
       continue;
-    const uint64_t *theirs = meeting->arguments[other->index - meeting->first];
-    for (uint64_t bits = meeting->op->uniform; bits; bits &= bits - 1) {
-      int i = llvm::countr_zero(bits);
-      if (theirs[i] != arguments[i])
+    const uint64_t *theirs = meeting.arguments[other->index - meeting.first];
+    for (uint64_t bits = meeting.op->uniform; bits; bits &= bits - 1) {
+      int operand = llvm::countr_zero(bits);
+      if (theirs[operand] != arguments[operand])
         scheduler.fail(
             Kind::Protocol,
             llvm::formatv("{0}: operand {1} is {2:x} here and {3:x} in {4}",
-                          meeting->op->name, i, arguments[i], theirs[i],
-                          Scheduler::describe(*other)));
+                          meeting.op->name, operand, arguments[operand],
+                          theirs[operand], Scheduler::describe(*other)));
     }
     break;
   }
-  meeting->arrived[place] = &self;
-  meeting->arguments[place] = arguments;
-  meeting->results[place] = results;
-  if (++meeting->numArrived < needed) {
-    scheduler.wait(*meeting);
+  meeting.arrived[place] = &self;
+  meeting.arguments[place] = arguments;
+  meeting.results[place] = results;
+  if (++meeting.numArrived < needed) {
+    scheduler.wait(meeting);
     return;
   }
-  meeting->op->compute(*meeting);
-  for (Thread *other : meeting->arrived)
+  meeting.op->compute(meeting);
+  for (Thread *other : meeting.arrived)
     if (other && other != &self)
       scheduler.wake(*other);
-  meeting.reset();
+  meeting.op = nullptr;
 }
 
-static std::unique_ptr<Rendezvous> meetingOf(const CollectiveOp &op,
-                                             uint32_t mask, uint32_t first,
-                                             uint32_t count) {
-  auto meeting = std::make_unique<Rendezvous>();
-  meeting->op = &op;
-  meeting->block = machine().current().block;
-  meeting->first = first;
-  meeting->count = count;
-  meeting->mask = mask;
-  meeting->arrived.resize(count);
-  meeting->arguments.resize(count);
-  meeting->results.resize(count);
-  return meeting;
+/// Opens a meeting in `place`, which is empty or holds one that is over.
+static Rendezvous &open(std::unique_ptr<Rendezvous> &place,
+                        const CollectiveOp &op, uint32_t mask, uint32_t first,
+                        uint32_t count) {
+  if (!place) {
+    place = std::make_unique<Rendezvous>();
+    place->arguments.resize(count);
+    place->results.resize(count);
+  }
+  place->op = &op;
+  place->block = machine().current().block;
+  place->first = first;
+  place->count = count;
+  place->mask = mask;
+  place->numArrived = 0;
+  place->arrived.assign(count, nullptr);
+  return *place;
 }
 
 void dsv2::emulator::gatherWarp(const CollectiveOp &op, uint32_t mask,
@@ -97,7 +101,7 @@ void dsv2::emulator::gatherWarp(const CollectiveOp &op, uint32_t mask,
   auto &gathering = block.gathering[self.warp()];
   std::unique_ptr<Rendezvous> *mine = nullptr, *unused = nullptr;
   for (std::unique_ptr<Rendezvous> &meeting : gathering) {
-    if (!meeting) {
+    if (!meeting->op) {
       unused = &meeting;
       continue;
     }
@@ -120,10 +124,10 @@ void dsv2::emulator::gatherWarp(const CollectiveOp &op, uint32_t mask,
       gathering.emplace_back();
       unused = &gathering.back();
     }
-    *unused = meetingOf(op, mask, self.warp() * warpSize, warpSize);
+    open(*unused, op, mask, self.warp() * warpSize, warpSize);
     mine = unused;
   }
-  join(*mine, arguments, results, llvm::popcount(mask));
+  join(**mine, arguments, results, llvm::popcount(mask));
 }
 
 void dsv2::emulator::gatherWarpgroup(const CollectiveOp &op,
@@ -138,8 +142,8 @@ void dsv2::emulator::gatherWarpgroup(const CollectiveOp &op,
         Kind::Protocol,
         llvm::formatv("{0} in a warpgroup of fewer than 128 threads", op.name));
   std::unique_ptr<Rendezvous> &meeting = block.warpgroups[group];
-  if (!meeting)
-    meeting = meetingOf(op, ~0u, group * warpgroupSize, warpgroupSize);
+  if (!meeting || !meeting->op)
+    open(meeting, op, ~0u, group * warpgroupSize, warpgroupSize);
   else if (meeting->op != &op)
     for (Thread *other : meeting->arrived)
       if (other)
@@ -147,12 +151,12 @@ void dsv2::emulator::gatherWarpgroup(const CollectiveOp &op,
                        llvm::formatv("{0} meets {1} in {2} of the warpgroup",
                                      op.name, meeting->op->name,
                                      Scheduler::describe(*other)));
-  join(meeting, arguments, results, warpgroupSize);
+  join(*meeting, arguments, results, warpgroupSize);
 }
 
 void dsv2::emulator::checkGathering(Block &block, const Thread &ended) {
   auto check = [&](const std::unique_ptr<Rendezvous> &meeting) {
-    if (!meeting)
+    if (!meeting || !meeting->op)
       return;
     uint32_t place = ended.index - meeting->first;
     if (meeting->count == warpSize && !(meeting->mask >> place & 1))

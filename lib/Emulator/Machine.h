@@ -14,7 +14,6 @@
 #include "Shadow.h"
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -91,12 +90,12 @@ struct Thread {
   /// cp.async: copies since the last commit, committed groups that nobody has
   /// waited for, oldest first, and the epoch of the thread's copies.
   CopyGroup openCopies;
-  std::deque<CopyGroup> copyGroups;
+  std::vector<CopyGroup> copyGroups;
   Epoch copyEpoch = 1;
   /// The same of bulk copies from shared memory. Waiting for reads leaves a
   /// group in place with its ops read.
   CopyGroup openBulk;
-  std::deque<CopyGroup> bulkGroups;
+  std::vector<CopyGroup> bulkGroups;
 
   /// wgmma: groups committed, those waited for, and whether a wgmma.fence
   /// stands before the next instruction.
@@ -111,6 +110,7 @@ struct Thread {
 /// goes by instruction and mask, never by place in the program, since LLVM may
 /// have duplicated a call.
 struct Rendezvous : Waitable {
+  /// Null once it is over; the object is kept for the next one.
   const CollectiveOp *op = nullptr;
   Block *block = nullptr;
   /// First thread of the block that may take part, and how many there are.

@@ -400,7 +400,7 @@ template <bool ReadsOnly> static void waitGroup(const uint64_t *a, uint64_t *) {
   }
   if (!ReadsOnly)
     while (thread.bulkGroups.size() > a[0])
-      thread.bulkGroups.pop_front();
+      thread.bulkGroups.erase(thread.bulkGroups.begin());
 }
 
 #define DSV2_RANKS(name, ...)                                                  \

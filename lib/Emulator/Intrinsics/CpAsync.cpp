@@ -103,7 +103,7 @@ static void waitForGroups(uint64_t left) {
       machine().completeAsync(*op);
     for (auto [agent, epoch] : thread.copyGroups.front().effects)
       thread.clock.see(agent, epoch);
-    thread.copyGroups.pop_front();
+    thread.copyGroups.erase(thread.copyGroups.begin());
   }
 }
 
