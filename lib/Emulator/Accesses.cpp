@@ -11,8 +11,6 @@
 #include "Scheduler.h"
 #include "Visibility.h"
 
-#include "llvm/Support/FormatVariadic.h"
-
 using namespace dsv2::emulator;
 
 uint64_t dsv2::emulator::sharedBase() {
@@ -32,22 +30,21 @@ Block &dsv2::emulator::checkSharedRange(uint64_t address, uint64_t bytes,
   if (!block || (!cluster && block != own))
     machine().fail(
         Kind::Bounds,
-        llvm::formatv("{0} of {1} bytes at {2:x}, which is not in the shared "
-                      "memory of the block",
-                      what, bytes, address));
+        message("{0} of {1} bytes at {2:x}, which is not in the shared "
+                "memory of the block",
+                what, bytes, address));
   if (block->liveThreads == 0)
     machine().fail(
         Kind::Lifetime,
-        llvm::formatv(
-            "{0} of {1} bytes of the shared memory of block {2} of the "
-            "cluster, whose threads have ended",
-            what, bytes, block->rank));
+        message("{0} of {1} bytes of the shared memory of block {2} of the "
+                "cluster, whose threads have ended",
+                what, bytes, block->rank));
   uint64_t offset = address - block->sharedAddress();
   if (offset + bytes > block->sharedBytes)
     machine().fail(Kind::Bounds,
-                   llvm::formatv("{0} of {1} bytes at shared+{2}, where the "
-                                 "kernel has {3} bytes of shared memory",
-                                 what, bytes, offset, block->sharedBytes));
+                   message("{0} of {1} bytes at shared+{2}, where the "
+                           "kernel has {3} bytes of shared memory",
+                           what, bytes, offset, block->sharedBytes));
   return *block;
 }
 
@@ -56,15 +53,14 @@ void dsv2::emulator::checkGlobalRange(uint64_t address, uint64_t bytes,
   const Memory::Region *region = machine().memory.find(address, bytes);
   if (!region)
     machine().fail(Kind::Bounds,
-                   llvm::formatv("{0} of {1} bytes at {2:x}, {3}", what, bytes,
-                                 address, machine().memory.describe(address)));
+                   message("{0} of {1} bytes at {2:x}, {3}", what, bytes,
+                           address, machine().memory.describe(address)));
   if (machine().options().pdl)
     machine().followDependencies(address, bytes, writes, what);
   if (writes && !region->writable)
     machine().fail(Kind::Bounds,
-                   llvm::formatv("{0} of {1} bytes to constant memory, {2}",
-                                 what, bytes,
-                                 machine().memory.describe(address)));
+                   message("{0} of {1} bytes to constant memory, {2}", what,
+                           bytes, machine().memory.describe(address)));
 }
 
 void dsv2::emulator::checkAccess(uint64_t address, uint64_t bytes,
@@ -78,9 +74,9 @@ void dsv2::emulator::checkAccess(uint64_t address, uint64_t bytes,
   uint64_t alignment = 1ull << (flags >> AccessAlignShift);
   if (address % alignment != 0)
     scheduler.fail(Kind::Bounds,
-                   llvm::formatv("{0} of {1} bytes at {2:x}, which is not "
-                                 "aligned to {3}",
-                                 what, bytes, address, alignment));
+                   message("{0} of {1} bytes at {2:x}, which is not "
+                           "aligned to {3}",
+                           what, bytes, address, alignment));
   uint32_t space = flags & 3;
   if (space == AccessGeneric) {
     // The stack of the thread is its local memory.

@@ -11,8 +11,6 @@
 #include "Scheduler.h"
 #include "Visibility.h"
 
-#include "llvm/Support/FormatVariadic.h"
-
 using namespace dsv2::emulator;
 
 //===----------------------------------------------------------------------===//
@@ -20,9 +18,8 @@ using namespace dsv2::emulator;
 //===----------------------------------------------------------------------===//
 
 std::string NamedBarrier::describe() const {
-  return llvm::formatv("barrier {0}, where {1} of {2} threads have arrived",
-                       number, arrived, all ? block->liveThreads : expected)
-      .str();
+  return message("barrier {0}, where {1} of {2} threads have arrived", number,
+                 arrived, all ? block->liveThreads : expected);
 }
 
 /// Lets everybody go once enough have arrived.
@@ -58,12 +55,11 @@ uint64_t dsv2::emulator::arriveAtBarrier(uint32_t number, uint32_t count,
   Block &block = *thread.block;
   if (number >= 16)
     scheduler.fail(Kind::Protocol,
-                   llvm::formatv("barrier {0}: a block has 16", number));
+                   message("barrier {0}: a block has 16", number));
   if (count % warpSize != 0)
-    scheduler.fail(
-        Kind::Protocol,
-        llvm::formatv("barrier {0} for {1} threads: not a multiple of 32",
-                      number, count));
+    scheduler.fail(Kind::Protocol,
+                   message("barrier {0} for {1} threads: not a multiple of 32",
+                           number, count));
   NamedBarrier &barrier = block.barriers[number];
   bool all = count == 0;
   if (barrier.arrived == 0) {
@@ -78,14 +74,14 @@ uint64_t dsv2::emulator::arriveAtBarrier(uint32_t number, uint32_t count,
   if (before != now)
     scheduler.fail(
         Kind::Protocol,
-        llvm::formatv("barrier {0} for {1} threads, while others arrived at it "
-                      "for {2}",
-                      number, now, before));
+        message("barrier {0} for {1} threads, while others arrived at it "
+                "for {2}",
+                number, now, before));
   if (barrier.reduction != uint32_t(reduction) && waits)
     scheduler.fail(Kind::Protocol,
-                   llvm::formatv("barrier {0} with another reduction than the "
-                                 "threads before",
-                                 number));
+                   message("barrier {0} with another reduction than the "
+                           "threads before",
+                           number));
   release(thread, barrier.clock);
   ++barrier.arrived;
   ++barrier.predicates;
@@ -109,10 +105,9 @@ uint64_t dsv2::emulator::arriveAtBarrier(uint32_t number, uint32_t count,
 //===----------------------------------------------------------------------===//
 
 std::string ClusterBarrier::describe() const {
-  return llvm::formatv("the barrier of the cluster, where {0} of {1} threads "
-                       "have arrived",
-                       arrived, cluster->liveThreads)
-      .str();
+  return message("the barrier of the cluster, where {0} of {1} threads "
+                 "have arrived",
+                 arrived, cluster->liveThreads);
 }
 
 static void completeIfFull(ClusterBarrier &barrier) {

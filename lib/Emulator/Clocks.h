@@ -4,7 +4,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-
 //
 // Every agent of a cluster counts its epochs; what an agent did before epoch e
 // of another one happened before it if its vector clock holds a number of at

@@ -10,7 +10,6 @@
 #include "Scheduler.h"
 
 #include "llvm/ADT/bit.h"
-#include "llvm/Support/FormatVariadic.h"
 
 using namespace dsv2::emulator;
 
@@ -21,9 +20,8 @@ std::string Rendezvous::describe() const {
       missing += (missing.empty() ? "" : ", ") + std::to_string(first + i);
   if (missing.size() > 60)
     missing = missing.substr(0, 60) + "...";
-  return llvm::formatv("{0} with mask {1:x}, which lacks threads {2}", op->name,
-                       mask, missing)
-      .str();
+  return message("{0} with mask {1:x}, which lacks threads {2}", op->name, mask,
+                 missing);
 }
 
 /// Puts the current thread into `meeting`; the last one computes and wakes.
@@ -42,9 +40,9 @@ static void join(Rendezvous &meeting, const uint64_t *arguments,
       if (theirs[operand] != arguments[operand])
         scheduler.fail(
             Kind::Protocol,
-            llvm::formatv("{0}: operand {1} is {2:x} here and {3:x} in {4}",
-                          meeting.op->name, operand, arguments[operand],
-                          theirs[operand], Scheduler::describe(*other)));
+            message("{0}: operand {1} is {2:x} here and {3:x} in {4}",
+                    meeting.op->name, operand, arguments[operand],
+                    theirs[operand], Scheduler::describe(*other)));
     }
     break;
   }
@@ -88,16 +86,16 @@ void dsv2::emulator::gatherWarp(const CollectiveOp &op, uint32_t mask,
   uint32_t own = 1u << self.lane();
   if (!(mask & own))
     scheduler.fail(Kind::Protocol,
-                   llvm::formatv("{0}: lane {1} is not in its own mask {2:x}",
-                                 op.name, self.lane(), mask));
+                   message("{0}: lane {1} is not in its own mask {2:x}",
+                           op.name, self.lane(), mask));
   Block &block = *self.block;
   uint32_t dead = mask & ~block.liveLanes[self.warp()];
   if (dead)
     scheduler.fail(
         Kind::Protocol,
-        llvm::formatv("{0}: mask {1:x} names lane {2}, which has ended or does "
-                      "not exist",
-                      op.name, mask, llvm::countr_zero(dead)));
+        message("{0}: mask {1:x} names lane {2}, which has ended or does "
+                "not exist",
+                op.name, mask, llvm::countr_zero(dead)));
   auto &gathering = block.gathering[self.warp()];
   std::unique_ptr<Rendezvous> *mine = nullptr, *unused = nullptr;
   for (std::unique_ptr<Rendezvous> &meeting : gathering) {
@@ -114,10 +112,9 @@ void dsv2::emulator::gatherWarp(const CollectiveOp &op, uint32_t mask,
       if (meeting->arrived[lane] && (mask >> lane & 1) && (meeting->mask & own))
         scheduler.fail(
             Kind::Protocol,
-            llvm::formatv(
-                "{0} with mask {1:x} meets {2} with mask {3:x} in {4}", op.name,
-                mask, meeting->op->name, meeting->mask,
-                Scheduler::describe(*meeting->arrived[lane])));
+            message("{0} with mask {1:x} meets {2} with mask {3:x} in {4}",
+                    op.name, mask, meeting->op->name, meeting->mask,
+                    Scheduler::describe(*meeting->arrived[lane])));
   }
   if (!mine) {
     if (!unused) {
@@ -140,7 +137,7 @@ void dsv2::emulator::gatherWarpgroup(const CollectiveOp &op,
   if ((group + 1) * warpgroupSize > block.threads.size())
     scheduler.fail(
         Kind::Protocol,
-        llvm::formatv("{0} in a warpgroup of fewer than 128 threads", op.name));
+        message("{0} in a warpgroup of fewer than 128 threads", op.name));
   std::unique_ptr<Rendezvous> &meeting = block.warpgroups[group];
   if (!meeting || !meeting->op)
     open(meeting, op, ~0u, group * warpgroupSize, warpgroupSize);
@@ -148,9 +145,8 @@ void dsv2::emulator::gatherWarpgroup(const CollectiveOp &op,
     for (Thread *other : meeting->arrived)
       if (other)
         scheduler.fail(Kind::Protocol,
-                       llvm::formatv("{0} meets {1} in {2} of the warpgroup",
-                                     op.name, meeting->op->name,
-                                     Scheduler::describe(*other)));
+                       message("{0} meets {1} in {2} of the warpgroup", op.name,
+                               meeting->op->name, Scheduler::describe(*other)));
   join(*meeting, arguments, results, warpgroupSize);
 }
 
@@ -164,8 +160,9 @@ void dsv2::emulator::checkGathering(Block &block, const Thread &ended) {
     for (Thread *other : meeting->arrived)
       if (other)
         machine().failFor(*other, Kind::Protocol,
-                          std::string(meeting->op->name) + " waits for " +
-                              Scheduler::describe(ended) + ", which has ended");
+                          message("{0} waits for {1}, which has ended",
+                                  meeting->op->name,
+                                  Scheduler::describe(ended)));
   };
   for (const std::unique_ptr<Rendezvous> &meeting :
        block.gathering[ended.warp()])

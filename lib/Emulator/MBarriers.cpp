@@ -12,8 +12,6 @@
 #include "Scheduler.h"
 #include "Visibility.h"
 
-#include "llvm/Support/FormatVariadic.h"
-
 #include <algorithm>
 #include <cstring>
 
@@ -24,13 +22,12 @@ static constexpr uint32_t maxArrivals = (1 << 20) - 1;
 static constexpr int64_t maxBytes = (1 << 20) - 1;
 
 std::string MBarrier::describe() const {
-  std::string text = llvm::formatv("the mbarrier at shared+{0}", offset);
+  std::string text = message("the mbarrier at shared+{0}", offset);
   if (block->cluster->blocks.size() > 1)
-    text += llvm::formatv(" of block {0} of the cluster", block->rank);
-  return text + llvm::formatv(" (phase {0}, {1} of {2} arrivals and {3} bytes "
-                              "missing)",
-                              phase, pending, count, bytes)
-                    .str();
+    text += message(" of block {0} of the cluster", block->rank);
+  return text + message(" (phase {0}, {1} of {2} arrivals and {3} bytes "
+                        "missing)",
+                        phase, pending, count, bytes);
 }
 
 //===----------------------------------------------------------------------===//
@@ -45,19 +42,17 @@ MBarrier &dsv2::emulator::findMBarrier(uint64_t address, bool cluster,
   uint32_t offset = address - block.sharedAddress();
   auto it = block.mbarriers.find(offset);
   if (it == block.mbarriers.end())
-    scheduler.fail(
-        Kind::Lifetime,
-        llvm::formatv("{0} at shared+{1}, where no mbarrier has been "
-                      "initialised",
-                      what, offset));
+    scheduler.fail(Kind::Lifetime,
+                   message("{0} at shared+{1}, where no mbarrier has been "
+                           "initialised",
+                           what, offset));
   MBarrier &barrier = *it->second;
   if (block.cluster->ordered && barrier.initAgent != thread.agent &&
       thread.clock.seen[barrier.initAgent] < barrier.initEpoch)
-    scheduler.fail(
-        Kind::Lifetime,
-        llvm::formatv("{0} at shared+{1}, which is not ordered after the "
-                      "mbarrier's initialisation",
-                      what, offset));
+    scheduler.fail(Kind::Lifetime,
+                   message("{0} at shared+{1}, which is not ordered after the "
+                           "mbarrier's initialisation",
+                           what, offset));
   return barrier;
 }
 
@@ -68,18 +63,18 @@ void dsv2::emulator::initMBarrier(uint64_t address, uint32_t count) {
   uint32_t offset = address - block.sharedAddress();
   if (offset % 8 != 0)
     scheduler.fail(Kind::Bounds,
-                   llvm::formatv("mbarrier.init at shared+{0}, which is not "
-                                 "aligned to 8",
-                                 offset));
+                   message("mbarrier.init at shared+{0}, which is not "
+                           "aligned to 8",
+                           offset));
   if (count == 0 || count > maxArrivals)
     scheduler.fail(Kind::Protocol,
-                   llvm::formatv("mbarrier.init with count {0}, not from 1 to "
-                                 "{1}",
-                                 count, maxArrivals));
+                   message("mbarrier.init with count {0}, not from 1 to "
+                           "{1}",
+                           count, maxArrivals));
   if (block.mbarriers.count(offset))
     scheduler.fail(Kind::Lifetime,
-                   llvm::formatv("mbarrier.init of {0}, which is live",
-                                 block.mbarriers[offset]->describe()));
+                   message("mbarrier.init of {0}, which is live",
+                           block.mbarriers[offset]->describe()));
   if (block.cluster->ordered) {
     touchShared(thread, block, offset, 8, touchOf(thread, true),
                 "mbarrier.init");
@@ -103,8 +98,9 @@ void dsv2::emulator::initMBarrier(uint64_t address, uint32_t count) {
 void dsv2::emulator::invalidateMBarrier(uint64_t address) {
   MBarrier &barrier = findMBarrier(address, false, "mbarrier.inval");
   if (!barrier.waiting.empty())
-    machine().fail(Kind::Lifetime, "mbarrier.inval while threads wait for " +
-                                       barrier.describe());
+    machine().fail(Kind::Lifetime,
+                   message("mbarrier.inval while threads wait for {0}",
+                           barrier.describe()));
   Block &block = *barrier.block;
   if (block.cluster->ordered) {
     block.shadow.setBarrier(barrier.offset, false);
@@ -126,10 +122,11 @@ void dsv2::emulator::requireVisibleToAsync(const Thread &thread,
   if (!barrier.block->cluster->ordered || barrier.initFenced ||
       thread.clock.fenced[barrier.initAgent] >= barrier.initEpoch)
     return;
-  machine().failFor(thread, Kind::Lifetime,
-                    "a copy is to complete " + barrier.describe() +
-                        ", whose initialisation the async proxy cannot see: "
-                        "fence.mbarrier_init or fence.proxy.async is missing");
+  machine().failFor(
+      thread, Kind::Lifetime,
+      message("a copy is to complete {0}, whose initialisation the async proxy "
+              "cannot see: fence.mbarrier_init or fence.proxy.async is missing",
+              barrier.describe()));
 }
 
 //===----------------------------------------------------------------------===//
@@ -152,22 +149,22 @@ static void completeIfFull(MBarrier &barrier) {
 }
 
 /// Who is to blame: the running thread, or the issuer of a copy.
-[[noreturn]] static void blame(const AsyncOp *op, const std::string &message) {
+[[noreturn]] static void blame(const AsyncOp *op, std::string text) {
   if (op)
-    machine().failAt(*op->issuer, op->site, Kind::Protocol, message);
-  machine().fail(Kind::Protocol, message);
+    machine().failAt(*op->issuer, op->site, Kind::Protocol, std::move(text));
+  machine().fail(Kind::Protocol, std::move(text));
 }
 
 static void changeBytes(MBarrier &barrier, int64_t change, const AsyncOp *op) {
   barrier.bytes += change;
   if (std::abs(barrier.bytes) > maxBytes)
-    blame(op, "the count of bytes of " + barrier.describe() +
-                  " leaves its range of 2^20-1");
+    blame(op, message("the count of bytes of {0} leaves its range of 2^20-1",
+                      barrier.describe()));
 }
 
 static void takeArrivals(MBarrier &barrier, uint32_t count, const AsyncOp *op) {
   if (count == 0 || count > barrier.pending)
-    blame(op, llvm::formatv("{0} arrivals at {1}", count, barrier.describe()));
+    blame(op, message("{0} arrivals at {1}", count, barrier.describe()));
   barrier.pending -= count;
 }
 
@@ -180,14 +177,14 @@ uint64_t dsv2::emulator::arriveAtMBarrier(MBarrier &barrier, uint32_t count,
     release(machine().current(), barrier.arriving);
   if (drops) {
     if (barrier.count < count)
-      blame(nullptr,
-            "mbarrier.arrive_drop below zero at " + barrier.describe());
+      blame(nullptr, message("mbarrier.arrive_drop below zero at {0}",
+                             barrier.describe()));
     barrier.count -= count;
   }
   takeArrivals(barrier, count, nullptr);
   if (!completes && barrier.pending == 0)
-    blame(nullptr,
-          "mbarrier.arrive.noComplete ends the phase of " + barrier.describe());
+    blame(nullptr, message("mbarrier.arrive.noComplete ends the phase of {0}",
+                           barrier.describe()));
   machine().progress();
   completeIfFull(barrier);
   return state;
@@ -227,11 +224,10 @@ bool dsv2::emulator::waitForMBarrier(MBarrier &barrier, bool byParity,
   Scheduler &scheduler = machine();
   Thread &thread = scheduler.current();
   if (!byParity && value > barrier.phase)
-    scheduler.fail(
-        Kind::Protocol,
-        llvm::formatv("the state {0:x} is none that an arrival at {1} "
-                      "has returned",
-                      value, barrier.describe()));
+    scheduler.fail(Kind::Protocol,
+                   message("the state {0:x} is none that an arrival at {1} "
+                           "has returned",
+                           value, barrier.describe()));
   if (!isOver(barrier, byParity, value)) {
     if (!tries) {
       scheduler.poll();

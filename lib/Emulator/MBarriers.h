@@ -4,7 +4,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-
 //
 // PTX ISA, "Parallel Synchronization and Communication Instructions: mbarrier":
 // a phase ends when no arrival and no byte is missing. The state that an

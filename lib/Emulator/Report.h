@@ -8,7 +8,11 @@
 #ifndef DSV2_LIB_EMULATOR_REPORT_H
 #define DSV2_LIB_EMULATOR_REPORT_H
 
+#include "llvm/Support/FormatVariadic.h"
+
 #include <string>
+#include <tuple>
+#include <utility>
 
 namespace dsv2::emulator {
 
@@ -42,6 +46,21 @@ enum class Kind {
 
 /// The name of `kind` in a report.
 const char *kindName(Kind kind);
+
+/// Formats a message as llvm::formatv does. A failed launch abandons the frames
+/// of its fibers, so nothing that owns memory may stay behind in them: this
+/// takes its arguments over, since those of a call live as long as the
+/// statement does, and leaves one string, which whoever ends the launch takes
+/// over.
+template <typename... Values>
+std::string message(const char *format, Values... values) {
+  std::tuple<Values...> owned(std::move(values)...);
+  return std::apply(
+      [&](const Values &...each) {
+        return llvm::formatv(format, each...).str();
+      },
+      owned);
+}
 
 /// The first line of a report: "KIND: message".
 std::string reportLine(Kind kind, const std::string &message);

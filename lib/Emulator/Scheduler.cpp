@@ -365,8 +365,9 @@ std::string Scheduler::location(uint32_t site) const {
   return active->kernel->module->describeSite(site);
 }
 
-void Scheduler::fail(Kind kind, const std::string &message) {
-  describeFailure(running, running ? running->site : 0, kind, message);
+void Scheduler::fail(Kind kind, std::string message) {
+  describeFailure(running, running ? running->site : 0, kind,
+                  std::move(message));
   finish(false);
 }
 
@@ -383,29 +384,27 @@ void Scheduler::followDependencies(uint64_t address, uint64_t bytes,
   bool early = active->programmatic && !running->block->dependenciesAwaited;
   for (uint64_t line = address / 16; line * 16 < address + bytes; ++line) {
     if (early && writtenBefore.count(line))
-      fail(
-          Kind::Race,
-          llvm::formatv("{0} of {1} bytes at {2:x} before griddepcontrol.wait, "
-                        "which the launch before has written, {3}",
-                        what, bytes, address, memory.describe(address)));
+      fail(Kind::Race,
+           message("{0} of {1} bytes at {2:x} before griddepcontrol.wait, "
+                   "which the launch before has written, {3}",
+                   what, bytes, address, memory.describe(address)));
     if (writes)
       written.insert(line);
   }
 }
 
-void Scheduler::failFor(const Thread &thread, Kind kind,
-                        const std::string &message) {
-  failAt(thread, thread.site, kind, message);
+void Scheduler::failFor(const Thread &thread, Kind kind, std::string message) {
+  failAt(thread, thread.site, kind, std::move(message));
 }
 
 void Scheduler::failAt(const Thread &thread, uint32_t site, Kind kind,
-                       const std::string &message) {
-  describeFailure(&thread, site, kind, message);
+                       std::string message) {
+  describeFailure(&thread, site, kind, std::move(message));
   finish(false);
 }
 
 void Scheduler::describeFailure(const Thread *thread, uint32_t site, Kind kind,
-                                const std::string &message) {
+                                std::string message) {
   reportText = reportLine(kind, message) + "\n";
   if (thread)
     reportText += "  " + describe(*thread) + "\n  at " + location(site) + "\n";
@@ -414,6 +413,11 @@ void Scheduler::describeFailure(const Thread *thread, uint32_t site, Kind kind,
 }
 
 void Scheduler::reportStuck() {
+  describeStuck();
+  finish(false);
+}
+
+void Scheduler::describeStuck() {
   // Threads that wait for the same thing at the same place are one line.
   struct Group {
     std::string what;
@@ -463,7 +467,6 @@ void Scheduler::reportStuck() {
         notStarted.size(), maxLive);
   reportText +=
       llvm::formatv("  kernel '{0}', seed {1}\n", active->kernel->name, seed);
-  finish(false);
 }
 
 Scheduler &dsv2::emulator::machine() {

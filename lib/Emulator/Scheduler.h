@@ -57,8 +57,18 @@ public:
   /// again. Too much of that by everybody is a livelock.
   void poll();
 
-  /// Lets `op` complete at some time.
+  /// Lets `op` complete at some time. It is owned here and by whoever waits for
+  /// it, so that a failure leaves nothing behind; its fields may be filled in
+  /// until the next switch.
   void addAsync(std::shared_ptr<AsyncOp> op);
+  template <typename Op> Op &addAsync() {
+    addAsync(std::make_shared<Op>());
+    return static_cast<Op &>(*pending.back());
+  }
+  /// The owner of `op`.
+  const std::shared_ptr<AsyncOp> &ownerOf(const AsyncOp &op) const {
+    return pending[op.place];
+  }
   /// Completes `op` now, unless that has happened.
   void completeAsync(AsyncOp &op);
 
@@ -70,13 +80,13 @@ public:
 
   /// Ends the launch with a report about the current thread, or about the
   /// launch where none runs.
-  [[noreturn]] void fail(Kind kind, const std::string &message);
+  [[noreturn]] void fail(Kind kind, std::string message);
 
   /// The same about `thread`, at instruction `site` of it.
   [[noreturn]] void failFor(const Thread &thread, Kind kind,
-                            const std::string &message);
+                            std::string message);
   [[noreturn]] void failAt(const Thread &thread, uint32_t site, Kind kind,
-                           const std::string &message);
+                           std::string message);
 
   /// Notes writes of global memory, and fails when a launch that may overlap
   /// the one before touches what that one wrote before griddepcontrol.wait.
@@ -112,7 +122,8 @@ private:
   void step(Thread &thread);
   bool wakePollers();
   void describeFailure(const Thread *thread, uint32_t site, Kind kind,
-                       const std::string &message);
+                       std::string message);
+  void describeStuck();
   void settle(Cluster &cluster);
   [[noreturn]] void reportStuck();
 

@@ -9,8 +9,6 @@
 
 #include "Scheduler.h"
 
-#include "llvm/Support/FormatVariadic.h"
-
 using namespace dsv2::emulator;
 
 void dsv2::emulator::release(Thread &thread, Clock &object) {
@@ -67,9 +65,9 @@ Touch dsv2::emulator::touchOf(const Thread &thread, bool writes) {
 static std::string describeAgent(const Cluster &cluster, uint32_t agent) {
   const AgentNumbers &agents = cluster.agents;
   auto ofBlock = [&](const char *what, uint32_t number, uint32_t perBlock) {
-    std::string text = llvm::formatv("{0} {1}", what, number % perBlock).str();
+    std::string text = message("{0} {1}", what, number % perBlock);
     if (cluster.blocks.size() > 1)
-      text += llvm::formatv(" of block {0} of the cluster", number / perBlock);
+      text += message(" of block {0} of the cluster", number / perBlock);
     return text;
   };
   if (agent >= agents.firstBulk)
@@ -89,27 +87,29 @@ void dsv2::emulator::touchShared(Thread &thread, Block &block, uint32_t offset,
   Scheduler &scheduler = machine();
   if (touch.writes && block.shadow.hasBarrier(offset, bytes))
     scheduler.failAt(thread, touch.site, Kind::Lifetime,
-                     llvm::formatv("{0} of {1} bytes at shared+{2} over a live "
-                                   "mbarrier",
-                                   what, bytes, offset));
+                     message("{0} of {1} bytes at shared+{2} over a live "
+                             "mbarrier",
+                             what, bytes, offset));
   Conflict conflict = block.shadow.touch(offset, bytes, touch);
   if (conflict.why == Conflict::Why::None)
     return;
   const char *other = conflict.writes ? "write" : "read";
-  std::string who = describeAgent(*block.cluster, conflict.agent);
-  std::string where = scheduler.location(conflict.site);
   if (conflict.why == Conflict::Why::Race)
     scheduler.failAt(
         thread, touch.site, Kind::Race,
-        llvm::formatv("{0} of {1} bytes at shared+{2} is not ordered after the "
-                      "{3} of shared+{4} by {5}\n    at {6}",
-                      what, bytes, offset, other, conflict.offset, who, where));
+        message("{0} of {1} bytes at shared+{2} is not ordered after the "
+                "{3} of shared+{4} by {5}\n    at {6}",
+                what, bytes, offset, other, conflict.offset,
+                describeAgent(*block.cluster, conflict.agent),
+                scheduler.location(conflict.site)));
   scheduler.failAt(
       thread, touch.site, Kind::Proxy,
-      llvm::formatv("{0} of {1} bytes at shared+{2} goes through the async "
-                    "proxy, and no fence.proxy.async stands behind the {3} of "
-                    "shared+{4} by {5}\n    at {6}",
-                    what, bytes, offset, other, conflict.offset, who, where));
+      message("{0} of {1} bytes at shared+{2} goes through the async "
+              "proxy, and no fence.proxy.async stands behind the {3} of "
+              "shared+{4} by {5}\n    at {6}",
+              what, bytes, offset, other, conflict.offset,
+              describeAgent(*block.cluster, conflict.agent),
+              scheduler.location(conflict.site)));
 }
 
 void dsv2::emulator::requireWritten(Thread &thread, Block &block,
@@ -118,7 +118,7 @@ void dsv2::emulator::requireWritten(Thread &thread, Block &block,
   int64_t missing = block.shadow.findUnwritten(offset, bytes);
   if (missing >= 0)
     machine().failFor(thread, Kind::Poison,
-                      llvm::formatv("{0} of {1} bytes at shared+{2}, of which "
-                                    "shared+{3} was never written",
-                                    what, bytes, offset, missing));
+                      message("{0} of {1} bytes at shared+{2}, of which "
+                              "shared+{3} was never written",
+                              what, bytes, offset, missing));
 }

@@ -4,7 +4,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-
 //
 // libdsv2-emulator.so is a CUDA driver without a GPU: it exports the functions
 // of dsv2rt/cuda/DriverApi.def, takes modules that are LLVM bitcode for NVPTX,

@@ -12,8 +12,6 @@
 #include "../TensorBox.h"
 #include "../Visibility.h"
 
-#include "llvm/Support/FormatVariadic.h"
-
 #include <array>
 #include <cstring>
 
@@ -41,7 +39,7 @@ struct BulkOp : AsyncOp {
   Epoch epoch = 0;
 
   std::string describe() const override {
-    return llvm::formatv("a bulk copy of {0} bytes", extent.bytes);
+    return message("a bulk copy of {0} bytes", extent.bytes);
   }
   void freeSlot() {
     Cluster &cluster = *issuer->block->cluster;
@@ -101,9 +99,10 @@ void Load::complete() {
       forBoxRows(extent.map, extent.coordinates.data(), [&](const BoxRow &row) {
         std::array<char, 1024> buffer;
         std::memset(buffer.data(), fill, rowBytes);
-        std::memcpy(buffer.data() + row.first,
-                    reinterpret_cast<const void *>(row.address),
-                    row.last - row.first);
+        if (row.last > row.first)
+          std::memcpy(buffer.data() + row.first,
+                      reinterpret_cast<const void *>(row.address),
+                      row.last - row.first);
         forChunks(extent, reinterpret_cast<uintptr_t>(target.to), row.offset,
                   rowBytes, [&](uint32_t i, uint64_t address) {
                     std::memcpy(reinterpret_cast<void *>(address),
@@ -113,8 +112,9 @@ void Load::complete() {
     }
     auto barrier = target.block->mbarriers.find(target.barrierOffset);
     if (barrier == target.block->mbarriers.end())
-      machine().failAt(*issuer, site, Kind::Lifetime,
-                       describe() + " completes an mbarrier that is gone");
+      machine().failAt(
+          *issuer, site, Kind::Lifetime,
+          message("{0} completes an mbarrier that is gone", describe()));
     machine().counters.global_bytes_read += extent.bytes;
     completeBytes(*barrier->second, extent.bytes, agent, epoch, *this);
   }
@@ -146,6 +146,8 @@ void StoreWrite::complete() {
     return;
   }
   forBoxRows(extent.map, extent.coordinates.data(), [&](const BoxRow &row) {
+    if (row.last == row.first)
+      return;
     char *to = reinterpret_cast<char *>(row.address);
     const char *from = data.data() + row.offset + row.first;
     uint32_t bytes = row.last - row.first;
@@ -183,20 +185,21 @@ static Extent tensorExtent(uint64_t map, const uint64_t *coordinates, int rank,
     checkGlobalRange(map, sizeof(CUtensorMap), false, "tensor map");
   if (map % 64 != 0 ||
       !decodeTensorMap(reinterpret_cast<const void *>(map), extent.map))
-    machine().fail(Kind::Protocol, std::string(what) +
-                                       ": the operand is no tensor map that "
-                                       "cuTensorMapEncodeTiled has made");
+    machine().fail(Kind::Protocol,
+                   message("{0}: the operand is no tensor map that "
+                           "cuTensorMapEncodeTiled has made",
+                           what));
   if (int(extent.map.rank) != rank)
     machine().fail(Kind::Protocol,
-                   llvm::formatv("{0} of {1} dimensions with a tensor map of "
-                                 "{2}",
-                                 what, rank, extent.map.rank));
+                   message("{0} of {1} dimensions with a tensor map of "
+                           "{2}",
+                           what, rank, extent.map.rank));
   if (extent.map.swizzle &&
       boxRowBytes(extent.map) != (16u << extent.map.swizzle))
     machine().fail(Kind::Unsupported,
-                   llvm::formatv("{0}: a box {1} bytes wide, narrower than its "
-                                 "swizzle",
-                                 what, boxRowBytes(extent.map)));
+                   message("{0}: a box {1} bytes wide, narrower than its "
+                           "swizzle",
+                           what, boxRowBytes(extent.map)));
   for (int i = 0; i < rank; ++i)
     extent.coordinates[i] = int32_t(coordinates[i]);
   extent.bytes = extent.map.boxBytes();
@@ -206,9 +209,9 @@ static Extent tensorExtent(uint64_t map, const uint64_t *coordinates, int rank,
 static Extent plainExtent(uint64_t global, uint64_t bytes, const char *what) {
   if (bytes % 16 != 0 || bytes == 0 || global % 16 != 0)
     machine().fail(Kind::Protocol,
-                   llvm::formatv("{0} of {1} bytes at {2:x}: size and address "
-                                 "have to be multiples of 16",
-                                 what, bytes, global));
+                   message("{0} of {1} bytes at {2:x}: size and address "
+                           "have to be multiples of 16",
+                           what, bytes, global));
   Extent extent;
   extent.global = global;
   extent.bytes = uint32_t(std::min<uint64_t>(bytes, UINT32_MAX));
@@ -257,20 +260,20 @@ static void issueLoad(uint64_t to, uint64_t barrier, uint64_t mask,
   uint32_t alignment = extent.isTensor ? 128 : 16;
   if (to % alignment != 0)
     scheduler.fail(Kind::Bounds,
-                   llvm::formatv("{0} to {1:x}, which is not aligned to {2}",
-                                 what, to, alignment));
+                   message("{0} to {1:x}, which is not aligned to {2}", what,
+                           to, alignment));
   checkExtent(extent, /*writes=*/false, what);
-  auto op = std::make_shared<Load>();
-  op->extent = extent;
-  takeSlot(*op);
+  Load &op = scheduler.addAsync<Load>();
+  op.extent = extent;
+  takeSlot(op);
   Block &first = checkSharedRange(to, extent.bytes, true, what);
   uint64_t offset = to - first.sharedAddress();
   auto &blocks = own.cluster->blocks;
   if (mask >> blocks.size())
     scheduler.fail(Kind::Protocol,
-                   llvm::formatv("{0}: mask {1:x} names blocks beyond the {2} "
-                                 "of the cluster",
-                                 what, mask, blocks.size()));
+                   message("{0}: mask {1:x} names blocks beyond the {2} "
+                           "of the cluster",
+                           what, mask, blocks.size()));
   for (std::unique_ptr<Block> &block : blocks) {
     if (mask ? !(mask >> block->rank & 1) : block.get() != &first)
       continue;
@@ -282,12 +285,11 @@ static void issueLoad(uint64_t to, uint64_t barrier, uint64_t mask,
                                     /*cluster=*/true, what);
     requireVisibleToAsync(thread, target);
     if (own.cluster->ordered)
-      touchShared(thread, *block, offset, extent.bytes, touchOfCopy(*op, true),
+      touchShared(thread, *block, offset, extent.bytes, touchOfCopy(op, true),
                   what);
-    op->targets.push_back(
+    op.targets.push_back(
         {block.get(), block->shared + offset, uint32_t(barrierOffset)});
   }
-  scheduler.addAsync(std::move(op));
 }
 
 static void issueStore(uint64_t from, const Extent &extent,
@@ -297,21 +299,21 @@ static void issueStore(uint64_t from, const Extent &extent,
   uint32_t alignment = extent.isTensor ? 128 : 16;
   if (from % alignment != 0)
     scheduler.fail(Kind::Bounds,
-                   llvm::formatv("{0} from {1:x}, which is not aligned to {2}",
-                                 what, from, alignment));
+                   message("{0} from {1:x}, which is not aligned to {2}", what,
+                           from, alignment));
   checkExtent(extent, /*writes=*/true, what);
   if (reduction != BoxReduction::None &&
       !reduceElements(extent.map.type, reduction, nullptr, nullptr, 0))
     scheduler.fail(Kind::Protocol,
-                   std::string(what) + ": no such reduction of this type");
-  auto op = std::make_shared<Store>();
-  op->extent = extent;
-  op->from = from;
-  takeSlot(*op);
+                   message("{0}: no such reduction of this type", what));
+  Store &op = scheduler.addAsync<Store>();
+  op.extent = extent;
+  op.from = from;
+  takeSlot(op);
   Block &block = checkSharedRange(from, extent.bytes, false, what);
   if (block.cluster->ordered) {
     touchShared(thread, block, from - block.sharedAddress(), extent.bytes,
-                touchOfCopy(*op, false), what);
+                touchOfCopy(op, false), what);
     // What goes to global memory has to have been written.
     auto require = [&](uint32_t, uint64_t address) {
       requireWritten(thread, block, address - block.sharedAddress(), 16, what);
@@ -326,15 +328,14 @@ static void issueStore(uint64_t from, const Extent &extent,
     else
       forChunks(extent, from, 0, extent.bytes, require);
   }
-  op->write = std::make_shared<StoreWrite>();
-  op->write->issuer = &thread;
-  op->write->site = thread.site;
-  op->write->extent = extent;
-  op->write->reduction = reduction;
+  op.write = std::make_shared<StoreWrite>();
+  op.write->issuer = &thread;
+  op.write->site = thread.site;
+  op.write->extent = extent;
+  op.write->reduction = reduction;
   if (block.cluster->ordered)
-    thread.openBulk.effects.push_back({op->agent, op->epoch});
-  thread.openBulk.ops.push_back(op);
-  scheduler.addAsync(std::move(op));
+    thread.openBulk.effects.push_back({op.agent, op.epoch});
+  thread.openBulk.ops.push_back(scheduler.ownerOf(op));
 }
 
 //===----------------------------------------------------------------------===//
@@ -348,7 +349,7 @@ template <int Rank> static void load(const uint64_t *a, uint64_t *) {
   Extent extent = tensorExtent(a[2], a + 3, Rank, what);
   bool masked = a[Rank + 5];
   if (masked && (a[Rank + 3] & 0xFFFF) == 0)
-    machine().fail(Kind::Protocol, std::string(what) + " with an empty mask");
+    machine().fail(Kind::Protocol, message("{0} with an empty mask", what));
   issueLoad(a[0], a[1], masked ? a[Rank + 3] & 0xFFFF : 0, extent, what);
 }
 template <int Rank> static void loadCta(const uint64_t *a, uint64_t *) {

@@ -9,8 +9,6 @@
 
 #include "../Visibility.h"
 
-#include "llvm/Support/FormatVariadic.h"
-
 using namespace dsv2::emulator;
 
 /// PTX ISA, "mapa": the place of an address in another block's shared memory.
@@ -20,9 +18,8 @@ static void mapAddress(const uint64_t *a, uint64_t *r) {
   auto &blocks = thread.block->cluster->blocks;
   uint32_t rank = uint32_t(a[1]);
   if (!home || rank >= blocks.size())
-    machine().fail(Kind::Protocol,
-                   llvm::formatv("mapa of {0:x} to block {1} of {2}", a[0],
-                                 rank, blocks.size()));
+    machine().fail(Kind::Protocol, message("mapa of {0:x} to block {1} of {2}",
+                                           a[0], rank, blocks.size()));
   *r = blocks[rank]->sharedAddress() + (a[0] - home->sharedAddress());
 }
 
@@ -31,9 +28,9 @@ static void rankOf(const uint64_t *a, uint64_t *r) {
   Block *home = sharedOwner(machine().current(), a[0]);
   if (!home)
     machine().fail(Kind::Protocol,
-                   llvm::formatv("getctarank of {0:x}, which is not in shared "
-                                 "memory",
-                                 a[0]));
+                   message("getctarank of {0:x}, which is not in shared "
+                           "memory",
+                           a[0]));
   *r = home->rank;
 }
 

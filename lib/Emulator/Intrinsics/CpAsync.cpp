@@ -11,8 +11,6 @@
 #include "../MBarriers.h"
 #include "../Visibility.h"
 
-#include "llvm/Support/FormatVariadic.h"
-
 #include <cstring>
 
 using namespace dsv2::emulator;
@@ -63,9 +61,9 @@ static void copy(const uint64_t *a, uint64_t *) {
   if (scheduler.options().checks) {
     if (a[0] % Bytes || a[1] % Bytes)
       scheduler.fail(Kind::Bounds,
-                     llvm::formatv("cp.async of {0} bytes from {1:x} to {2:x}, "
-                                   "of which one is not aligned to that",
-                                   Bytes, a[1], a[0]));
+                     message("cp.async of {0} bytes from {1:x} to {2:x}, "
+                             "of which one is not aligned to that",
+                             Bytes, a[1], a[0]));
     Block &block = checkSharedRange(a[0], Bytes, false, "cp.async");
     if (sourceBytes)
       checkGlobalRange(a[1], sourceBytes, false, "cp.async");
@@ -77,15 +75,14 @@ static void copy(const uint64_t *a, uint64_t *) {
                   "cp.async");
     }
   }
-  auto op = std::make_shared<Copy>();
-  op->issuer = &thread;
-  op->site = thread.site;
-  op->to = reinterpret_cast<char *>(a[0]);
-  op->from = reinterpret_cast<const char *>(a[1]);
-  op->bytes = Bytes;
-  op->sourceBytes = sourceBytes;
-  thread.openCopies.ops.push_back(op);
-  scheduler.addAsync(std::move(op));
+  Copy &op = scheduler.addAsync<Copy>();
+  op.issuer = &thread;
+  op.site = thread.site;
+  op.to = reinterpret_cast<char *>(a[0]);
+  op.from = reinterpret_cast<const char *>(a[1]);
+  op.bytes = Bytes;
+  op.sourceBytes = sourceBytes;
+  thread.openCopies.ops.push_back(scheduler.ownerOf(op));
 }
 
 static void commit(const uint64_t *, uint64_t *) {
@@ -120,17 +117,16 @@ template <bool Increments> static void arrive(const uint64_t *a, uint64_t *) {
   // Without .noinc the arrival is one more than the barrier counts on.
   if (Increments)
     ++barrier.pending;
-  auto op = std::make_shared<CopyArrival>();
-  op->issuer = &thread;
-  op->site = thread.site;
-  op->barrier = &barrier;
-  op->agent = copyAgent(thread);
-  op->epoch = thread.copyEpoch++;
+  CopyArrival &op = scheduler.addAsync<CopyArrival>();
+  op.issuer = &thread;
+  op.site = thread.site;
+  op.barrier = &barrier;
+  op.agent = copyAgent(thread);
+  op.epoch = thread.copyEpoch++;
   for (const CopyGroup &group : thread.copyGroups)
-    op->before.insert(op->before.end(), group.ops.begin(), group.ops.end());
-  op->before.insert(op->before.end(), thread.openCopies.ops.begin(),
-                    thread.openCopies.ops.end());
-  scheduler.addAsync(std::move(op));
+    op.before.insert(op.before.end(), group.ops.begin(), group.ops.end());
+  op.before.insert(op.before.end(), thread.openCopies.ops.begin(),
+                   thread.openCopies.ops.end());
 }
 
 #define DSV2_COPY(name, bytes)                                                 \

@@ -12,8 +12,6 @@
 #include "../SoftFloat.h"
 #include "../Visibility.h"
 
-#include "llvm/Support/FormatVariadic.h"
-
 #include <cstring>
 
 using namespace dsv2::emulator;
@@ -39,11 +37,11 @@ static char *row(Rendezvous &meeting, uint32_t lane, uint64_t address,
   if (address % 16 != 0 || offset >= block.sharedBytes ||
       offset + 16 > block.sharedBytes)
     scheduler.failFor(thread, Kind::Bounds,
-                      llvm::formatv("{0}: the row of lane {1} at {2:x} is not "
-                                    "16 aligned bytes of the {3} of shared "
-                                    "memory",
-                                    meeting.op->name, lane, address,
-                                    block.sharedBytes));
+                      message("{0}: the row of lane {1} at {2:x} is not "
+                              "16 aligned bytes of the {3} of shared "
+                              "memory",
+                              meeting.op->name, lane, address,
+                              block.sharedBytes));
   touchShared(thread, block, offset, 16, touchOf(thread, writes),
               meeting.op->name);
   return block.shared + offset;

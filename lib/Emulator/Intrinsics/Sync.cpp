@@ -10,8 +10,6 @@
 #include "../Barriers.h"
 #include "../Collectives.h"
 
-#include "llvm/Support/FormatVariadic.h"
-
 using namespace dsv2::emulator;
 
 //===----------------------------------------------------------------------===//
@@ -62,9 +60,9 @@ static void nothing(Rendezvous &) {}
 static void setMaxRegisters(const CollectiveOp &op, const uint64_t *a,
                             uint64_t *r) {
   if (a[0] < 24 || a[0] > 256 || a[0] % 8 != 0)
-    machine().fail(Kind::Protocol,
-                   llvm::formatv("{0} {1}: not a multiple of 8 from 24 to 256",
-                                 op.name, a[0]));
+    machine().fail(
+        Kind::Protocol,
+        message("{0} {1}: not a multiple of 8 from 24 to 256", op.name, a[0]));
   gatherWarpgroup(op, a, r);
 }
 static void moreRegisters(const uint64_t *a, uint64_t *r) {

@@ -11,7 +11,6 @@
 #include "../Visibility.h"
 
 #include "llvm/ADT/bit.h"
-#include "llvm/Support/FormatVariadic.h"
 
 #include <cmath>
 
@@ -61,9 +60,9 @@ template <Shuffle Mode> static void computeShuffle(Rendezvous &meeting) {
     if (!(meeting.mask >> source & 1))
       machine().failFor(
           *meeting.arrived[lane], Kind::Protocol,
-          llvm::formatv("{0}: lane {1} reads lane {2}, which is not in mask "
-                        "{3:x}",
-                        meeting.op->name, lane, source, meeting.mask));
+          message("{0}: lane {1} reads lane {2}, which is not in mask "
+                  "{3:x}",
+                  meeting.op->name, lane, source, meeting.mask));
     r[0] = meeting.arguments[source][1];
     r[1] = valid;
   });
@@ -233,7 +232,7 @@ llvm::ArrayRef<IntrinsicEntry> dsv2::emulator::warpIntrinsics() {
       {"llvm.nvvm.match.any.sync.i64", located<matchAny>},
       {"llvm.nvvm.match.all.sync.i32p", located<matchAll>},
       {"llvm.nvvm.match.all.sync.i64p", located<matchAll>},
-      {"llvm.nvvm.redux.sync.add", located<redux<int32_t, add<int32_t>>>},
+      {"llvm.nvvm.redux.sync.add", located<redux<uint32_t, add<uint32_t>>>},
       {"llvm.nvvm.redux.sync.min", located<redux<int32_t, least<int32_t>>>},
       {"llvm.nvvm.redux.sync.max", located<redux<int32_t, most<int32_t>>>},
       {"llvm.nvvm.redux.sync.umin", located<redux<uint32_t, least<uint32_t>>>},

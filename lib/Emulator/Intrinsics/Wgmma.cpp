@@ -14,8 +14,6 @@
 #include "../Visibility.h"
 #include "../Wgmma.h"
 
-#include "llvm/Support/FormatVariadic.h"
-
 #include <cstring>
 
 using namespace dsv2::emulator;
@@ -115,9 +113,9 @@ struct OperandReader {
     Descriptor d(bits);
     if (d.baseOffset != 0)
       scheduler.failFor(thread, Kind::Unsupported,
-                        llvm::formatv("wgmma: the descriptor of {0} has a base "
-                                      "offset",
-                                      name));
+                        message("wgmma: the descriptor of {0} has a base "
+                                "offset",
+                                name));
     uint32_t bytes = bytesOf(type), perUnit = 16 / bytes;
     uint32_t majors = mnMajor ? depth : rows, minors = mnMajor ? rows : depth;
     for (uint32_t major = 0; major < majors; ++major)
@@ -126,9 +124,9 @@ struct OperandReader {
         if (offset + 16 > block.sharedBytes)
           scheduler.failFor(
               thread, Kind::Bounds,
-              llvm::formatv("wgmma reads {0} at shared+{1}, where the kernel "
-                            "has {2} bytes of shared memory",
-                            name, offset, block.sharedBytes));
+              message("wgmma reads {0} at shared+{1}, where the kernel "
+                      "has {2} bytes of shared memory",
+                      name, offset, block.sharedBytes));
         if (block.cluster->ordered)
           touchShared(thread, block, offset, 16, touch, name);
         unsigned char data[18] = {};

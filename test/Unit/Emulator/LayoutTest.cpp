@@ -5,7 +5,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-
 //
 // Each layout is written here as the figures of the PTX ISA have it, by element
 // and not by register as in the emulator; one instruction then has to give the
