@@ -7,6 +7,9 @@
 
 #include "EmulatorTest.h"
 
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Program.h"
+
 #include <cmath>
 #include <set>
 
@@ -274,5 +277,50 @@ TEST_F(OptionsTest, NumbersOfOtherWidths) {
     float unit = std::ldexp(1.0f, std::max(std::ilogb(magnitude) - 3, -9));
     float expected = std::min(std::nearbyint(magnitude / unit) * unit, 448.0f);
     EXPECT_EQ(found, std::copysign(expected, from)) << from;
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// DSV2_EMULATOR, which a process reads once: in processes of their own
+//===----------------------------------------------------------------------===//
+
+TEST(EmulatorEnvironmentTest, DISABLED_Good) {
+  const Emulator &emulator = Emulator::get();
+  ASSERT_EQ(emulator.cuInit(0), CUDA_SUCCESS);
+  int value = 0;
+  ASSERT_EQ(emulator.cuDeviceGetAttribute(
+                &value, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, 0),
+            CUDA_SUCCESS);
+  EXPECT_EQ(value, 7);
+  ASSERT_EQ(emulator.cuDeviceGetAttribute(
+                &value, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, 0),
+            CUDA_SUCCESS);
+  EXPECT_EQ(value, 8);
+}
+
+TEST(EmulatorEnvironmentTest, DISABLED_Bad) {
+  const Emulator &emulator = Emulator::get();
+  EXPECT_EQ(emulator.cuInit(0), CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(std::string(emulator.dsv2_emulator_report())
+                .find("option: DSV2_EMULATOR: unknown option 'sead'"),
+            0u)
+      << emulator.dsv2_emulator_report();
+  int count;
+  EXPECT_EQ(emulator.cuDeviceGetCount(&count), CUDA_ERROR_NOT_INITIALIZED);
+}
+
+TEST(EmulatorEnvironmentTest, OptionsOfTheEnvironment) {
+  std::string self = llvm::sys::fs::getMainExecutable(
+      nullptr, reinterpret_cast<void *>(&Emulator::get));
+  for (auto [name, options] :
+       {std::pair{"Good", "sms=7,cc=80"}, std::pair{"Bad", "seed=1,sead=2"}}) {
+    std::string filter =
+        std::string("--gtest_filter=EmulatorEnvironmentTest.DISABLED_") + name;
+    std::string variable = std::string("DSV2_EMULATOR=") + options;
+    EXPECT_EQ(llvm::sys::ExecuteAndWait(
+                  self, {self, filter, "--gtest_also_run_disabled_tests"},
+                  llvm::ArrayRef<llvm::StringRef>{variable}),
+              0)
+        << variable;
   }
 }
