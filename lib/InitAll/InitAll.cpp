@@ -34,6 +34,7 @@ void mlir::dsv2::registerAllDialects(DialectRegistry &registry) {
 void mlir::dsv2::registerAllExtensions(DialectRegistry &registry) {
   mlir::registerAllExtensions(registry);
   registerBufferizableOpInterfaceExternalModels(registry);
+  registerDeviceCodeDialects(registry);
 }
 
 void mlir::dsv2::registerAllPasses() {

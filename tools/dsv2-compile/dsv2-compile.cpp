@@ -36,7 +36,22 @@ static cl::opt<std::string> outputFlag("o", cl::cat(category),
                                        cl::desc("File to write"));
 static cl::opt<std::string> targetFlag("target", cl::cat(category),
                                        cl::init("cpu"),
-                                       cl::desc("Kind of target: cpu"));
+                                       cl::desc("Kind of target: cpu or cuda"));
+static cl::opt<std::string> gpuChipFlag(
+    "gpu-chip", cl::cat(category), cl::init("sm_90a"),
+    cl::value_desc("chip[,...]"),
+    cl::desc("GPUs to generate for with --target=cuda: sm_90a (the default) "
+             "and sm_80"));
+static cl::opt<std::string> gpuCodeFlag(
+    "gpu-code", cl::cat(category), cl::init("auto"),
+    cl::value_desc("kind[,...]"),
+    cl::desc("What the artifact holds for each chip: cubin (by ptxas), ptx, "
+             "bitcode (for the emulator), or auto: a cubin if ptxas is found, "
+             "else ptx"));
+static cl::opt<std::string>
+    ptxasFlag("ptxas", cl::cat(category), cl::value_desc("program"),
+              cl::desc("The assembler of the CUDA toolkit, if it is not where "
+                       "toolkits are"));
 static cl::list<std::string> targetCPUFlag(
     "target-cpu", cl::cat(category), cl::value_desc("processor[;...]"),
     cl::desc("native (the default), x86-64-v2, x86-64-v3, x86-64-v4 or an LLVM "
@@ -190,8 +205,13 @@ int main(int argc, char **argv) {
       "  dsv2-compile DIR --explain            what the model is and costs\n"
       "  dsv2-compile DIR --compile-to=plan    IR of a stage\n");
 
-  if (targetFlag != "cpu")
-    return fail("target: expected cpu, got '" + targetFlag + "'");
+  bool forGPU = targetFlag == "cuda";
+  if (!forGPU && targetFlag != "cpu")
+    return fail("target: expected cpu or cuda, got '" + targetFlag + "'");
+  for (const cl::Option *flag : std::initializer_list<const cl::Option *>{
+           &gpuChipFlag, &gpuCodeFlag, &ptxasFlag})
+    if (!forGPU && flag->getNumOccurrences())
+      return fail(flag->ArgStr + ": expected --target=cuda, got --target=cpu");
   // The passes check these too; here the message names the flag.
   if (weightFormatFlag != "f32" && weightFormatFlag != "bf16" &&
       weightFormatFlag != "q8" && weightFormatFlag != "q4")
@@ -237,6 +257,10 @@ int main(int argc, char **argv) {
   options.pipeline.attentionForm = attentionFormFlag;
   options.pipeline.prefillMinTokens = prefillMinTokensFlag;
   options.pipeline.deterministic = deterministicFlag;
+  if (forGPU)
+    options.pipeline.gpuChips = gpuChipFlag;
+  options.pipeline.gpuCode = gpuCodeFlag;
+  options.pipeline.ptxas = ptxasFlag;
   options.withReference = !noReferenceFlag;
   for (StringRef flag : targetCPUFlag)
     for (StringRef name : llvm::split(flag, ';'))

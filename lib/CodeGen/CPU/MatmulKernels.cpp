@@ -68,8 +68,9 @@ MemRefType dsv2::cpu::getProductInputType(MLIRContext *context,
 }
 
 static MemRefType panelType(MLIRContext *context, const CPUTargetInfo &target,
-                            PanelFormat format, ArrayRef<int64_t> shape) {
-  int64_t width = target.panelWidth();
+                            PanelFormat format, ArrayRef<int64_t> shape,
+                            bool rows) {
+  int64_t width = rows ? 1 : target.panelWidth();
   if (const BlockFormat *blocks = getBlockFormat(format))
     width = blocks->panelBytes(width);
   SmallVector<int64_t> sizes(shape);
@@ -83,18 +84,19 @@ static MemRefType panelType(MLIRContext *context, const CPUTargetInfo &target,
 
 MemRefType dsv2::cpu::getPanelType(MLIRContext *context,
                                    const CPUTargetInfo &target,
-                                   PanelFormat format, int64_t leadingDims) {
+                                   PanelFormat format, int64_t leadingDims,
+                                   bool rows) {
   SmallVector<int64_t> shape(leadingDims + 1, ShapedType::kDynamic);
-  return panelType(context, target, format, shape);
+  return panelType(context, target, format, shape, rows);
 }
 
 MemRefType dsv2::cpu::getGatedPanelType(MLIRContext *context,
                                         const CPUTargetInfo &target,
-                                        PanelFormat format,
-                                        int64_t leadingDims) {
+                                        PanelFormat format, int64_t leadingDims,
+                                        bool rows) {
   SmallVector<int64_t> shape(leadingDims + 1, ShapedType::kDynamic);
   shape.push_back(2);
-  return panelType(context, target, format, shape);
+  return panelType(context, target, format, shape, rows);
 }
 
 static std::string kernelName(StringRef stem, PanelFormat format) {

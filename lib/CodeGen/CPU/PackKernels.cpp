@@ -10,6 +10,7 @@
 
 #include "MatmulTile.h"
 #include "QuantTile.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 using namespace mlir;
@@ -120,10 +121,39 @@ static void packTransposed(KernelBuilder &b, const Slice &src, const Slice &dst,
       [&] { copy(/*whole=*/false); });
 }
 
+/// Copies row `first` of W, or of its transpose, to a row of `dst`.
+static void packRow(KernelBuilder &b, const PackConfig &config,
+                    const Slice &src, const Slice &dst, Value first,
+                    Value depth) {
+  if (!config.transposed) {
+    b.forVectors(depth, [&](Value k, Value count) {
+      b.store(b.load(src.memref, src.at({first, k}), count), dst.memref,
+              dst.at({k}), count);
+    });
+    return;
+  }
+  b.forEach(b.index(0), depth, [&](Value k) {
+    b.storeF32(b.loadF32(src.memref, src.at({k, first})), dst.memref,
+               dst.at({k}));
+  });
+}
+
+/// Panels of one column [..., N, K, 1] as rows [..., N, K].
+static Value dropColumn(KernelBuilder &b, Value panels) {
+  int64_t rank = cast<MemRefType>(panels.getType()).getRank();
+  SmallVector<ReassociationIndices> groups;
+  for (int64_t dim = 0; dim < rank - 1; ++dim)
+    groups.push_back({dim});
+  groups.back().push_back(rank - 1);
+  return memref::CollapseShapeOp::create(b, panels, groups);
+}
+
 /// Packs one panel in the format that is asked for.
 static void packPanel(KernelBuilder &b, const PackConfig &config,
                       const Slice &src, const Slice &dst, Value first,
                       Value width, Value depth) {
+  if (config.rows)
+    return packRow(b, config, src, dst, first, depth);
   PanelSource source{src, first, width, depth, config.transposed};
   switch (config.format) {
   case PanelFormat::Q8:
@@ -141,7 +171,7 @@ func::FuncOp dsv2::cpu::getOrCreatePackPanelsKernel(
     ModuleOp module, const PackConfig &config, const CPUTargetInfo &target) {
   MLIRContext *context = module.getContext();
   int64_t leading = config.batched ? 1 : 0;
-  std::string stem = "pack";
+  std::string stem = config.rows ? "pack_rows" : "pack";
   if (config.batched)
     stem += "_batched";
   if (config.transposed)
@@ -150,9 +180,10 @@ func::FuncOp dsv2::cpu::getOrCreatePackPanelsKernel(
   return getOrCreateKernel(
       module, kernelName(context, stem, config.source, config.format), target,
       {getStridedType(element, 2 + leading),
-       getPanelType(context, target, config.format, leading)},
+       getPanelType(context, target, config.format, leading, config.rows)},
       [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
-        Value src = args[0], dst = args[1];
+        Value src = args[0];
+        Value dst = config.rows ? dropColumn(b, args[1]) : args[1];
         int64_t n = leading + (config.transposed ? 1 : 0);
         int64_t k = leading + (config.transposed ? 0 : 1);
         Value width = b.dim(src, n), depth = b.dim(src, k);
@@ -166,7 +197,8 @@ func::FuncOp dsv2::cpu::getOrCreatePackPanelsKernel(
                         to.prefix.push_back(batch);
                       }
                       to.prefix.push_back(panel);
-                      Value first = b.mul(panel, target.panelWidth());
+                      Value first =
+                          b.mul(panel, config.rows ? 1 : target.panelWidth());
                       packPanel(b, config, from, to, first, width, depth);
                     });
                   });
@@ -177,7 +209,7 @@ func::FuncOp dsv2::cpu::getOrCreatePackGatedPanelsKernel(
     ModuleOp module, const PackConfig &config, const CPUTargetInfo &target) {
   MLIRContext *context = module.getContext();
   int64_t leading = config.batched ? 1 : 0;
-  std::string stem = "pack_gated";
+  std::string stem = config.rows ? "pack_gated_rows" : "pack_gated";
   if (config.batched)
     stem += "_batched";
   if (config.transposed)
@@ -187,9 +219,9 @@ func::FuncOp dsv2::cpu::getOrCreatePackGatedPanelsKernel(
   return getOrCreateKernel(
       module, kernelName(context, stem, config.source, config.format), target,
       {source, source,
-       getGatedPanelType(context, target, config.format, leading)},
+       getGatedPanelType(context, target, config.format, leading, config.rows)},
       [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
-        Value dst = args[2];
+        Value dst = config.rows ? dropColumn(b, args[2]) : args[2];
         int64_t n = leading + (config.transposed ? 1 : 0);
         int64_t k = leading + (config.transposed ? 0 : 1);
         Value width = b.dim(args[0], n), depth = b.dim(args[0], k);
@@ -197,7 +229,8 @@ func::FuncOp dsv2::cpu::getOrCreatePackGatedPanelsKernel(
         shareGrid(b, batches, b.dim(dst, leading), part, parts,
                   [&](Value batch, Value lo, Value hi) {
                     b.forEach(lo, hi, [&](Value panel) {
-                      Value first = b.mul(panel, target.panelWidth());
+                      Value first =
+                          b.mul(panel, config.rows ? 1 : target.panelWidth());
                       for (int64_t which : {0, 1}) {
                         Slice from{args[which], {}}, to{dst, {}};
                         if (config.batched) {

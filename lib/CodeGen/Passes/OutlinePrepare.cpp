@@ -139,6 +139,7 @@ static void launchPack(ImplicitLocOpBuilder &b, ModuleOutliner &outliner,
     config.format = format;
     config.transposed = encoding.getOrder() == PackOrder::TransposedPanels;
     config.batched = sourceRank == 3;
+    config.rows = outliner.kind == KernelKind::Device;
     kernel = encoding.getOrder() == PackOrder::GatedPanels
                  ? cpu::getOrCreatePackGatedPanelsKernel(
                        outliner.module, config, outliner.target)

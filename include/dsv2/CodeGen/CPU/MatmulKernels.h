@@ -61,12 +61,14 @@ MemRefType getProductInputType(MLIRContext *context, PanelFormat format,
 /// k:
 ///   memref<?x?xBYTESxi8, strided<[?, BYTES, 1], offset: ?>>
 MemRefType getPanelType(MLIRContext *context, const CPUTargetInfo &target,
-                        PanelFormat format, int64_t leadingDims = 0);
+                        PanelFormat format, int64_t leadingDims = 0,
+                        bool rows = false);
 /// Type of interleaved gate and up panels: [leading..., panel, 2, K, NR], gate
 /// at 0 and up at 1.
 ///   memref<?x2x?xNRxelt, strided<[?, ?, NR, 1], offset: ?>>
 MemRefType getGatedPanelType(MLIRContext *context, const CPUTargetInfo &target,
-                             PanelFormat format, int64_t leadingDims = 0);
+                             PanelFormat format, int64_t leadingDims = 0,
+                             bool rows = false);
 
 struct MatmulConfig {
   PanelFormat format = PanelFormat::F32;

@@ -31,6 +31,9 @@ struct PackConfig {
   bool transposed = false;
   /// Source and panels have one more leading dimension: heads or experts.
   bool batched = false;
+  /// Panels of one column instead of the processor's: the rows of W, or of its
+  /// transpose, as they are. Not for formats in blocks.
+  bool rows = false;
 };
 
 /// Packs W[N, K].
