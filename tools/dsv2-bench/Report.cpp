@@ -52,12 +52,31 @@ double Report::percentOfPeak(const Row &row) const {
 // Text
 //===----------------------------------------------------------------------===//
 
+static void printLimits(const Report &report) {
+  for (const auto &[threads, limits] : report.limits) {
+    if (!report.device.empty()) {
+      std::printf("limits of %s: copying in its memory %.2f GB/s, read and "
+                  "written; weights were on it after %.3f s\n",
+                  report.device.c_str(), limits.readBandwidth / 1e9,
+                  report.uploadSeconds);
+      return;
+    }
+    std::printf("limits with %d threads: read bandwidth %.2f GB/s, arithmetic "
+                "%.3g TOP/s (%s); a parallel region costs %.2f us\n",
+                threads, limits.readBandwidth / 1e9, limits.peak / 1e12,
+                report.instruction.c_str(), limits.region * 1e6);
+  }
+}
+
 void dsv2bench::printMarkdown(const Report &report) {
   const dsv2rt::Manifest &manifest = *report.manifest;
   std::printf("model %s, weights %s, cache %s, target %s\n\n",
               manifest.model.name.c_str(),
               manifest.numerics.weightFormat.c_str(),
-              manifest.numerics.kvFormat.c_str(), report.variant.c_str());
+              manifest.numerics.kvFormat.c_str(),
+              report.device.empty()
+                  ? report.variant.c_str()
+                  : (report.device + " " + report.deviceModel).c_str());
   std::printf("| test | depth | batch | threads | tokens/s | min to max | "
               "GB/s | %% of read bandwidth | TOP/s | %% of arithmetic peak |\n"
               "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n");
@@ -72,18 +91,16 @@ void dsv2bench::printMarkdown(const Report &report) {
                   report.percentOfBandwidth(row));
     else
       std::printf("| | ");
-    if (row.operationsPerToken > 0)
-      std::printf("%.3g | %.3g |\n", row.operations() / 1e12,
-                  report.percentOfPeak(row));
+    double peak = report.percentOfPeak(row);
+    if (row.operationsPerToken > 0 && peak > 0)
+      std::printf("%.3g | %.3g |\n", row.operations() / 1e12, peak);
+    else if (row.operationsPerToken > 0)
+      std::printf("%.3g | |\n", row.operations() / 1e12);
     else
       std::printf("| |\n");
   }
   std::printf("\n");
-  for (const auto &[threads, limits] : report.limits)
-    std::printf("limits with %d threads: read bandwidth %.2f GB/s, arithmetic "
-                "%.3g TOP/s (%s); a parallel region costs %.2f us\n",
-                threads, limits.readBandwidth / 1e9, limits.peak / 1e12,
-                report.instruction.c_str(), limits.region * 1e6);
+  printLimits(report);
   const dsv2rt::MemoryPlan &plan = report.plan;
   std::printf("active weight bytes of one token: %lld\n"
               "planned memory: %lld bytes (weights %lld, cache %lld, "
@@ -129,7 +146,10 @@ static json commonFields(const Report &report, const Row &row) {
           {"model_size", report.plan.weights},
           {"model_n_params", manifest.model.parameters},
           {"type_k", manifest.numerics.kvFormat},
-          {"backends", "CPU"},
+          {"backends", report.device.empty()         ? "CPU"
+                       : report.device == "emulator" ? "emulator"
+                                                     : "CUDA"},
+          {"gpu_info", report.deviceModel},
           {"n_batch", report.chunk},
           {"n_threads", row.threads},
           {"n_prompt", prompt ? row.tokens : 0},
@@ -164,7 +184,8 @@ static json toJson(const Report &report, const Row &row) {
   if (row.operationsPerToken > 0) {
     item["operations_per_token"] = row.operationsPerToken;
     item["operations_per_second"] = row.operations();
-    item["percent_of_arithmetic_peak"] = report.percentOfPeak(row);
+    if (double peak = report.percentOfPeak(row))
+      item["percent_of_arithmetic_peak"] = peak;
   }
   return item;
 }
@@ -194,6 +215,9 @@ void dsv2bench::printJson(const Report &report) {
          {"kv_format", manifest.numerics.kvFormat},
          {"cpu", manifest.target.cpu},
          {"variant", report.variant},
+         {"device", report.device.empty() ? json("cpu") : json(report.device)},
+         {"device_model", report.deviceModel},
+         {"upload_seconds", report.uploadSeconds},
          {"repetitions", report.repetitions},
          {"rows", std::move(list)},
          {"read_bandwidth", std::move(bandwidths)},

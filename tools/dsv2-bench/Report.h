@@ -45,7 +45,7 @@ struct Row {
 
 /// What the machine could do at most with a number of threads; 0: not measured.
 struct Limits {
-  /// Bytes a second.
+  /// Bytes a second: reading, on a device copying, which reads and writes.
   double readBandwidth = 0;
   /// Operations a second of the instruction that the kernels use.
   double peak = 0;
@@ -57,6 +57,11 @@ struct Limits {
 struct Report {
   const dsv2rt::Manifest *manifest = nullptr;
   std::string artifact, variant, weights;
+  /// Where the model ran, as "cuda:0", and what its maker calls it; empty: on
+  /// the CPU.
+  std::string device, deviceModel;
+  /// Seconds until the weights were on the device.
+  double uploadSeconds = 0;
   int repetitions = 0;
   int64_t chunk = 0;
   /// The instruction whose peak was measured.

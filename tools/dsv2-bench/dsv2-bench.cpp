@@ -72,10 +72,12 @@ private:
   double operationsOfPrompt(int64_t depth, int64_t batch, int64_t tokens) const;
   double operationsOfStep(int64_t depth, int64_t tokens) const;
   void measureLimits();
+  Status measureDevice();
 
   Flags flags;
   std::shared_ptr<const Artifact> artifact;
   std::shared_ptr<const PackedWeights> weights;
+  std::shared_ptr<Device> device;
   std::unique_ptr<Session> session;
   Report report;
   std::vector<int32_t> tokens;
@@ -95,6 +97,10 @@ Status Bench::load() {
   if (!loaded.ok())
     return loaded.status();
   artifact = std::move(loaded.value());
+  Expected<std::shared_ptr<Device>> opened = openDevice(flags.model, *artifact);
+  if (!opened.ok())
+    return opened.status();
+  device = std::move(opened.value());
   Status status = checkLimits();
   if (!status.ok())
     return status;
@@ -107,6 +113,10 @@ Status Bench::load() {
   report.manifest = &artifact->manifest();
   report.artifact = artifact->path();
   report.variant = artifact->variant();
+  if (device) {
+    report.device = device->info().name;
+    report.deviceModel = device->info().model;
+  }
   report.weights = flags.model.weights;
   report.weightsReused = weights->reused();
   report.repetitions = flags.repetitions;
@@ -280,6 +290,8 @@ Status Bench::measure(int64_t depth, int64_t batch, int threads) {
   options.maxSequences = batch;
   options.stepTokens = flags.chunk;
   options.threads = threads;
+  options.device = device;
+  options.graphs = !flags.model.noGraphs;
   // The shared prefix, and for each sequence its own tokens and a copy of the
   // prefix's last page.
   int64_t page = manifest.cache.page;
@@ -288,6 +300,14 @@ Status Bench::measure(int64_t depth, int64_t batch, int threads) {
   };
   options.cachePositions = pages(depth) + batch * (pages(most) + 2 * page);
   session.reset();
+  // The weights are copied by the first session and stay for the others.
+  auto begin = std::chrono::steady_clock::now();
+  ProgressLine progress("copying weights to the device");
+  options.uploadProgress = [&](int64_t done, int64_t total) {
+    progress.update(done, total);
+    if (done == total)
+      report.uploadSeconds = secondsSince(begin);
+  };
   Expected<std::unique_ptr<Session>> created =
       Session::create(artifact, weights, options);
   if (!created.ok())
@@ -333,6 +353,23 @@ Status Bench::measure(int64_t depth, int64_t batch, int threads) {
   return status;
 }
 
+/// What a device's memory could do at most.
+Status Bench::measureDevice() {
+  constexpr int64_t most = int64_t(512) << 20;
+  device->forgetWeights();
+  Expected<int64_t> available = device->availableMemory();
+  if (!available.ok())
+    return available.status();
+  Expected<double> rate =
+      device->measureCopyRate(std::min(most, available.value() / 4));
+  if (!rate.ok())
+    return rate.status();
+  // Bytes that are read and bytes that are written.
+  for (int threads : flags.threads)
+    report.limits[threads].readBandwidth = 2 * rate.value();
+  return Status();
+}
+
 /// What the machine could do, in the same run: it may be another an hour later.
 void Bench::measureLimits() {
   const Manifest &manifest = artifact->manifest();
@@ -364,7 +401,13 @@ int Bench::run() {
   // Last, because its memory is none of the model's.
   session.reset();
   report.peakMemory = peakResidentMemory();
-  measureLimits();
+  if (device)
+    status = measureDevice();
+  else
+    measureLimits();
+  noteReleaseFailure(tool, device.get());
+  if (!status.ok())
+    return reportFailure(tool, status);
   if (flags.output == "json")
     printJson(report);
   else if (flags.output == "jsonl")

@@ -49,7 +49,6 @@ struct Flags {
   int64_t maxTokens = 128;
   SamplingParams sampling;
   std::optional<uint64_t> seed;
-  std::string device = "cpu";
   int64_t ranks = 1;
   int64_t context = 0;
   int64_t chunk = 512;
@@ -70,6 +69,9 @@ public:
   explicit Run(Flags flags) : flags(std::move(flags)) {}
   int run();
 
+  /// Gives back what is on the device.
+  void finishDevice();
+
 private:
   Status readPrompts();
   Status checkPerplexity() const;
@@ -80,6 +82,7 @@ private:
   Status checkWindow() const;
   SessionOptions sessionOptions();
   Status openWeights();
+  Status openSession();
   Status openLogits();
   GenerateOptions generateOptions();
   bool emitToken(size_t request, int32_t token);
@@ -96,6 +99,7 @@ private:
   std::shared_ptr<const Artifact> artifact;
   std::shared_ptr<const PackedWeights> weights;
   std::shared_ptr<const PackedWeights> referenceWeights;
+  std::shared_ptr<Device> device;
   std::unique_ptr<Session> session;
   std::optional<Tokenizer> tokenizer;
   std::optional<IncrementalDecoder> stream;
@@ -294,7 +298,9 @@ SessionOptions Run::sessionOptions() {
   options.maxContext = flags.context;
   options.stepTokens = flags.chunk;
   options.threads = flags.model.threads;
-  options.checkLevel = flags.checkFinite ? 2 : 1;
+  options.checkLevel = flags.checkFinite ? 2 : -1;
+  options.device = device;
+  options.graphs = !flags.model.noGraphs;
   options.referenceWeights = referenceWeights;
   options.maxSequences =
       std::min<int64_t>(requests.size(), manifest.limits.maxBatch);
@@ -342,6 +348,19 @@ Status Run::openWeights() {
   if (packed.ok())
     referenceWeights = std::move(packed.value());
   return packed.status();
+}
+
+Status Run::openSession() {
+  SessionOptions options = sessionOptions();
+  ProgressLine progress("copying weights to the device");
+  options.uploadProgress = [&](int64_t done, int64_t total) {
+    progress.update(done, total);
+  };
+  Expected<std::unique_ptr<Session>> created =
+      Session::create(artifact, weights, options);
+  if (created.ok())
+    session = std::move(created.value());
+  return created.status();
 }
 
 /// One prompt's logits go to FILE.npy, those of several to FILE.1.npy,
@@ -453,6 +472,7 @@ Status Run::printJson() {
   };
   json root = {{"model", artifact->manifest().model.name},
                {"weights", flags.model.weights},
+               {"device", device ? device->info().name : "cpu"},
                {"seed", flags.sampling.seed},
                {"results", std::move(list)},
                {"timing",
@@ -541,11 +561,14 @@ Status Run::scoreText() {
   return runPerplexity(*session, requests.front().prompt, mode);
 }
 
+void Run::finishDevice() {
+  session.reset();
+  if (device)
+    device->forgetWeights();
+  noteReleaseFailure(tool, device.get());
+}
+
 int Run::run() {
-  if (flags.device != "cpu")
-    return reportFailure(tool, usageError("--device: this artifact format runs "
-                                          "on 'cpu' only, found '" +
-                                          flags.device + "'"));
   if (flags.ranks != 1)
     return reportFailure(
         tool, usageError("--ranks: this artifact was compiled for 1 rank, "
@@ -560,6 +583,11 @@ int Run::run() {
   if (!loaded.ok())
     return reportFailure(tool, loaded.status());
   artifact = std::move(loaded.value());
+  // Before the weights, which may take long to prepare.
+  Expected<std::shared_ptr<Device>> opened = openDevice(flags.model, *artifact);
+  if (!opened.ok())
+    return reportFailure(tool, opened.status());
+  device = std::move(opened.value());
   status = openTokenizer();
   if (status.ok())
     status = buildRequests();
@@ -571,11 +599,9 @@ int Run::run() {
   status = openWeights();
   if (!status.ok())
     return reportFailure(tool, status);
-  Expected<std::unique_ptr<Session>> created =
-      Session::create(artifact, weights, sessionOptions());
-  if (!created.ok())
-    return reportFailure(tool, created.status());
-  session = std::move(created.value());
+  status = openSession();
+  if (!status.ok())
+    return reportFailure(tool, status);
   if (flags.model.pin) {
     status = pinThreads(flags.model.threads);
     if (!status.ok())
@@ -626,7 +652,8 @@ The packed weights are kept in ARTIFACT.weights unless --packed says otherwise,
 and made again when artifact or weights change.
 
 Environment: OMP_NUM_THREADS (threads when --threads is not given),
-DSV2_CPU_FEATURES_MASK (CPU features to treat as absent),
+DSV2_CPU_FEATURES_MASK (CPU features to treat as absent), DSV2_CUDA_LIBRARY and
+DSV2_EMULATOR_LIBRARY (other libraries than libcuda.so.1 and the emulator),
 DSV2_MAX_HEADER_BYTES (longest safetensors header accepted).
 
 Exit codes: 0 success; 1 a failure while running; 2 a wrong command line or
@@ -688,8 +715,6 @@ static void declare(CLI::App &app, Flags &flags, bool builtIn) {
                  "affinity and control groups grant)")
       ->check(CLI::Range(1, 4096));
   declarePinFlag(app, flags.model);
-  app.add_option("--device", flags.device, "Where to compute: cpu")
-      ->capture_default_str();
   app.add_option("--ranks", flags.ranks, "Ranks to run on: 1")
       ->capture_default_str();
   app.add_option("--context", flags.context,
@@ -762,7 +787,10 @@ int dsv2rt::runMain(int argc, char **argv) {
     flags.sampling.seed = flags.seed ? *flags.seed
                                      : uint64_t(std::random_device()()) << 32 |
                                            std::random_device()();
-    return Run(std::move(flags)).run();
+    Run run(std::move(flags));
+    int code = run.run();
+    run.finishDevice();
+    return code;
   } catch (const std::bad_alloc &) {
     printError(tool, "memory allocation failed");
   } catch (const std::exception &error) {

@@ -12,7 +12,6 @@
 #include "dsv2rt/Checkpoint.h"
 #include "dsv2rt/Threads.h"
 
-#include <chrono>
 #include <csignal>
 #include <cstdio>
 
@@ -63,6 +62,11 @@ void dsv2rt::declareModelFlags(CLI::App &app, ModelFlags &flags, bool builtIn) {
   app.add_option("--packed", flags.packed,
                  "Where the packed weights are kept: FILE, or 'memory' for "
                  "nowhere");
+  app.add_option("--device", flags.device,
+                 "Where to compute: cpu, cuda, cuda:N or emulator (default: "
+                 "what the artifact was compiled for)");
+  app.add_flag("--no-graphs", flags.noGraphs,
+               "On a device: launch the kernels of every step one by one");
 }
 
 void dsv2rt::declarePinFlag(CLI::App &app, ModelFlags &flags) {
@@ -86,6 +90,36 @@ dsv2rt::loadArtifact(const ModelFlags &flags) {
              : Artifact::load(flags.artifact, flags.cpuVariant);
 }
 
+Expected<std::shared_ptr<Device>> dsv2rt::openDevice(const ModelFlags &flags,
+                                                     const Artifact &artifact) {
+  return openDeviceFor(artifact, flags.device);
+}
+
+void dsv2rt::noteReleaseFailure(const char *tool, const Device *device) {
+  if (device && !device->releaseFailure().ok())
+    printNote(tool, "warning: " + device->releaseFailure().message());
+}
+
+ProgressLine::ProgressLine(const char *what)
+    : what(what), visible(isatty(STDERR_FILENO)),
+      last(std::chrono::steady_clock::now()) {}
+
+ProgressLine::~ProgressLine() {
+  if (shown)
+    std::fprintf(stderr, "\n");
+}
+
+void ProgressLine::update(int64_t done, int64_t total) {
+  auto now = std::chrono::steady_clock::now();
+  if (!visible || (done < total && now - last < std::chrono::milliseconds(200)))
+    return;
+  last = now;
+  shown = true;
+  std::fprintf(stderr, "\r%s: %3d%% of %.2f GiB", what,
+               int(double(done) / double(total) * 100),
+               double(total) / (1 << 30));
+}
+
 Expected<std::shared_ptr<const PackedWeights>>
 dsv2rt::loadWeights(const char *tool, const ModelFlags &flags,
                     const std::shared_ptr<const Artifact> &artifact,
@@ -100,23 +134,11 @@ dsv2rt::loadWeights(const char *tool, const ModelFlags &flags,
   options.inMemory = flags.packed == "memory";
   if (!options.inMemory && !flags.packed.empty())
     options.path = flags.packed + suffix;
-  bool shown = false;
-  if (isatty(STDERR_FILENO)) {
-    auto last = std::chrono::steady_clock::now();
-    options.progress = [&shown, last](int64_t done, int64_t total) mutable {
-      auto now = std::chrono::steady_clock::now();
-      if (done < total && now - last < std::chrono::milliseconds(200))
-        return;
-      last = now;
-      shown = true;
-      std::fprintf(stderr, "\rpreparing weights: %3d%% of %.2f GiB",
-                   int(double(done) / double(total) * 100),
-                   double(total) / (1 << 30));
-    };
-  }
+  ProgressLine progress("preparing weights");
+  options.progress = [&](int64_t done, int64_t total) {
+    progress.update(done, total);
+  };
   auto packed = PackedWeights::open(artifact, *source.value(), options);
-  if (shown)
-    std::fprintf(stderr, "\n");
   if (packed.ok())
     for (const std::string &note : source.value()->notes())
       printNote(tool, "note: " + note);

@@ -9,10 +9,13 @@
 #define DSV2_TOOLS_DSV2_RUN_TOOLSUPPORT_H
 
 #include "dsv2rt/Artifact.h"
+#include "dsv2rt/Device.h"
 #include "dsv2rt/PackedWeights.h"
 #include "dsv2rt/Status.h"
 
 #include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -53,14 +56,18 @@ struct ModelFlags {
   std::string packed;
   /// The CPU variant to run; empty: the best that the host can run.
   std::string cpuVariant;
+  /// Where to compute; empty: what the artifact was compiled for.
+  std::string device;
+  /// Whether a device launches every kernel by itself.
+  bool noGraphs = false;
   int threads = 0;
   /// Whether every thread stays on a processor of its own.
   bool pin = false;
 };
 
-/// Declares the flags for the artifact, its variant, its weights and the packed
-/// file. With `builtIn` the program holds its artifact and the command line
-/// names none.
+/// Declares the flags for the artifact, its variant, its weights, the packed
+/// file and the device. With `builtIn` the program holds its artifact and the
+/// command line names none.
 void declareModelFlags(CLI::App &app, ModelFlags &flags, bool builtIn);
 
 /// Declares the flag that pins threads.
@@ -73,6 +80,32 @@ void warnOfOversubscription(const char *tool, int threads);
 /// Loads the artifact: the file, or the one linked into the program when no
 /// file is named.
 Expected<std::shared_ptr<const Artifact>> loadArtifact(const ModelFlags &flags);
+
+/// Opens what the artifact is to run on; null: the CPU.
+Expected<std::shared_ptr<Device>> openDevice(const ModelFlags &flags,
+                                             const Artifact &artifact);
+
+/// Says on standard error when the device's driver did not take something back.
+void noteReleaseFailure(const char *tool, const Device *device);
+
+/// A line on standard error, if that is a terminal, that is written over with
+/// every percent.
+class ProgressLine {
+public:
+  /// `what` is written before the share and the total.
+  explicit ProgressLine(const char *what);
+  ~ProgressLine();
+  ProgressLine(const ProgressLine &) = delete;
+  ProgressLine &operator=(const ProgressLine &) = delete;
+
+  /// `done` of `total` bytes are through.
+  void update(int64_t done, int64_t total);
+
+private:
+  const char *what;
+  bool visible, shown = false;
+  std::chrono::steady_clock::time_point last;
+};
 
 /// Prints what the artifact holds and which of its CPU variants runs here, as
 /// text or as JSON, on standard output. The host need not be able to run it.

@@ -81,6 +81,22 @@ private:
   std::unique_ptr<Impl> impl;
 };
 
+/// Index of the image that a session on the device would load, or -1: of those
+/// it can run machine code before PTX, and then the newest architecture.
+/// Machine code for sm_XY runs on devices of major version X and a minor
+/// version of at least Y, PTX on all of at least X.Y, and either of sm_XYa on
+/// X.Y alone (CUDA C++ Programming Guide, "Binary Compatibility", "Feature Set
+/// Compiler Targets"). The family sm_XYf is taken as machine code of sm_XY is.
+/// The emulator runs bitcode, as PTX.
+int64_t suitableImage(const DeviceManifest &code, const Device::Info &device);
+
+/// Opens what `artifact` is to run on: "cpu", a name of Device::open, or with
+/// "" what it was compiled for, of devices the first. Null: the CPU. Errors:
+/// those of Device::open() and checkTarget(); an artifact for the other is
+/// refused before anything is opened.
+Expected<std::shared_ptr<Device>> openDeviceFor(const Artifact &artifact,
+                                                const std::string &name);
+
 /// Ok when `artifact` can run on `device`, or with null on the CPU. Errors:
 /// InvalidArgument when it was compiled for the other, Unsupported when it has
 /// no code for this device; both name what the artifact is for and what was

@@ -106,10 +106,15 @@ typedef struct dsv2rt_session_options {
   int64_t step_tokens;     /* tokens of the largest step planned for */
   int64_t memory_budget;   /* bytes for everything */
   int32_t threads;
-  int32_t check_level; /* finiteness: 0 logits, 1 layers, 2 every kernel */
+  /* Finiteness: 0 logits, 1 layers, 2 every kernel; -1: 1 on the CPU, and 0 on
+   * a device, where checking costs copies. */
+  int32_t check_level;
+  /* "cpu", "cuda", "cuda:N" or "emulator"; NULL: what the artifact was compiled
+   * for. Sessions on one device share its copy of the weights. */
+  const char *device;
 } dsv2rt_session_options;
 
-/* `options` may be NULL: all defaults, and check_level 1. */
+/* `options` may be NULL: all defaults, and check_level -1. */
 dsv2rt_status dsv2rt_session_create(const dsv2rt_artifact *artifact,
                                     const dsv2rt_weights *weights,
                                     const dsv2rt_session_options *options,

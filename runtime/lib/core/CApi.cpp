@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Support.h"
+#include "dsv2rt/Device.h"
 #include "dsv2rt/Session.h"
 #include "dsv2rt/Threads.h"
 #include "dsv2rt/dsv2rt.h"
@@ -196,6 +197,11 @@ dsv2rt_status dsv2rt_session_create(const dsv2rt_artifact *artifact,
       given.threads = options->threads;
       given.checkLevel = options->check_level;
     }
+    Expected<std::shared_ptr<Device>> device = openDeviceFor(
+        *artifact->held, options && options->device ? options->device : "");
+    if (!device.ok())
+      return device.status();
+    given.device = std::move(device.value());
     Expected<std::unique_ptr<Session>> created =
         Session::create(artifact->held, weights->held, given);
     if (created.ok())

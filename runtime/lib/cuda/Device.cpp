@@ -28,7 +28,8 @@ static Status parseName(const std::string &name, bool &emulator, int &ordinal) {
   if (number.empty() || number.size() > 4 ||
       number.find_first_not_of("0123456789") != std::string::npos)
     return makeError(StatusCode::InvalidArgument,
-                     "device: expected 'cuda', 'cuda:N' or 'emulator', found ",
+                     "device: expected 'cpu', 'cuda', 'cuda:N' or 'emulator', "
+                     "found ",
                      quote(name));
   ordinal = std::stoi(number);
   return Status();
@@ -148,12 +149,39 @@ Expected<std::shared_ptr<const ResidentWeights>> Device::Impl::weightsFor(
   return copied;
 }
 
+static Status wrongTarget(const Artifact &artifact, const std::string &asked) {
+  return makeError(StatusCode::InvalidArgument, "artifact ",
+                   quote(artifact.path()), " was compiled for ",
+                   artifact.targetText(), ", and cannot run on ", asked);
+}
+
 Status dsv2rt::checkTarget(const Artifact &artifact, const Device *device) {
-  bool forDevice = artifact.manifest().device.has_value();
-  if (forDevice != (device != nullptr))
-    return makeError(StatusCode::InvalidArgument, "artifact ",
-                     quote(artifact.path()), " was compiled for ",
-                     artifact.targetText(), ", and cannot run on ",
-                     device ? device->text() : "the CPU");
+  if (artifact.manifest().device.has_value() != (device != nullptr))
+    return wrongTarget(artifact, device ? device->text() : "the CPU");
   return device ? chooseImage(artifact, device->info()).status() : Status();
+}
+
+Expected<std::shared_ptr<Device>>
+dsv2rt::openDeviceFor(const Artifact &artifact, const std::string &name) {
+  bool forDevice = artifact.manifest().device.has_value();
+  if (name == "cpu" || (name.empty() && !forDevice)) {
+    Status status = checkTarget(artifact, nullptr);
+    if (!status.ok())
+      return status;
+    return std::shared_ptr<Device>();
+  }
+  std::string wanted = name.empty() ? "cuda" : name;
+  bool emulator = false;
+  int ordinal = 0;
+  Status status = parseName(wanted, emulator, ordinal);
+  if (status.ok() && !forDevice)
+    status = wrongTarget(artifact, quote(wanted));
+  if (!status.ok())
+    return status;
+  Expected<std::shared_ptr<Device>> device = Device::open(wanted);
+  if (device.ok())
+    status = checkTarget(artifact, device.value().get());
+  if (!status.ok())
+    return status;
+  return device;
 }

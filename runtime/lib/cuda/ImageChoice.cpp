@@ -45,22 +45,27 @@ bool cuda::canRun(const DeviceManifest::Image &image,
   return chip.number <= own;
 }
 
-Expected<size_t> cuda::chooseImage(const Artifact &artifact,
-                                   const Device::Info &device) {
-  const DeviceManifest &code = *artifact.manifest().device;
-  auto rank = [&](size_t i) {
+int64_t dsv2rt::suitableImage(const DeviceManifest &code,
+                              const Device::Info &device) {
+  auto rank = [&](int64_t i) {
     const DeviceManifest::Image &image = code.images[i];
     Chip chip(image.chip);
     return std::make_tuple(image.kind != ImageKind::Ptx, chip.number,
                            chip.exact, chip.family);
   };
-  size_t best = code.images.size();
-  for (size_t i = 0; i < code.images.size(); ++i)
-    if (canRun(code.images[i], device) &&
-        (best == code.images.size() || rank(i) > rank(best)))
+  int64_t best = -1;
+  for (int64_t i = 0; i < int64_t(code.images.size()); ++i)
+    if (canRun(code.images[i], device) && (best < 0 || rank(i) > rank(best)))
       best = i;
-  if (best < code.images.size())
-    return best;
+  return best;
+}
+
+Expected<size_t> cuda::chooseImage(const Artifact &artifact,
+                                   const Device::Info &device) {
+  const DeviceManifest &code = *artifact.manifest().device;
+  int64_t best = suitableImage(code, device);
+  if (best >= 0)
+    return size_t(best);
   return makeError(StatusCode::Unsupported, "artifact ", quote(artifact.path()),
                    " has code for ", code.imagesText(), ", but device ",
                    device.name, " ", quote(device.model),
