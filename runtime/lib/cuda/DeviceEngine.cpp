@@ -54,7 +54,7 @@ public:
       : artifact(std::move(artifact)), device(options.device),
         context(device->implementation().context),
         inputValues(plannedInput(this->artifact->manifest(), options)),
-        useGraphs(options.graphs) {}
+        useGraphs(options.graphs), trace(options.trace) {}
 
   ~DeviceEngine() override;
 
@@ -102,6 +102,7 @@ private:
   /// Numbers of the input that is reserved at first.
   int64_t inputValues;
   bool useGraphs;
+  Trace *trace;
 
   std::shared_ptr<const ResidentWeights> weights;
   std::unique_ptr<Program> program;
@@ -150,7 +151,7 @@ DeviceEngine::open(const PackedWeights &packed,
       return made.status();
     *event = std::move(made.value());
   }
-  launcher = std::make_unique<Launcher>(context, *program, stream.get());
+  launcher = std::make_unique<Launcher>(context, *program, stream.get(), trace);
   graphs = std::make_unique<Graphs>(context, stream.get());
   Expected<std::shared_ptr<const ResidentWeights>> resident =
       device->implementation().weightsFor(manifest(), packed, progress);
@@ -286,7 +287,8 @@ Status DeviceEngine::runEntry(const Artifact::Entry &entry,
                               int level) {
   auto launch = [&] { return launchAll(entry, arguments, level); };
   int64_t tokens = int64_t(step.tokens.size());
-  if (!useGraphs || level > 0 || tokens != step.sequences())
+  if (!useGraphs || launcher->timesKernels() || level > 0 ||
+      tokens != step.sequences())
     return launch();
   Graphs::Shape shape = {&entry - artifact->entries().data(), tokens,
                          step.sequences(), int64_t(step.rows.size()),
@@ -348,7 +350,7 @@ Status DeviceEngine::run(const Artifact::Entry &entry, const StepLayout &step,
     status = context->call(driver().cuEventElapsedTime, "timing a step",
                            &milliseconds, begin.get(), end.get());
   seconds = double(milliseconds) * 1e-3;
-  return status;
+  return status.ok() ? launcher->finish() : status;
 }
 
 Expected<MemoryLimits> dsv2rt::deviceLimits(const Artifact &artifact,

@@ -95,12 +95,19 @@ Status Launcher::start(int32_t index, const int32_t (&grid)[3],
     attribute.value.programmaticStreamSerializationAllowed = 1;
   }
   const Driver &driver = context->driver();
-  Status launched =
-      context->call(driver.cuLaunchKernelEx, what("launching"), &config,
-                    kernels[index].function, pointers.data(), nullptr);
+  // From the first kernel on, without the copy of the step's input.
+  Status launched = timer.enabled() && !count ? timer.begin() : Status();
+  if (launched.ok())
+    launched =
+        context->call(driver.cuLaunchKernelEx, what("launching"), &config,
+                      kernels[index].function, pointers.data(), nullptr);
   if (!launched.ok())
     return launched;
   ++count;
+  if (timer.enabled())
+    launched = timer.add(facts.name);
+  if (!launched.ok())
+    return launched;
   return waitForEach ? context->call(driver.cuStreamSynchronize,
                                      what("waiting for"), stream)
                      : Status();

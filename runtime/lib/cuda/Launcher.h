@@ -8,6 +8,7 @@
 #ifndef DSV2RT_LIB_CUDA_LAUNCHER_H
 #define DSV2RT_LIB_CUDA_LAUNCHER_H
 
+#include "KernelTimer.h"
 #include "Program.h"
 #include "StepContext.h"
 #include "TensorMaps.h"
@@ -21,14 +22,23 @@ namespace dsv2rt::cuda {
 /// after copying their rows to the host.
 class Launcher final : public StepContext {
 public:
+  /// A `trace` gets the times of the kernels.
   Launcher(std::shared_ptr<Context> context, const Program &program,
-           CUstream stream)
+           CUstream stream, Trace *trace = nullptr)
       : context(std::move(context)), program(program), stream(stream),
-        maps(*this->context) {}
+        maps(*this->context), timer(this->context, stream, trace) {}
 
   /// Prepares for a step whose taps `sink` gets. With `waitForEach` every
   /// kernel is waited for, so that a failure names it.
   void begin(TapSink &sink, bool waitForEach);
+
+  /// Ends the step: the stream has been waited for.
+  Status finish() {
+    return timer.enabled() && count ? timer.finish() : Status();
+  }
+
+  /// Whether kernels have to be launched one by one, to be timed.
+  bool timesKernels() const { return timer.enabled(); }
 
   /// The first failure since begin(), after which nothing was launched.
   const Status &failure() const { return status; }
@@ -50,6 +60,7 @@ private:
   const Program &program;
   CUstream stream;
   TensorMaps maps;
+  KernelTimer timer;
   TapSink *taps = nullptr;
   bool waitForEach = false;
   int64_t count = 0;

@@ -8,6 +8,9 @@
 #include "DeviceTestUtils.h"
 
 #include "dsv2rt/Checkpoint.h"
+#include "dsv2rt/Trace.h"
+
+#include <nlohmann/json.hpp>
 
 #include <cstring>
 #include <limits>
@@ -325,4 +328,27 @@ TEST_F(DeviceSessionTest, F083_TooLittleMemory) {
   EXPECT_GT(session->plan().total(), 28000);
   auto second = take(openDeviceSession(options));
   EXPECT_EQ(second->plan().total(), session->plan().total());
+}
+
+TEST_F(DeviceSessionTest, ATraceShowsEveryKernel) {
+  Trace trace;
+  SessionOptions options;
+  options.trace = &trace;
+  auto session = take(openDeviceSession(options));
+  std::vector<SequenceId> ids = {take(session->addSequence())};
+  for (int32_t token = 0; token < 3; ++token)
+    decode(*session, ids, {token});
+  EXPECT_EQ(stub::calls("cuGraphLaunch"), 0);
+  TempDir folder;
+  ASSERT_TRUE(trace.write(folder.file("t")).ok());
+  nlohmann::json root = nlohmann::json::parse(readFile(folder.file("t")));
+  std::string names;
+  for (const nlohmann::json &event : root["traceEvents"])
+    if (event["cat"] == "kernel") {
+      names += event["name"].get<std::string>() + " ";
+      // The stub's clock goes a millisecond an event.
+      EXPECT_NEAR(event["dur"].get<double>(), 1000, 0.01);
+    }
+  std::string step = "embed append attend update append attend update logits ";
+  EXPECT_EQ(names, step + step + step);
 }

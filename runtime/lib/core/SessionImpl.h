@@ -1,0 +1,98 @@
+//===- SessionImpl.h - what a session consists of ---------------*- C++ -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2RT_LIB_CORE_SESSIONIMPL_H
+#define DSV2RT_LIB_CORE_SESSIONIMPL_H
+
+#include "Engine.h"
+#include "Planning.h"
+#include "ReferenceCheck.h"
+#include "Support.h"
+#include "dsv2rt/PageAllocator.h"
+#include "dsv2rt/Session.h"
+
+#include <unordered_map>
+
+namespace dsv2rt {
+
+/// Positions of one sequence and the pages that hold them.
+struct Sequence {
+  int64_t length = 0;
+  std::vector<int32_t> pages;
+  bool failed = false;
+};
+
+/// The first value of a sequence that was not finite.
+struct Finding {
+  int32_t site = -1;
+  int64_t layer = 0;
+};
+
+/// What a session consists of. It is the receiver of its engine's taps.
+struct Session::Impl : public TapSink {
+  std::shared_ptr<const Artifact> artifact;
+  std::shared_ptr<const PackedWeights> weights;
+  SessionOptions options;
+  MemoryPlan plan;
+  StepStats stats;
+
+  std::unique_ptr<Engine> engine;
+  /// The same for the reference, and what its values are compared by; null
+  /// without a comparison.
+  std::unique_ptr<Engine> referenceEngine;
+  std::unique_ptr<ReferenceCheck> check;
+  std::shared_ptr<const Artifact> reference;
+  /// Why no step can be taken any more.
+  Status broken;
+  PageAllocator allocator;
+  std::unordered_map<SequenceId, Sequence> sequences;
+  SequenceId nextId = 1;
+
+  // The current step; kept to keep its memory.
+  StepLayout layout;
+  std::vector<int32_t> copyFrom, copyTo;
+  std::vector<Sequence *> stepSequences;
+  std::vector<Finding> findings;
+  /// The first value that belongs to no single sequence.
+  Finding unattributed;
+  int64_t lastMark = 0;
+
+  const Manifest &manifest() const { return artifact->manifest(); }
+  int64_t page() const { return manifest().cache.page; }
+  int64_t blocks(int64_t positions) const {
+    return (positions + page() - 1) / page();
+  }
+
+  MemoryLimits hostLimits() const;
+  Status create();
+  Status createReference();
+  void releasePages(Sequence &sequence, size_t keep, bool clear);
+
+  Status checkInputs(const StepInput *inputs, size_t count);
+  Status checkPages(const StepInput *inputs, size_t count);
+  Status reserveStep(const Artifact &code, Engine &engine, int64_t longest);
+  void layOut(const StepInput *inputs, size_t count);
+  Status ownPages();
+  void assignPages(const StepInput *inputs, size_t count);
+  Status step(const StepInput *inputs, size_t count, StepOutput *outputs);
+  Status run(const Artifact::Entry &entry);
+  Status compare(int64_t longest);
+  void report(const StepInput *inputs, size_t count, StepOutput *outputs);
+  std::string siteText(const Finding &finding) const;
+
+  void tap(int32_t site, int64_t layer, void *data, int64_t rows,
+           int64_t columns, int64_t rowStride, int32_t dtype) override;
+};
+
+/// The failure to find a sequence.
+inline Status unknownSequence(SequenceId id) {
+  return makeError(StatusCode::InvalidArgument, "there is no sequence ", id);
+}
+
+} // namespace dsv2rt
+
+#endif // DSV2RT_LIB_CORE_SESSIONIMPL_H

@@ -1,0 +1,338 @@
+//===- SessionStep.cpp - steps of a session -------------------------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "SessionImpl.h"
+#include "dsv2rt/Trace.h"
+
+#include <chrono>
+
+using namespace dsv2rt;
+
+Status Session::Impl::checkInputs(const StepInput *inputs, size_t count) {
+  if (count == 0)
+    return makeError(StatusCode::InvalidArgument,
+                     "a step needs at least one sequence");
+  if (int64_t(count) > manifest().limits.maxBatch)
+    return makeError(StatusCode::InvalidArgument, "a step of ", count,
+                     " sequences, the artifact takes at most ",
+                     manifest().limits.maxBatch);
+  stepSequences.clear();
+  int64_t total = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const StepInput &input = inputs[i];
+    auto it = sequences.find(input.sequence);
+    if (it == sequences.end())
+      return unknownSequence(input.sequence);
+    Sequence &sequence = it->second;
+    if (sequence.failed)
+      return makeError(StatusCode::InvalidArgument, "sequence ", input.sequence,
+                       " failed in an earlier step and can only be removed");
+    for (const Sequence *other : stepSequences)
+      if (other == &sequence)
+        return makeError(StatusCode::InvalidArgument, "sequence ",
+                         input.sequence, " occurs twice in one step");
+    if (input.count < 1 || !input.tokens)
+      return makeError(StatusCode::InvalidArgument, "sequence ", input.sequence,
+                       ": expected at least one token, found ", input.count);
+    if (input.count > plan.maxContext - sequence.length)
+      return makeError(
+          StatusCode::ContextLengthExceeded, "sequence ", input.sequence,
+          ": context_length_exceeded: ", sequence.length, " positions and ",
+          input.count, " more tokens, n_ctx is ", plan.maxContext);
+    for (int64_t j = 0; j < input.count; ++j)
+      if (input.tokens[j] < 0 || input.tokens[j] >= manifest().model.vocabSize)
+        return makeError(
+            StatusCode::InvalidArgument, "token ", j, " for sequence ",
+            input.sequence, ": expected an id from 0 to ",
+            manifest().model.vocabSize - 1, ", found ", input.tokens[j]);
+    total += input.count;
+    stepSequences.push_back(&sequence);
+  }
+  if (total > std::numeric_limits<int32_t>::max())
+    return makeError(StatusCode::InvalidArgument, "a step of ", total,
+                     " tokens, expected at most ",
+                     std::numeric_limits<int32_t>::max());
+  return Status();
+}
+
+/// Checks that the pages a step will take are there, so that taking them
+/// cannot fail half-way.
+Status Session::Impl::checkPages(const StepInput *inputs, size_t count) {
+  int64_t needed = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const Sequence &sequence = *stepSequences[i];
+    needed += blocks(sequence.length + inputs[i].count) -
+              int64_t(sequence.pages.size());
+    if (sequence.length % page() &&
+        allocator.users(sequence.pages[sequence.length / page()]) > 1)
+      ++needed;
+  }
+  if (needed <= allocator.available())
+    return Status();
+  int64_t pageBytes = manifest().cache.bytesPerPage();
+  return makeError(
+      StatusCode::OutOfMemory, "the latent cache is full: required ", needed,
+      " pages of ", page(), " positions (", bytesText(needed * pageBytes),
+      "), available ", allocator.available(), " of ", allocator.pages(), " (",
+      bytesText(allocator.available() * pageBytes), ")");
+}
+
+/// Lays tokens, positions, sequence numbers and wanted rows out as the step
+/// functions take them.
+void Session::Impl::layOut(const StepInput *inputs, size_t count) {
+  StepLayout &l = layout;
+  l.tokens.clear(), l.positions.clear(), l.seqIds.clear(), l.seqStarts.clear();
+  l.rows.clear();
+  for (size_t i = 0; i < count; ++i) {
+    const StepInput &input = inputs[i];
+    l.seqStarts.push_back(int32_t(l.tokens.size()));
+    for (int64_t j = 0; j < input.count; ++j) {
+      bool wanted = input.logits == LogitRows::All ||
+                    (input.logits == LogitRows::Last && j == input.count - 1);
+      if (wanted)
+        l.rows.push_back(int32_t(l.tokens.size()));
+      l.tokens.push_back(input.tokens[j]);
+      l.positions.push_back(int32_t(stepSequences[i]->length + j));
+      l.seqIds.push_back(int32_t(i));
+    }
+  }
+  l.seqStarts.push_back(int32_t(l.tokens.size()));
+}
+
+Status Session::Impl::reserveStep(const Artifact &code, Engine &engine,
+                                  int64_t longest) {
+  Expected<int64_t> bytes =
+      workspaceBytes(code, int64_t(layout.tokens.size()), layout.sequences(),
+                     int64_t(layout.rows.size()), longest);
+  if (!bytes.ok())
+    return bytes.status();
+  return engine.reserveStep(bytes.value(), int64_t(layout.rows.size()));
+}
+
+/// Replaces every page that a sequence of the step will write to and others use
+/// too by a copy.
+Status Session::Impl::ownPages() {
+  copyFrom.clear(), copyTo.clear();
+  std::vector<int32_t *> replaced;
+  for (Sequence *sequence : stepSequences) {
+    if (sequence->length % page() == 0)
+      continue;
+    int32_t &shared = sequence->pages[sequence->length / page()];
+    if (allocator.users(shared) < 2)
+      continue;
+    int32_t own = allocator.allocate();
+    copyFrom.push_back(shared);
+    copyTo.push_back(own);
+    replaced.push_back(&shared);
+    allocator.release(shared);
+    shared = own;
+  }
+  if (copyFrom.empty())
+    return Status();
+  Status status = engine->copyPages(copyFrom, copyTo);
+  if (status.ok() && check)
+    status = referenceEngine->copyPages(copyFrom, copyTo);
+  for (size_t i = 0; !status.ok() && i < replaced.size(); ++i) {
+    allocator.release(*replaced[i]);
+    allocator.retain(copyFrom[i]);
+    *replaced[i] = copyFrom[i];
+  }
+  return status;
+}
+
+/// Gives every sequence pages for its new positions and fills in the block
+/// tables.
+void Session::Impl::assignPages(const StepInput *inputs, size_t count) {
+  int64_t width = 1;
+  for (size_t i = 0; i < count; ++i) {
+    Sequence &sequence = *stepSequences[i];
+    int64_t needed = blocks(sequence.length + inputs[i].count);
+    while (int64_t(sequence.pages.size()) < needed)
+      sequence.pages.push_back(allocator.allocate());
+    width = std::max(width, needed);
+  }
+  width = engine->tableWidth(width);
+  // Entries past a sequence's last block stay 0, a valid page.
+  layout.tables.assign(count * width, 0);
+  for (size_t i = 0; i < count; ++i)
+    std::copy(stepSequences[i]->pages.begin(), stepSequences[i]->pages.end(),
+              layout.tables.begin() + i * width);
+}
+
+/// Runs the step that is laid out.
+Status Session::Impl::run(const Artifact::Entry &entry) {
+  int64_t traceBegin = 0;
+  if (options.trace)
+    lastMark = traceBegin = options.trace->now();
+  // A device times its kernels without taps.
+  int level =
+      check || (options.trace && !options.device) ? 2 : options.checkLevel;
+  auto begin = std::chrono::steady_clock::now();
+  Status status = engine->run(entry, layout, *this, level);
+  std::chrono::duration<double> spent =
+      std::chrono::steady_clock::now() - begin;
+  if (!status.ok())
+    return status;
+  stats.seconds = spent.count();
+  stats.deviceSeconds = engine->deviceSeconds();
+  stats.replayed = engine->replayed();
+  stats.tokens = int64_t(layout.tokens.size());
+  stats.entry = entry.name;
+  if (options.trace)
+    options.trace->add(entry.name, "step", traceBegin, options.trace->now(),
+                       {{"step", stats.step},
+                        {"tokens", stats.tokens},
+                        {"sequences", layout.sequences()},
+                        {"copied_pages", stats.copiedPages}});
+  return Status();
+}
+
+/// Repeats the step with the reference lowering.
+Status Session::Impl::compare(int64_t longest) {
+  Status status = reserveStep(*reference, *referenceEngine, longest);
+  if (status.ok())
+    status = referenceEngine->run(reference->entryFor(longest), layout, *check,
+                                  /*level=*/2);
+  return status.ok() ? check->finish(stats.step) : status;
+}
+
+void Session::Impl::tap(int32_t site, int64_t layer, void *data,
+                        int64_t rowCount, int64_t columns, int64_t rowStride,
+                        int32_t dtype) {
+  const std::vector<Manifest::Site> &sites = manifest().sites;
+  bool known = site >= 0 && size_t(site) < sites.size();
+  if (check && known)
+    check->record(sites[site].name, layer, data, rowCount, columns, rowStride,
+                  dtype);
+  if (options.trace) {
+    int64_t now = options.trace->now();
+    options.trace->add(known ? sites[site].name : strCat("site ", site),
+                       "kernel", lastMark, now,
+                       {{"layer", layer}, {"rows", rowCount}});
+  }
+  int64_t level = known ? sites[site].level : 2;
+  if (level <= options.checkLevel) {
+    int64_t elementBytes = dtype == DSV2RT_F32 || dtype == DSV2RT_I32 ? 4 : 2;
+    for (int64_t row = 0; row < rowCount; ++row) {
+      auto *values =
+          static_cast<const char *>(data) + row * rowStride * elementBytes;
+      if (allFinite(values, columns, dtype))
+        continue;
+      // Rows are tokens, or the tokens whose logits are wanted; of anything
+      // else the owner is not known.
+      Finding *finding = &unattributed;
+      if (rowCount == int64_t(layout.tokens.size()))
+        finding = &findings[layout.seqIds[row]];
+      else if (rowCount == int64_t(layout.rows.size()))
+        finding = &findings[layout.seqIds[layout.rows[row]]];
+      if (finding->site < 0)
+        *finding = {known ? site : std::numeric_limits<int32_t>::max(), layer};
+    }
+  }
+  if (options.trace)
+    lastMark = options.trace->now();
+}
+
+std::string Session::Impl::siteText(const Finding &finding) const {
+  const std::vector<Manifest::Site> &sites = manifest().sites;
+  std::string where = "an unknown site";
+  if (size_t(finding.site) < sites.size()) {
+    const Manifest::Site &site = sites[finding.site];
+    where = "'" + site.name + "'";
+    if (!site.op.empty() && site.op != site.name)
+      where += " (" + site.op + ")";
+  }
+  if (finding.layer >= 0)
+    where += strCat(" of layer ", finding.layer);
+  return where;
+}
+
+/// Fills in the outputs and takes failed sequences out of service.
+void Session::Impl::report(const StepInput *inputs, size_t count,
+                           StepOutput *outputs) {
+  int64_t vocabulary = manifest().model.vocabSize;
+  const float *next = engine->logits();
+  for (size_t i = 0; i < count; ++i) {
+    Sequence &sequence = *stepSequences[i];
+    StepOutput &output = outputs[i];
+    output.rows = inputs[i].logits == LogitRows::All    ? inputs[i].count
+                  : inputs[i].logits == LogitRows::Last ? 1
+                                                        : 0;
+    output.logits = output.rows ? next : nullptr;
+    output.status = Status();
+    next += output.rows * vocabulary;
+    sequence.length += inputs[i].count;
+    std::string where;
+    if (findings[i].site >= 0)
+      where = siteText(findings[i]);
+    else if (output.rows &&
+             !allFinite(output.logits, output.rows * vocabulary, DSV2RT_F32))
+      where = "the logits";
+    if (where.empty())
+      continue;
+    std::string origin;
+    if (unattributed.site >= 0)
+      origin = "; the first such value of the step came from " +
+               siteText(unattributed);
+    output.status =
+        makeError(StatusCode::NonFinite, "step ", stats.step, ", sequence ",
+                  inputs[i].sequence, ": a value that is not finite in ", where,
+                  ", positions ", sequence.length - inputs[i].count, " to ",
+                  sequence.length - 1, origin);
+    output.logits = nullptr;
+    output.rows = 0;
+    releasePages(sequence, 0, /*clear=*/true);
+    sequence.length = 0;
+    sequence.failed = true;
+  }
+}
+
+Status Session::Impl::step(const StepInput *inputs, size_t count,
+                           StepOutput *outputs) {
+  if (!broken.ok())
+    return makeError(
+        broken.code(),
+        "the session cannot go on after a failure: ", broken.message());
+  Status status = checkInputs(inputs, count);
+  if (status.ok())
+    status = checkPages(inputs, count);
+  if (!status.ok())
+    return status;
+  int64_t longest = 0;
+  for (size_t i = 0; i < count; ++i)
+    longest = std::max(longest, inputs[i].count);
+  layOut(inputs, count);
+  status = reserveStep(*artifact, *engine, longest);
+  if (status.ok())
+    status = ownPages();
+  if (!status.ok())
+    return status;
+  stats.copiedPages = int64_t(copyFrom.size());
+  assignPages(inputs, count);
+  findings.assign(count, Finding());
+  unattributed = Finding();
+  if (check)
+    check->begin();
+  status = run(artifact->entryFor(longest));
+  if (!status.ok()) {
+    broken = status;
+    for (Sequence *sequence : stepSequences)
+      releasePages(*sequence, blocks(sequence->length), /*clear=*/false);
+    return status;
+  }
+  Status comparison = check ? compare(longest) : Status();
+  report(inputs, count, outputs);
+  for (size_t i = 0; !comparison.ok() && i < count; ++i)
+    outputs[i] = {comparison, nullptr, 0};
+  ++stats.step;
+  return Status();
+}
+
+Status Session::step(const StepInput *inputs, size_t count,
+                     StepOutput *outputs) {
+  return guarded([&] { return impl->step(inputs, count, outputs); });
+}
