@@ -7,7 +7,8 @@
 //
 // The toy model of FakeSteps.cpp as kernels, which are host functions that the
 // stub driver calls: its results are the same, to the bit. The CPU's functions
-// are its reference lowering.
+// are its reference lowering. FakeKernels.cpp has the same kernels for a
+// device.
 //
 //===----------------------------------------------------------------------===//
 
@@ -61,7 +62,8 @@ const char dsv2_manifest[] = R"({
       {"name": "logits", "block": [64, 1, 1], "shared_bytes": 1024,
        "parameters": [{"kind": "tensor_map", "dtype": "f32", "rank": 2,
          "box": [32, 8], "swizzle": 128}, {"kind": "pointer"},
-         {"kind": "pointer"}, {"kind": "pointer"}, {"kind": "i64"}]}],
+         {"kind": "pointer"}, {"kind": "pointer"}, {"kind": "pointer"},
+         {"kind": "i64"}]}],
     "images": [
       {"chip": "sm_90a", "kind": "cubin", "symbol": "fake_image_0",
        "size": 656},
@@ -161,17 +163,17 @@ void update(const CUlaunchConfig &, void *const *p) {
   }
 }
 
-/// (head, state, rows, logits, count)
+/// (map of the head, head, state, rows, logits, count)
 void logits(const CUlaunchConfig &, void *const *p) {
   auto map = value<stub::TensorMapContents>(p, 0);
   const auto *head = stub::host<float>(map.address);
-  for (int64_t r = 0; r < value<int64_t>(p, 4); ++r) {
-    const float *row = memory<float>(p, 1) + memory<int32_t>(p, 2)[r] * hidden;
+  for (int64_t r = 0; r < value<int64_t>(p, 5); ++r) {
+    const float *row = memory<float>(p, 2) + memory<int32_t>(p, 3)[r] * hidden;
     for (int64_t v = 0; v < vocabulary; ++v) {
       float sum = 0;
       for (int64_t i = 0; i < hidden; ++i)
         sum += row[i] * head[i * int64_t(map.dims[0]) + v];
-      memory<float>(p, 3)[r * vocabulary + v] = sum;
+      memory<float>(p, 4)[r * vocabulary + v] = sum;
     }
   }
 }
@@ -182,7 +184,7 @@ constexpr stub::Image image = {stub::imageMagic,
                                 {"append", append, {8, 8, 8, 8, 8, 8, 8, 8, 4}},
                                 {"attend", attend, {8, 8, 8, 8, 8, 8, 8, 8, 4}},
                                 {"update", update, {8, 8, 8, 8, 8, 8, 4, 4}},
-                                {"logits", logits, {128, 8, 8, 8, 8}}}};
+                                {"logits", logits, {128, 8, 8, 8, 8, 8}}}};
 static_assert(sizeof(stub::Image) == 656, "as the manifest says");
 
 } // namespace
@@ -225,7 +227,8 @@ static void step(dsv2rt_memref1d *tokens, dsv2rt_memref1d *positions,
       dsv2rt_tap(context, 0, layer, state, count, hidden, hidden, DSV2RT_F32);
   }
   dsv2rt_tensor head = {slots[3], {vocabulary, hidden}, {4, vocabulary * 4}};
-  launch(4, rows, head, state, logitRows->aligned, logits->aligned, rows);
+  launch(4, rows, head, slots[3], state, logitRows->aligned, logits->aligned,
+         rows);
   if (tapLevel >= 2)
     dsv2rt_tap(context, 2, -1, logits->aligned, rows, vocabulary,
                logits->strides[0], DSV2RT_F32);

@@ -60,7 +60,8 @@ protected:
     uint64_t pointer = 0;
     int64_t count = 0;
     dsv2rt_tensor tensor = head;
-    void *parameters[] = {&tensor, &pointer, &pointer, &pointer, &count};
+    void *parameters[] = {&tensor,  &pointer, &pointer,
+                          &pointer, &pointer, &count};
     launcher.launch(4, 1, 1, 1, parameters);
     return launcher.failure();
   }
