@@ -10,6 +10,7 @@
 
 #include "dsv2/CodeGen/CPU/Passes.h"
 #include "mlir/Conversion/Passes.h"
+#include "mlir/Dialect/AMX/AMXDialect.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
@@ -34,7 +35,7 @@
 using namespace mlir;
 
 void dsv2::cpu::registerCPUCodeGenDialects(DialectRegistry &registry) {
-  registry.insert<affine::AffineDialect, arith::ArithDialect,
+  registry.insert<affine::AffineDialect, amx::AMXDialect, arith::ArithDialect,
                   cf::ControlFlowDialect, func::FuncDialect,
                   index::IndexDialect, LLVM::LLVMDialect, math::MathDialect,
                   memref::MemRefDialect, omp::OpenMPDialect, scf::SCFDialect,
@@ -67,7 +68,9 @@ void dsv2::cpu::buildLowerToLLVMPipeline(OpPassManager &pm,
 
   // reassociateFPReductions stays off: sums keep the order they were written
   // in. Mask lanes are compared in 32 bits, which is enough for lane numbers.
-  pm.addPass(createConvertVectorToLLVMPass());
+  ConvertVectorToLLVMPassOptions vectorOptions;
+  vectorOptions.amx = true;
+  pm.addPass(createConvertVectorToLLVMPass(vectorOptions));
   pm.addPass(createConvertMathToLLVMPass());
   pm.addPass(createConvertIndexToLLVMPass({kIndexBits}));
   pm.addPass(createArithToLLVMConversionPass({kIndexBits}));

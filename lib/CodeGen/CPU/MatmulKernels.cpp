@@ -10,6 +10,7 @@
 
 #include "MatmulTile.h"
 #include "QuantTile.h"
+#include "TileProduct.h"
 #include "dsv2/CodeGen/CPU/QuantKernels.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 
@@ -126,7 +127,7 @@ struct ProductOperands {
   /// The same rows of the output.
   std::function<SmallVector<Slice>(Value row, int64_t count)> y;
   /// Panel `panel`; `which` is 0, or 1 for the up projection of a gated one.
-  std::function<Slice(Value panel, int64_t which)> w;
+  std::function<Slice(Value panel, Value which)> w;
   /// Rows of the residual, or null.
   std::function<SmallVector<Slice>(Value row, int64_t count)> residual;
   PanelFormat format;
@@ -134,8 +135,22 @@ struct ProductOperands {
   /// dimension.
   Value depth, width;
 
+  /// The sums of a row from `column` on with its residual, if there is one.
+  /// `count` is what KernelBuilder::load() takes.
+  Value addResidual(KernelBuilder &b, Value sum, Value row, Value column,
+                    Value count) const {
+    if (!residual)
+      return sum;
+    Slice r = residual(row, 1).front();
+    return b.fadd(b.load(r.memref, r.at({column}), count), sum);
+  }
   bool inBlocks() const { return getBlockFormat(format) != nullptr; }
+  bool mayUseTileUnit(const CPUTargetInfo &target) const {
+    return inBlocks() && hasTileUnit(target);
+  }
   int64_t tileRows(const CPUTargetInfo &target) const {
+    if (mayUseTileUnit(target))
+      return TileProduct::kTileRows;
     return inBlocks() ? getQuantTileRows(target)
                       : getTilePlan(target, /*streams=*/1).maxRows();
   }
@@ -150,42 +165,85 @@ static Value getDepth(KernelBuilder &b, Value w, Value x, PanelFormat format) {
   return b.dim(operand, getBlockFormat(format) ? rank - 2 : rank - 1);
 }
 
+/// Emits what is right for few and for many rows. The tile unit is for more
+/// rows than one register tile takes: from there on vectors read and take apart
+/// the weights more than once, where the tile unit widens them once. Up to
+/// there reading them takes longer than either.
+static void chooseUnit(KernelBuilder &b, const ProductOperands &operands,
+                       Value rowLo, Value rowHi,
+                       llvm::function_ref<void()> withTiles,
+                       llvm::function_ref<void()> withVectors) {
+  const CPUTargetInfo &target = b.getTarget();
+  if (!operands.mayUseTileUnit(target))
+    return withVectors();
+  b.ifThen(b.gt(b.sub(rowHi, rowLo), b.index(getQuantTileRows(target))),
+           withTiles, withVectors);
+}
+
+/// y = [r +] x W^T over a range of panels and rows, with the tile unit.
+static void emitTileUnitProduct(KernelBuilder &b,
+                                const ProductOperands &operands, Value panelLo,
+                                Value panelHi, Value rowLo, Value rowHi) {
+  TileProduct product(b, operands.format);
+  walkTileProducts(
+      b, TileProduct::kMaxPanels, panelLo, panelHi, rowLo, rowHi,
+      [&](Value panel, Value panels, Value row, Value rows) {
+        product.compute(
+            [&](Value i) { return operands.x(b.add(row, i), 1).front(); }, rows,
+            [&](Value p) { return operands.w(b.add(panel, p), b.index(0)); },
+            panels, operands.depth);
+        b.forEach(b.index(0), panels, [&](Value p) {
+          b.forEach(b.index(0), rows, [&](Value i) {
+            Value at = b.add(row, i);
+            storePanel(b, b.add(panel, p), operands.width, operands.y(at, 1),
+                       [&](int64_t, int64_t half, Value column, Value lanes) {
+                         return operands.addResidual(b, product.sum(p, i, half),
+                                                     at, column, lanes);
+                       });
+          });
+        });
+      });
+}
+
 /// y = [r +] x W^T over a range of panels and rows.
 static void emitProduct(KernelBuilder &b, const ProductOperands &operands,
                         Value panelLo, Value panelHi, Value rowLo,
                         Value rowHi) {
   auto store = [&](const TileSums &sums, ArrayRef<Value> panels, Value row,
                    int64_t count) {
-    SmallVector<Slice> out = operands.y(row, count), residual;
-    if (operands.residual)
-      residual = operands.residual(row, count);
+    SmallVector<Slice> out = operands.y(row, count);
     for (auto [p, panel] : llvm::enumerate(panels))
       storePanel(
           b, panel, operands.width, out,
           [&, p = p](int64_t i, int64_t half, Value column, Value lanes) {
-            Value sum = sums(i, p, half);
-            if (residual.empty())
-              return sum;
-            Value r =
-                b.load(residual[i].memref, residual[i].at({column}), lanes);
-            return b.fadd(r, sum);
+            return operands.addResidual(b, sums(i, p, half), b.add(row, i),
+                                        column, lanes);
           });
   };
+  Value only = b.index(0);
   if (operands.inBlocks())
-    return walkEvenTiles(
-        b, operands.tileRows(b.getTarget()), panelLo, panelHi, rowLo, rowHi,
-        [&](Value panel, Value row, int64_t count, const TilePass &pass) {
-          store(emitQuantTile(b, operands.x(row, count), operands.w(panel, 0),
-                              operands.depth, operands.format, pass,
-                              /*panelStride=*/1),
-                {panel}, row, count);
+    return chooseUnit(
+        b, operands, rowLo, rowHi,
+        [&] {
+          emitTileUnitProduct(b, operands, panelLo, panelHi, rowLo, rowHi);
+        },
+        [&] {
+          walkEvenTiles(
+              b, getQuantTileRows(b.getTarget()), panelLo, panelHi, rowLo,
+              rowHi,
+              [&](Value panel, Value row, int64_t count, const TilePass &pass) {
+                store(emitQuantTile(b, operands.x(row, count),
+                                    operands.w(panel, only), operands.depth,
+                                    operands.format, pass, /*panelStride=*/1),
+                      {panel}, row, count);
+              });
         });
 
   auto tile = [&](ArrayRef<Value> panels, Value row, int64_t count,
                   bool prefetch) {
     SmallVector<Slice> weights;
     for (Value panel : panels)
-      weights.push_back(operands.w(panel, 0));
+      weights.push_back(operands.w(panel, only));
     store(
         emitTile(b, operands.x(row, count), weights, operands.depth, prefetch),
         panels, row, count);
@@ -208,15 +266,55 @@ static Value emitGate(KernelBuilder &b, Value gate, Value up) {
   return b.fmul(silu, up);
 }
 
+/// y = silu(gate) * up for rows row .. row + rows - 1 and one panel: a loop
+/// over rows. Unrolled, its exponentials would be most of the kernel's code.
+/// `sum(row, which, half)` are sums of gate (0) or up (1).
+static void
+emitGatedRows(KernelBuilder &b, const ProductOperands &operands, Value panel,
+              Value row, Value rows,
+              llvm::function_ref<Value(Value, int64_t, int64_t)> sum) {
+  b.forEach(b.index(0), rows, [&](Value i) {
+    storePanel(b, panel, operands.width, operands.y(b.add(row, i), 1),
+               [&](int64_t, int64_t half, Value, Value) {
+                 return emitGate(b, sum(i, 0, half), sum(i, 1, half));
+               });
+  });
+}
+
+/// y = silu(x Wg^T) * (x Wu^T) over a range of panels and rows, with the tile
+/// unit. Gate and up of a panel are panels of their own for it.
+static void emitGatedTileUnitProduct(KernelBuilder &b,
+                                     const ProductOperands &operands,
+                                     Value panelLo, Value panelHi, Value rowLo,
+                                     Value rowHi) {
+  TileProduct product(b, operands.format);
+  walkTileProducts(
+      b, TileProduct::kMaxPanels / 2, panelLo, panelHi, rowLo, rowHi,
+      [&](Value panel, Value panels, Value row, Value rows) {
+        product.compute(
+            [&](Value i) { return operands.x(b.add(row, i), 1).front(); }, rows,
+            [&](Value p) {
+              return operands.w(b.add(panel, b.div(p, 2)),
+                                b.rem(p, b.index(2)));
+            },
+            b.mul(panels, 2), operands.depth);
+        b.forEach(b.index(0), panels, [&](Value p) {
+          emitGatedRows(b, operands, b.add(panel, p), row, rows,
+                        [&](Value i, int64_t which, int64_t half) {
+                          return product.sum(b.add(b.mul(p, 2), which), i,
+                                             half);
+                        });
+        });
+      });
+}
+
 /// y = silu(x Wg^T) * (x Wu^T) over a range of panels and rows. `scratch` is
 /// memref<2 x maxRows x NR x f32>.
 static void emitGatedProduct(KernelBuilder &b, const ProductOperands &operands,
                              Value scratch, Value panelLo, Value panelHi,
                              Value rowLo, Value rowHi) {
   Value halves[2] = {b.index(0), b.index(b.lanes())};
-  // The sums of gate (0) or up (1) for one panel go through memory, so that the
-  // gate is a loop over rows. Unrolled over a tall tile, its exponentials would
-  // be most of the kernel's code.
+  // The sums of gate (0) or up (1) for one panel go through memory.
   auto keep = [&](const TileSums &sums, int64_t panel, int64_t count,
                   int64_t which) {
     for (int64_t i = 0; i < count; ++i)
@@ -225,26 +323,31 @@ static void emitGatedProduct(KernelBuilder &b, const ProductOperands &operands,
                 {b.index(which), b.index(i), halves[half]});
   };
   auto finish = [&](Value panel, Value row, int64_t count) {
-    b.forEach(b.index(0), b.index(count), [&](Value i) {
-      auto kept = [&](int64_t which, int64_t half) {
-        return b.load(scratch, {b.index(which), i, halves[half]});
-      };
-      storePanel(b, panel, operands.width, operands.y(b.add(row, i), 1),
-                 [&](int64_t, int64_t half, Value, Value) {
-                   return emitGate(b, kept(0, half), kept(1, half));
-                 });
-    });
+    emitGatedRows(b, operands, panel, row, b.index(count),
+                  [&](Value i, int64_t which, int64_t half) {
+                    return b.load(scratch, {b.index(which), i, halves[half]});
+                  });
   };
+  Value streams[2] = {b.index(0), b.index(1)};
   if (operands.inBlocks())
-    return walkEvenTiles(
-        b, operands.tileRows(b.getTarget()), panelLo, panelHi, rowLo, rowHi,
-        [&](Value panel, Value row, int64_t count, const TilePass &pass) {
-          SmallVector<Slice> x = operands.x(row, count);
-          for (int64_t which : {0, 1})
-            keep(emitQuantTile(b, x, operands.w(panel, which), operands.depth,
-                               operands.format, pass, /*panelStride=*/2),
-                 0, count, which);
-          finish(panel, row, count);
+    return chooseUnit(
+        b, operands, rowLo, rowHi,
+        [&] {
+          emitGatedTileUnitProduct(b, operands, panelLo, panelHi, rowLo, rowHi);
+        },
+        [&] {
+          walkEvenTiles(
+              b, getQuantTileRows(b.getTarget()), panelLo, panelHi, rowLo,
+              rowHi,
+              [&](Value panel, Value row, int64_t count, const TilePass &pass) {
+                SmallVector<Slice> x = operands.x(row, count);
+                for (int64_t which : {0, 1})
+                  keep(emitQuantTile(b, x, operands.w(panel, streams[which]),
+                                     operands.depth, operands.format, pass,
+                                     /*panelStride=*/2),
+                       0, count, which);
+                finish(panel, row, count);
+              });
         });
 
   // Few rows are bound by memory: gate and up are read side by side, in the
@@ -253,7 +356,7 @@ static void emitGatedProduct(KernelBuilder &b, const ProductOperands &operands,
     SmallVector<Slice> weights;
     for (Value panel : panels)
       for (int64_t which : {0, 1})
-        weights.push_back(operands.w(panel, which));
+        weights.push_back(operands.w(panel, streams[which]));
     TileSums sums = emitTile(b, operands.x(row, count), weights, operands.depth,
                              /*prefetch=*/false);
     for (auto [p, panel] : llvm::enumerate(panels)) {
@@ -267,7 +370,7 @@ static void emitGatedProduct(KernelBuilder &b, const ProductOperands &operands,
   auto tile = [&](Value panel, Value row, int64_t count) {
     SmallVector<Slice> x = operands.x(row, count);
     for (int64_t which : {0, 1})
-      keep(emitTile(b, x, operands.w(panel, which), operands.depth,
+      keep(emitTile(b, x, operands.w(panel, streams[which]), operands.depth,
                     /*prefetch=*/count >= 4),
            0, count, which);
     finish(panel, row, count);
@@ -317,7 +420,7 @@ func::FuncOp dsv2::cpu::getOrCreateMatmulKernel(ModuleOp module,
           operands.residual = [&](Value row, int64_t count) {
             return rowSlices(b, args[2], row, count);
           };
-        operands.w = [&](Value panel, int64_t) { return Slice{w, {panel}}; };
+        operands.w = [&](Value panel, Value) { return Slice{w, {panel}}; };
         operands.depth = getDepth(b, w, x, config.format);
         operands.width = b.dim(y, 1);
         shareProduct(b, operands.tileRows(target), b.dim(y, 0), b.dim(w, 0),
@@ -349,8 +452,8 @@ dsv2::cpu::getOrCreateGatedMatmulKernel(ModuleOp module,
         operands.y = [&](Value row, int64_t count) {
           return rowSlices(b, h, row, count);
         };
-        operands.w = [&](Value panel, int64_t which) {
-          return Slice{w, {panel, b.index(which)}};
+        operands.w = [&](Value panel, Value which) {
+          return Slice{w, {panel, which}};
         };
         operands.depth = getDepth(b, w, x, config.format);
         operands.width = b.dim(h, 1);
@@ -395,7 +498,7 @@ dsv2::cpu::getOrCreateHeadMatmulKernel(ModuleOp module,
                     operands.y = [&](Value row, int64_t count) {
                       return slices(y, row, count);
                     };
-                    operands.w = [&](Value panel, int64_t) {
+                    operands.w = [&](Value panel, Value) {
                       return Slice{w, {head, panel}};
                     };
                     operands.depth = getDepth(b, w, x, config.format);
@@ -420,8 +523,10 @@ shareExperts(KernelBuilder &b, Value offsets, Value experts, Value panels,
              PanelFormat format, Value part, Value parts,
              llvm::function_ref<void(Value, Value, Value, Value, Value)> body) {
   // Rows for which reading a panel from memory and multiplying with it take
-  // about the same time, per thread.
-  Value balance = b.index(format == PanelFormat::F32 ? 16 : 8);
+  // about the same time, per thread. The tile unit should be three times as
+  // fast as vectors (docs/Performance.md).
+  bool withTiles = getBlockFormat(format) && hasTileUnit(b.getTarget());
+  Value balance = b.index(withTiles ? 24 : format == PanelFormat::F32 ? 16 : 8);
   auto bounds = [&](Value e) {
     Value lo = b.toIndex(b.loadScalar(offsets, {e}));
     Value hi = b.toIndex(b.loadScalar(offsets, {b.add(e, 1)}));
@@ -497,10 +602,10 @@ static func::FuncOp createGrouped(ModuleOp module,
               operands.y = [&](Value row, int64_t count) {
                 return rowSlices(b, y, row, count);
               };
-              operands.w = [&](Value panel, int64_t which) {
+              operands.w = [&](Value panel, Value which) {
                 Slice slice{w, {expert, panel}};
                 if (gated)
-                  slice.prefix.push_back(b.index(which));
+                  slice.prefix.push_back(which);
                 return slice;
               };
               operands.depth = getDepth(b, w, x, config.format);

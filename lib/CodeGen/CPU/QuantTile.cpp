@@ -7,10 +7,9 @@
 
 #include "QuantTile.h"
 
-#include "dsv2/Support/BlockFormat.h"
+#include "PanelReader.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
-#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/MathExtras.h"
@@ -18,21 +17,6 @@
 using namespace mlir;
 using namespace mlir::dsv2;
 using namespace mlir::dsv2::cpu;
-
-//===----------------------------------------------------------------------===//
-// Bytes in memory
-//===----------------------------------------------------------------------===//
-
-/// `type`, read at byte `at` of `slice`.
-static Value loadBytes(KernelBuilder &b, const Slice &slice, Value at,
-                       VectorType type) {
-  int64_t bytes = type.getNumElements() * type.getElementTypeBitWidth() / 8;
-  Value loaded = vector::LoadOp::create(
-      b, VectorType::get({bytes}, b.getI8Type()), slice.memref, slice.at({at}));
-  if (type.getElementType().isInteger(8))
-    return loaded;
-  return vector::BitCastOp::create(b, type, loaded);
-}
 
 /// A scalar of 4 bytes at byte `at`, in every lane.
 static Value broadcastBytes(KernelBuilder &b, const Slice &slice, Value at,
@@ -211,118 +195,10 @@ private:
 // Tiles
 //===----------------------------------------------------------------------===//
 
-namespace {
-
-/// Reads the panels of one format.
-class PanelReader {
-public:
-  PanelReader(KernelBuilder &b, PanelFormat format)
-      : b(b), format(format), blocks(*getBlockFormat(format)),
-        width(b.getTarget().panelWidth()), lanes(b.lanes()) {}
-
-  /// Groups of 4 bytes a lane that come from one load.
-  int64_t groupsAtOnce() const { return format == PanelFormat::Q8 ? 1 : 2; }
-
-  /// The unsigned bytes of groups `group`, ... for one half of the columns of
-  /// block `k`.
-  SmallVector<Value> getGroups(const Slice &panel, Value k, int64_t group,
-                               Value half) const {
-    auto bytes = VectorType::get({4 * lanes}, b.getI8Type());
-    int64_t index = group / groupsAtOnce();
-    Value byte = b.add(b.mul(half, lanes * 4), index * width * 4);
-    Value loaded = load(panel, k, byte, bytes);
-    if (format == PanelFormat::Q8)
-      return {loaded};
-    // There is no shift of bytes; what words shift across is masked.
-    Value mask = arith::ConstantOp::create(
-        b, DenseElementsAttr::get(bytes, b.getI8IntegerAttr(15)));
-    auto words = VectorType::get({2 * lanes}, b.getI16Type());
-    Value four = arith::ConstantOp::create(
-        b, DenseElementsAttr::get(words, b.getI16IntegerAttr(4)));
-    Value high = arith::ShRUIOp::create(
-        b, vector::BitCastOp::create(b, words, loaded), four);
-    high = vector::BitCastOp::create(b, bytes, high);
-    return {arith::AndIOp::create(b, loaded, mask),
-            arith::AndIOp::create(b, high, mask)};
-  }
-
-  /// The scales of one half of the columns of block `k`, as f32.
-  Value getScales(const Slice &panel, Value k, Value half) const {
-    Value first = b.add(b.mul(half, lanes * blocks.scaleBytes),
-                        blocks.elements * blocks.elementBits / 8 * width);
-    if (format == PanelFormat::Q8)
-      return b.widen(
-          load(panel, k, first, VectorType::get({lanes}, b.getBF16Type())));
-    Value codes =
-        load(panel, k, first, VectorType::get({lanes}, b.getI8Type()));
-    // Sign-extended and shifted, the sign stands at its place and at that of
-    // the exponent's highest bit, which is always set.
-    VectorType words = b.vecType(b.getI16Type());
-    auto constant = [&](int64_t value) {
-      return arith::ConstantOp::create(
-          b, DenseElementsAttr::get(words, b.getI16IntegerAttr(value)));
-    };
-    Value bits = arith::ShLIOp::create(
-        b, arith::ExtSIOp::create(b, words, codes), constant(7));
-    bits = arith::OrIOp::create(b, bits, constant(0x4000));
-    Value halves =
-        vector::BitCastOp::create(b, b.vecType(b.getF16Type()), bits);
-    return b.fmul(b.widen(halves), b.splat(0x1p-14f));
-  }
-
-  /// Minus the sum of a row's bytes times the offset of the format, from -128
-  /// times that sum.
-  Value getCorrection(Value correction) const {
-    if (format == PanelFormat::Q8)
-      return correction;
-    return arith::ShRSIOp::create(b, correction, b.splatI32(4));
-  }
-
-private:
-  Value load(const Slice &panel, Value k, Value byte, VectorType type) const {
-    Slice block = panel;
-    block.prefix.push_back(k);
-    return loadBytes(b, block, byte, type);
-  }
-
-  KernelBuilder &b;
-  PanelFormat format;
-  const BlockFormat &blocks;
-  int64_t width, lanes;
-};
-
-} // namespace
-
-/// What a tile fetches while it works on block k of its panel: `lines` cache
-/// lines (of 64 bytes) from byte `first` + k * `stride` on, counted from the
-/// start of the panel.
-namespace {
-struct ReadAhead {
-  Value first, stride, lines;
-};
-} // namespace
-
-static constexpr int64_t kCacheLine = 64;
-
 /// With 16 registers the integer sums of a tall tile take most of them. The
 /// float sums, used once a block, then live in memory.
 static bool keepsSumsInMemory(const CPUTargetInfo &target) {
   return target.vectorRegisters < 32;
-}
-
-static void emitReadAhead(KernelBuilder &b, const Slice &panel, Value k,
-                          const ReadAhead &ahead, bool keepClose) {
-  Value from = b.add(ahead.first, b.mul(k, ahead.stride));
-  // All of it lies within the panel and what follows it in memory, counted
-  // from the panel's block 0.
-  Slice start = panel;
-  start.prefix.push_back(b.index(0));
-  b.forEach(b.index(0), ahead.lines, [&](Value line) {
-    memref::PrefetchOp::create(
-        b, start.memref, start.at({b.add(from, b.mul(line, kCacheLine))}),
-        /*isWrite=*/false, /*localityHint=*/keepClose ? 3 : 2,
-        /*isDataCache=*/true);
-  });
 }
 
 TileSums dsv2::cpu::emitQuantTile(KernelBuilder &b, ArrayRef<Slice> rows,
@@ -330,7 +206,7 @@ TileSums dsv2::cpu::emitQuantTile(KernelBuilder &b, ArrayRef<Slice> rows,
                                   PanelFormat format, const TilePass &pass,
                                   int64_t panelStride) {
   using Activation = QuantizedActivation;
-  constexpr int64_t kGroup = 4; // bytes of a lane that one instruction takes
+  constexpr int64_t kGroup = PanelReader::kGroup;
   // How far ahead of its use one stream of weights is read. Measured on a
   // Zen 5: from 2 to 4 KiB the same, half as much or twice as much is slower.
   constexpr int64_t kDistance = 4096;
@@ -338,7 +214,7 @@ TileSums dsv2::cpu::emitQuantTile(KernelBuilder &b, ArrayRef<Slice> rows,
   auto bytes = VectorType::get({kGroup * b.lanes()}, b.getI8Type());
   PanelReader reader(b, format);
   ByteDot dot(b, format);
-  int64_t numGroups = getBlockFormat(format)->elements / kGroup;
+  int64_t numGroups = reader.numGroups();
   int64_t blockBytes =
       getBlockFormat(format)->panelBytes(b.getTarget().panelWidth());
   int64_t blockLines = llvm::divideCeil(blockBytes, kCacheLine);

@@ -8,6 +8,7 @@
 
 #include "KernelTestUtils.h"
 
+#include "TileEmulation.h"
 #include "dsv2/CodeGen/CPU/LowerToLLVM.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -60,6 +61,20 @@ std::vector<std::string> dsv2::cpu::test::testedCPUs() {
   return usable;
 }
 
+/// Whether `feature` belongs to the tile unit.
+static bool isOfTileUnit(StringRef feature) {
+  return feature.starts_with("amx-");
+}
+
+bool dsv2::cpu::test::canRun(StringRef cpu) {
+  llvm::Expected<CPUTargetInfo> info = CPUTargetInfo::parse(cpu);
+  if (!info) {
+    ADD_FAILURE() << llvm::toString(info.takeError());
+    return false;
+  }
+  return llvm::all_of(info->missingOnHost(), isOfTileUnit);
+}
+
 uint16_t dsv2::cpu::test::toBF16(float value) {
   uint32_t bits;
   std::memcpy(&bits, &value, sizeof bits);
@@ -92,6 +107,10 @@ KernelModule::KernelModule(StringRef cpu) : info(parseOrDie(cpu)) {
   ctx.appendDialectRegistry(registry);
   ctx.loadAllAvailableDialects();
   op = ModuleOp::create(UnknownLoc::get(&ctx));
+  emulatesTiles = llvm::any_of(info.missingOnHost(), isOfTileUnit);
+  if (!emulatesTiles && llvm::any_of(info.features, isOfTileUnit) &&
+      !requestTileRegisters())
+    llvm::report_fatal_error("the system does not grant the tile registers");
 }
 
 KernelModule::~KernelModule() = default;
@@ -134,6 +153,8 @@ bool KernelModule::compile() {
     ADD_FAILURE() << "kernel does not verify:\n" << diagnostics;
     return false;
   }
+  if (emulatesTiles)
+    emulateTiles(*op);
   PassManager pm(&ctx);
   LowerToLLVMOptions lowering;
   lowering.useFMA = info.hasFMA;
@@ -150,7 +171,8 @@ bool KernelModule::compile() {
   builder.setCPU(info.cpu);
   std::vector<std::string> flags;
   for (const std::string &feature : info.features)
-    flags.push_back("+" + feature);
+    if (!emulatesTiles || !isOfTileUnit(feature))
+      flags.push_back("+" + feature);
   for (const std::string &feature : info.disabledFeatures)
     flags.push_back("-" + feature);
   builder.addFeatures(flags);
@@ -179,6 +201,8 @@ bool KernelModule::compile() {
     return false;
   }
   engine = std::move(*created);
+  if (emulatesTiles)
+    engine->registerSymbols(emulatedTileSymbols);
   engine->initialize();
   return true;
 }

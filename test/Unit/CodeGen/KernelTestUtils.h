@@ -150,6 +150,15 @@ private:
 /// host itself. Those the host cannot run are left out.
 std::vector<std::string> testedCPUs();
 
+/// A processor with AVX512-VNNI, and one with the tile unit besides, which is
+/// emulated where the host has none.
+inline constexpr const char *kVectorUnitCPU = "x86-64-v4,+avx512vnni";
+inline constexpr const char *kTileUnitCPU =
+    "x86-64-v4,+avx512vnni,+amx-tile,+amx-int8";
+
+/// Whether code for `cpu` can be run, perhaps with an emulated tile unit.
+bool canRun(llvm::StringRef cpu);
+
 /// A processor's name as a part of a test's name.
 std::string cpuName(const testing::TestParamInfo<std::string> &info);
 
@@ -177,7 +186,8 @@ Array<T> packPanels(const Array<float> &weight, int64_t panelWidth) {
   return panels;
 }
 
-/// A module of kernels for one processor, compiled in memory at -O3.
+/// A module of kernels for one processor, compiled in memory at -O3. Where the
+/// host lacks no more than the tile unit, that is emulated.
 class KernelModule {
 public:
   /// `cpu` as CPUTargetInfo::parse reads it; a wrong one aborts the test.
@@ -228,6 +238,7 @@ private:
 
   MLIRContext ctx;
   CPUTargetInfo info;
+  bool emulatesTiles;
   OwningOpRef<ModuleOp> op;
   std::unique_ptr<ExecutionEngine> engine;
   std::string llvmText;

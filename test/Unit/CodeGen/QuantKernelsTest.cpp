@@ -526,5 +526,13 @@ TEST_P(QuantTest, HeadsMatchPlainLoops) {
       }
 }
 
-INSTANTIATE_TEST_SUITE_P(CPUs, QuantTest, testing::ValuesIn(testedCPUs()),
+// These kernels alone use the tile unit.
+static std::vector<std::string> quantTestedCPUs() {
+  std::vector<std::string> cpus = testedCPUs();
+  if (canRun(kTileUnitCPU))
+    cpus.push_back(kTileUnitCPU);
+  return cpus;
+}
+
+INSTANTIATE_TEST_SUITE_P(CPUs, QuantTest, testing::ValuesIn(quantTestedCPUs()),
                          cpuName);
