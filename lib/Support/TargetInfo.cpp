@@ -59,6 +59,17 @@ static std::vector<std::string> validFeatureNames() {
   return sorted;
 }
 
+/// Modes of the processor, and instructions that LLVM emits only where a
+/// program asks for them by name, which no kernel does. Hosts do not report the
+/// former, and systems on virtual machines hide many of the latter: an artifact
+/// that demanded them would not run on the very processor it was compiled for.
+static constexpr StringLiteral neverUsed[] = {
+    "64bit",   "64bit-mode", "cldemote",  "clwb",      "clzero",  "enqcmd",
+    "hreset",  "invpcid",    "kl",        "movdir64b", "movdiri", "mwaitx",
+    "pconfig", "pku",        "prefetchi", "ptwrite",   "rdpid",   "rdpru",
+    "rdrnd",   "rdseed",     "serialize", "sgx",       "shstk",   "tsxldtrk",
+    "uintr",   "waitpkg",    "wbnoinvd",  "widekl"};
+
 /// Fills in what follows from `features`.
 static void deriveFacts(CPUTargetInfo &info) {
   auto has = [&](StringRef feature) { return info.hasFeature(feature); };
@@ -122,10 +133,8 @@ Expected<CPUTargetInfo> CPUTargetInfo::parse(StringRef spec) {
     X86::updateImpliedFeatures(feature, on, enabled);
   }
 
-  // "64bit" and the like are modes rather than features of the processor, and
-  // hosts do not report them.
-  for (StringRef mode : {"64bit", "64bit-mode"})
-    enabled.erase(mode);
+  for (StringRef feature : neverUsed)
+    enabled.erase(feature);
   for (const auto &entry : enabled)
     (entry.getValue() ? info.features : info.disabledFeatures)
         .push_back(entry.getKey().str());

@@ -30,7 +30,8 @@ struct CPUTargetInfo {
   /// LLVM's name of the processor: `x86-64-v3`, `znver5`, ...
   std::string cpu;
   /// Instruction set features the generated code may use, sorted, without a
-  /// leading '+'. A host that lacks one of them must refuse the code.
+  /// leading '+'. A host that lacks one of them must refuse the code, so what
+  /// no code uses is not listed.
   std::vector<std::string> features;
   /// Features LLVM must be told to leave out although `cpu` has them, sorted.
   /// The processor's name alone would switch them on again.

@@ -83,6 +83,7 @@ static const Feature featureTable[] = {
     {"movdir64b", 7, 0, ECX, 28, State::None},
     {"serialize", 7, 0, EDX, 14, State::None},
     {"shstk", 7, 0, ECX, 7, State::None},
+    {"cmpccxadd", 7, 1, EAX, 7, State::None},
     {"xsaveopt", 13, 1, EAX, 0, State::None},
     {"xsavec", 13, 1, EAX, 1, State::None},
     {"xsaves", 13, 1, EAX, 3, State::None},
@@ -117,6 +118,7 @@ static const Feature featureTable[] = {
     {"amx-tile", 7, 0, EDX, 24, State::AMX},
     {"amx-int8", 7, 0, EDX, 25, State::AMX},
     {"amx-fp16", 7, 1, EAX, 21, State::AMX},
+    {"amx-complex", 7, 1, EDX, 8, State::AMX},
 };
 
 /// The extensions a host is called by, weakest first.

@@ -86,6 +86,16 @@ TEST(TargetInfo, FeaturesImplyAndTakeAlong) {
   EXPECT_EQ(parsed("x86-64-v3,+avx512f").vectorBits, 256u);
 }
 
+// Virtual machines hide these.
+TEST(TargetInfo, WhatNoCodeUsesIsNotDemanded) {
+  for (llvm::StringRef cpu : {"znver5", "sapphirerapids", "alderlake"})
+    for (llvm::StringRef feature :
+         {"64bit", "enqcmd", "pku", "prefetchi", "rdpru", "sgx", "uintr"})
+      EXPECT_FALSE(parsed(cpu).hasFeature(feature))
+          << cpu.str() << ": " << feature.str();
+  EXPECT_TRUE(parsed("sapphirerapids").hasFeature("amx-int8"));
+}
+
 TEST(TargetInfo, TheHostCanRunItself) {
   CPUTargetInfo host = parsed("native");
   EXPECT_TRUE(host.missingOnHost().empty());
