@@ -11,7 +11,6 @@
 #include "dsv2/CodeGen/CPU/Passes.h"
 #include "dsv2/CodeGen/Passes.h"
 #include "dsv2/Conversion/Passes.h"
-#include "dsv2/Conversion/TileToNVVM/TileToNVVM.h"
 #include "dsv2/Dialect/DSV2/IR/DSV2.h"
 #include "dsv2/Dialect/DSV2/Transforms/BufferizableOpInterfaceImpl.h"
 #include "dsv2/Dialect/DSV2/Transforms/Passes.h"
@@ -43,7 +42,6 @@ void mlir::dsv2::registerAllPasses() {
   registerDSV2CodeGenPasses();
   cpu::registerDSV2CPUCodeGenPasses();
   registerDSV2ConversionPasses();
-  registerTileToLLVMPipeline();
   registerPipelines();
   registerDSV2TargetPasses();
   registerDeviceCodePipelines();

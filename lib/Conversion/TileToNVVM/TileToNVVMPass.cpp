@@ -10,14 +10,9 @@
 #include "dsv2/Conversion/Passes.h"
 #include "dsv2/Conversion/TileToNVVM/TileToNVVM.h"
 #include "dsv2/Dialect/DSV2/IR/DSV2.h"
-#include "mlir/Conversion/ConvertToLLVM/ToLLVMPass.h"
-#include "mlir/Conversion/Passes.h"
-#include "mlir/Conversion/SCFToControlFlow/SCFToControlFlow.h"
-#include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
+#include "dsv2/Target/KernelInfo.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
-#include "mlir/Pass/PassManager.h"
-#include "mlir/Pass/PassRegistry.h"
 
 namespace mlir::dsv2 {
 #define GEN_PASS_DEF_CONVERTTILETONVVMPASS
@@ -29,37 +24,38 @@ using namespace mlir::dsv2;
 using namespace mlir::dsv2::tile;
 
 /// The GPU module for `kernel`, made if there is none.
-static FailureOr<gpu::GPUModuleOp> getKernelModule(KernelOp kernel) {
+static FailureOr<mlir::gpu::GPUModuleOp> getKernelModule(KernelOp kernel) {
   Operation *table = SymbolTable::getNearestSymbolTable(kernel);
   MLIRContext *context = kernel.getContext();
-  // The lowest version of PTX with every instruction used.
-  auto target = NVVM::NVVMTargetAttr::get(
-      context, /*optLevel=*/2, "nvptx64-nvidia-cuda", kernel.getChip(),
-      kernel.isHopper() ? "+ptx80" : "+ptx70");
-  if (auto module = dyn_cast_or_null<gpu::GPUModuleOp>(
-          SymbolTable::lookupSymbolIn(table, kDeviceModule))) {
-    if (!llvm::is_contained(module.getTargetsAttr().getValue(), target))
-      return kernel.emitOpError(
-          "expected all kernels of a module to be for one "
-          "chip");
-    return module;
-  }
   OpBuilder builder(context);
-  builder.setInsertionPointToEnd(&table->getRegion(0).front());
-  auto module =
-      gpu::GPUModuleOp::create(builder, kernel.getLoc(), kDeviceModule);
-  module.setTargetsAttr(builder.getArrayAttr(target));
-  builder.setInsertionPointToStart(module.getBody());
-  LLVM::GlobalOp::create(builder, kernel.getLoc(),
-                         LLVM::LLVMArrayType::get(builder.getI8Type(), 0),
-                         /*isConstant=*/false, LLVM::Linkage::External,
-                         kSharedMemory, Attribute(), /*alignment=*/1024,
-                         /*addrSpace=*/3);
+  auto module = dyn_cast_or_null<mlir::gpu::GPUModuleOp>(
+      SymbolTable::lookupSymbolIn(table, kDeviceModule));
+  if (!module) {
+    builder.setInsertionPointToEnd(&table->getRegion(0).front());
+    module =
+        mlir::gpu::GPUModuleOp::create(builder, kernel.getLoc(), kDeviceModule);
+  } else if (ArrayAttr targets = module.getTargetsAttr()) {
+    // A module without targets is for every chip.
+    if (llvm::none_of(targets, [&](Attribute target) {
+          auto nvvm = dyn_cast<NVVM::NVVMTargetAttr>(target);
+          return nvvm && nvvm.getChip() == kernel.getChip();
+        }))
+      return kernel.emitOpError("expected a GPU module for ")
+             << kernel.getChip() << ", got one for " << targets;
+  }
+  if (!module.lookupSymbol(kSharedMemorySymbol)) {
+    builder.setInsertionPointToStart(module.getBody());
+    LLVM::GlobalOp::create(builder, kernel.getLoc(),
+                           LLVM::LLVMArrayType::get(builder.getI8Type(), 0),
+                           /*isConstant=*/false, LLVM::Linkage::External,
+                           kSharedMemorySymbol, Attribute(),
+                           /*alignment=*/1024, /*addrSpace=*/3);
+  }
   return module;
 }
 
 LogicalResult mlir::dsv2::lowerTileKernel(KernelOp kernel) {
-  FailureOr<gpu::GPUModuleOp> module = getKernelModule(kernel);
+  FailureOr<mlir::gpu::GPUModuleOp> module = getKernelModule(kernel);
   if (failed(module))
     return failure();
   if (SymbolTable::lookupSymbolIn(*module, kernel.getSymNameAttr()))
@@ -84,6 +80,8 @@ LogicalResult mlir::dsv2::lowerTileKernel(KernelOp kernel) {
                     builder.getI32IntegerAttr(1));
   function->setAttr(kSharedBytesAttr,
                     builder.getI64IntegerAttr(getSharedLayout(kernel).size));
+  for (NamedAttribute attribute : kernel->getDiscardableAttrs())
+    function->setDiscardableAttr(attribute.getName(), attribute.getValue());
   // A descriptor of 128 bytes in the constant bank of the parameters (PTX ISA,
   // "cp.async.bulk.tensor"), never copied.
   for (auto [index, type] : llvm::enumerate(kernel.getArgumentTypes()))
@@ -94,7 +92,7 @@ LogicalResult mlir::dsv2::lowerTileKernel(KernelOp kernel) {
       function.setArgAttr(index, "llvm.align", builder.getI64IntegerAttr(64));
       function.setArgAttr(index, "nvvm.grid_constant", builder.getUnitAttr());
     }
-  auto shared = module->lookupSymbol<LLVM::GlobalOp>(kSharedMemory);
+  auto shared = module->lookupSymbol<LLVM::GlobalOp>(kSharedMemorySymbol);
   return KernelEmitter(kernel, function, shared).emit();
 }
 
@@ -112,18 +110,3 @@ public:
   }
 };
 } // namespace
-
-void mlir::dsv2::addTileToLLVMPasses(OpPassManager &pm) {
-  pm.addPass(createConvertTileToNVVMPass());
-  OpPassManager &kernels = pm.nest<gpu::GPUModuleOp>();
-  kernels.addPass(createSCFToControlFlowPass());
-  ConvertToLLVMPassOptions options;
-  options.filterDialects = {"arith", "cf"};
-  kernels.addPass(createConvertToLLVMPass(options));
-}
-
-void mlir::dsv2::registerTileToLLVMPipeline() {
-  PassPipelineRegistration<>(
-      "dsv2-tile-to-llvm", "Tile kernels to what translates to LLVM IR",
-      [](OpPassManager &pm) { addTileToLLVMPasses(pm); });
-}

@@ -20,19 +20,6 @@ using namespace mlir;
 using namespace mlir::dsv2;
 using namespace mlir::dsv2::gpu;
 
-static size_t count(StringRef text, StringRef word) { return text.count(word); }
-
-static void expectClean(const std::string &ptx, const std::string &chip) {
-  std::optional<test::AssemblerReport> report = test::runAssembler(ptx, chip);
-  if (!report)
-    GTEST_SKIP() << "ptxas is not installed";
-  EXPECT_EQ(report->spillBytes, 0);
-  EXPECT_EQ(report->stackBytes, 0);
-  EXPECT_EQ(report->notes, "");
-  if (std::getenv("DSV2_DUMP_KERNELS"))
-    llvm::errs() << report->registers << " registers\n";
-}
-
 static GemmShape shape(int64_t n, int64_t k, GemmEpilogue epilogue, bool f32,
                        int64_t experts = 0) {
   GemmShape result;
@@ -45,22 +32,26 @@ static GemmShape shape(int64_t n, int64_t k, GemmEpilogue epilogue, bool f32,
 }
 
 static void checkGemm(const GemmShape &shape, const GemmConfig &config) {
-  OwningOpRef<ModuleOp> module(
-      ModuleOp::create(UnknownLoc::get(&test::getContext())));
-  getOrCreateGemm(*module, shape, config);
   SCOPED_TRACE(getGemmName(shape, config));
-  test::CompiledKernel kernel(std::move(module));
-  std::string ptx = kernel.getPTX();
+  std::optional<DeviceCode> code =
+      test::compileKernel(config.chip, [&](ModuleOp module) {
+        getOrCreateGemm(module, shape, config);
+      });
+  ASSERT_TRUE(code);
+  std::optional<ImageReport> report = test::expectGatePasses(*code);
+  ASSERT_TRUE(report);
+  const InstructionCounts &counts = report->kernels.front().ptx.counts;
   if (config.chip == "sm_90a") {
     // The first stage of a tile and the loop.
-    EXPECT_GE(count(ptx, "wgmma.mma_async"), 2 * config.tileK / 16u);
-    EXPECT_EQ(count(ptx, "mma.sync"), 0u);
+    EXPECT_EQ(counts[InstructionKind::Wgmma], 2 * config.tileK / 16);
+    EXPECT_GE(counts[InstructionKind::TmaLoad], 2 * config.tileK / 64);
+    EXPECT_EQ(counts[InstructionKind::Mma], 0);
   } else {
-    EXPECT_GT(count(ptx, "mma.sync"), 0u);
-    EXPECT_GT(count(ptx, "cp.async"), 0u);
-    EXPECT_GT(count(ptx, "ldmatrix"), 0u);
+    EXPECT_GT(counts[InstructionKind::Mma], 0);
+    EXPECT_GT(counts[InstructionKind::LdMatrix], 0);
+    EXPECT_GT(counts[InstructionKind::CpAsync], 0);
+    EXPECT_EQ(counts[InstructionKind::Wgmma], 0);
   }
-  expectClean(ptx, config.chip);
 }
 
 class GemmAssembly : public ::testing::TestWithParam<const char *> {};

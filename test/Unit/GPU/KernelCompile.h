@@ -1,4 +1,4 @@
-//===- KernelCompile.h - Tile kernels to LLVM IR and PTX --------*- C++ -*-===//
+//===- KernelCompile.h - Tile kernels to images -----------------*- C++ -*-===//
 //
 // Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -8,51 +8,30 @@
 #ifndef DSV2_TEST_UNIT_GPU_KERNELCOMPILE_H
 #define DSV2_TEST_UNIT_GPU_KERNELCOMPILE_H
 
-#include "dsv2/Dialect/Tile/IR/Tile.h"
+#include "dsv2/Target/DeviceCode.h"
+#include "dsv2/Target/StaticGate.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/MLIRContext.h"
-#include "llvm/IR/LLVMContext.h"
-#include "llvm/IR/Module.h"
+#include "mlir/IR/OwningOpRef.h"
 
-#include <memory>
+#include <functional>
+#include <optional>
 #include <string>
 
 namespace mlir::dsv2::test {
 
-/// A kernel on its way to a GPU. Failures are gtest failures.
-class CompiledKernel {
-public:
-  /// Lowers the only kernel of `module`, which is consumed.
-  explicit CompiledKernel(OwningOpRef<ModuleOp> module);
-
-  const std::string &getName() const { return name; }
-  int64_t getThreads() const { return threads; }
-  int64_t getSharedBytes() const { return sharedBytes; }
-  /// Bitcode as LLVM's optimiser leaves it for NVPTX.
-  std::string getBitcode() const;
-  std::string getPTX() const;
-
-private:
-  void compile(ModuleOp module);
-
-  std::string name, chip;
-  int64_t threads = 0, sharedBytes = 0;
-  llvm::LLVMContext context;
-  std::unique_ptr<llvm::Module> llvmModule;
-};
-
 /// A context with everything that kernels need.
 MLIRContext &getContext();
 
-/// What ptxas says of a kernel, or nothing if it is not installed.
-struct AssemblerReport {
-  int64_t registers = 0, spillBytes = 0, stackBytes = 0;
-  /// Notes that say that products are waited for one by one, or registers not
-  /// set (C75xx).
-  std::string notes;
-};
-std::optional<AssemblerReport> runAssembler(const std::string &ptx,
-                                            const std::string &chip);
+/// Builds a module, verifies and lowers it, and makes LLVM IR for `chip`;
+/// nothing, and failures of the test, if that does not work.
+std::optional<DeviceCode>
+compileKernel(const std::string &chip,
+              const std::function<void(ModuleOp)> &build);
+
+/// Holds the kernels of `code` to the static gate: with ptxas if there is one,
+/// else what PTX alone says. Returns the report for further checks.
+std::optional<ImageReport> expectGatePasses(const DeviceCode &code);
 
 } // namespace mlir::dsv2::test
 
