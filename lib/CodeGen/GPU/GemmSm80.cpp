@@ -87,7 +87,7 @@ tile::KernelOp gpu::createGemmSm80(ModuleOp module, StringRef name,
                     copy(ahead, b.rem(b.add(stage, config.stages - 1), stages));
                     Value a =
                         b.sharedView(b.sharedStage(bufferA, stage),
-                                     b.mul(warp, 16), 16, 0, config.tileK);
+                                     b.mul(warp, 16), 16, zero, config.tileK);
                     Value next =
                         b.mma(a, b.sharedStage(bufferW, stage), inner[1]);
                     return SmallVector<Value>{b.rem(b.add(stage, one), stages),

@@ -225,7 +225,7 @@ Value TileBuilder::sharedStage(Value tile, Value stage) {
       *this, cast<SharedType>(tile.getType()).getStage(), tile, stage);
 }
 Value TileBuilder::sharedView(Value tile, Value row, int64_t rows,
-                              int64_t column, int64_t columns) {
+                              Value column, int64_t columns) {
   auto type = cast<SharedType>(tile.getType());
   return SharedViewOp::create(
       *this,

@@ -220,9 +220,9 @@ void KernelEmitter::emit(ClearRowsOp op) {
 void KernelEmitter::emit(SharedViewOp op) {
   SharedType source = op.getSource().getType();
   Value rows = mul(lookupOne(op.getRow()), source.getRowBytes());
-  int64_t panel = op.getColumn() / source.getPanelColumns();
-  bind(op, bytesFrom(lookupOne(op.getSource()),
-                     add(rows, panel * source.getPanelBytes())));
+  Value panels = mul(divide(lookupOne(op.getColumn()), source.getPanelColumns()),
+                     source.getPanelBytes());
+  bind(op, bytesFrom(lookupOne(op.getSource()), add(rows, panels)));
 }
 
 void KernelEmitter::emit(SharedStageOp op) {

@@ -13,6 +13,7 @@
 #include "KernelCompile.h"
 
 #include "dsv2/CodeGen/GPU/GemmKernels.h"
+#include "dsv2/CodeGen/GPU/MLADecodeKernels.h"
 
 #include <gtest/gtest.h>
 
@@ -73,6 +74,42 @@ TEST_P(GemmAssembly, SmallTiles) {
       checkGemm(s, chooseGemmConfig(GetParam(), 132, s, rows));
     }
 }
+
+class MLAAssembly : public ::testing::TestWithParam<const char *> {};
+
+TEST_P(MLAAssembly, Decode) {
+  for (int64_t heads : {16, 128}) {
+    MLADecodeShape shape;
+    shape.heads = heads;
+    shape.scale = 0.1;
+    std::optional<DeviceCode> code =
+        test::compileKernel(GetParam(), [&](ModuleOp module) {
+          getOrCreateMLADecode(module, shape, GetParam());
+        });
+    ASSERT_TRUE(code);
+    std::optional<ImageReport> report = test::expectGatePasses(*code);
+    ASSERT_TRUE(report);
+    const InstructionCounts &counts = report->kernels.front().ptx.counts;
+    if (StringRef(GetParam()) == "sm_90a") {
+      // 576 / 16 for the scores, 64 / 16 for the values.
+      EXPECT_EQ(counts[InstructionKind::Wgmma], 36 + 4);
+    } else {
+      EXPECT_GT(counts[InstructionKind::Mma], 0);
+    }
+    std::optional<DeviceCode> combine =
+        test::compileKernel(GetParam(), [&](ModuleOp module) {
+          getOrCreateMLACombine(module, shape, GetParam());
+        });
+    ASSERT_TRUE(combine);
+    test::expectGatePasses(*combine);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Chips, MLAAssembly,
+                         ::testing::Values("sm_90a", "sm_80"),
+                         [](const auto &info) {
+                           return std::string(info.param);
+                         });
 
 INSTANTIATE_TEST_SUITE_P(Chips, GemmAssembly,
                          ::testing::Values("sm_90a", "sm_80"),

@@ -117,7 +117,7 @@ public:
   Value sharedBuffer(tile::SharedType type);
   Value sharedStage(Value tile, Value stage);
   /// `rows` rows from `row` on, and `columns` columns from `column` on.
-  Value sharedView(Value tile, Value row, int64_t rows, int64_t column,
+  Value sharedView(Value tile, Value row, int64_t rows, Value column,
                    int64_t columns);
   void cpAsync(Value source, Value row, Value column, Value stride, Value valid,
                Value tile);

@@ -64,16 +64,30 @@ static bool isOfStage(Value tile, Value ring, Value state) {
   return origin && origin.getRing() == ring && origin.getState() == state;
 }
 
-/// Whether a product in `role` reads `ring`.
-static bool isReadByProducts(RoleOp role, Value ring) {
-  bool found = false;
+/// Whether a wait in the product's block leaves it done.
+static bool isWaitedFor(WgmmaOp product) {
+  int64_t started = 1;
+  for (Operation *op = product->getNextNode(); op; op = op->getNextNode()) {
+    started += isa<WgmmaOp>(op);
+    auto wait = dyn_cast<WgmmaWaitOp>(op);
+    if (wait && started > static_cast<int64_t>(wait.getPending()))
+      return true;
+  }
+  return false;
+}
+
+/// Whether every product in `role` that reads `ring` is waited for in its own
+/// block, so that none is in flight behind that.
+static bool isNeverInFlight(RoleOp role, Value ring) {
+  bool result = true;
   role->walk([&](WgmmaOp product) {
     for (Value operand : {product.getA(), Value(product.getB())}) {
       RingTileOp origin = getRingTile(operand);
-      found |= origin && origin.getRing() == ring;
+      if (origin && origin.getRing() == ring)
+        result &= isWaitedFor(product);
     }
   });
-  return found;
+  return result;
 }
 
 /// Whether no product in flight at `release` may read its stage. Of products in
@@ -82,8 +96,8 @@ static bool isReadByProducts(RoleOp role, Value ring) {
 /// loop whose result it is; then everything from before has to have been waited
 /// for.
 static bool isDrained(RingReleaseOp release) {
-  if (!isReadByProducts(release->getParentOfType<RoleOp>(), release.getRing()))
-    return true;
+  bool simple = isNeverInFlight(release->getParentOfType<RoleOp>(),
+                                release.getRing());
   Operation *origin = release.getState().getDefiningOp();
   // For each product on the stage, how many have been started from it on.
   SmallVector<int64_t> started;
@@ -111,7 +125,7 @@ static bool isDrained(RingReleaseOp release) {
       waited |= sinceOrigin >= pending;
     }
   }
-  return own ? started.empty() : waited;
+  return own ? started.empty() : simple || waited;
 }
 
 LogicalResult RingReleaseOp::verify() {

@@ -178,26 +178,30 @@ LogicalResult SharedViewOp::verify() {
                "expected source and result without stages that agree in "
                "elements, swizzle and height of panels, got ")
            << source << " and " << result;
-  int64_t column = getColumn();
   // shared_view_c2
-  if (source.getSwizzle()
-          ? column % source.getPanelColumns() != 0
-          : (column != 0 || source.getColumns() != result.getColumns()))
-    return emitOpError("expected whole panels, or without swizzle all columns");
+  if (!source.getSwizzle() && source.getColumns() != result.getColumns())
+    return emitOpError("expected all columns of a tile without swizzle, got ")
+           << result;
   // shared_view_c3
-  if (column < 0 || column + result.getColumns() > source.getColumns() ||
+  if (result.getColumns() > source.getColumns() ||
       result.getRows() > source.getRows())
-    return emitOpError("expected a part of ")
-           << source << ", got " << result << " at column " << column;
+    return emitOpError("expected a part of ") << source << ", got " << result;
   // shared_view_c4
-  llvm::APInt row;
-  if (matchPattern(getRow(), m_ConstantInt(&row)) &&
-      (row.isNegative() || row.getSExtValue() % 8 != 0 ||
-       row.getSExtValue() + result.getRows() > source.getRows()))
-    return emitOpError(
-               "expected 'row' to be a multiple of 8 within the source, "
-               "got ")
-           << row.getSExtValue();
+  llvm::APInt start;
+  if (matchPattern(getRow(), m_ConstantInt(&start)) &&
+      (start.isNegative() || start.getSExtValue() % 8 != 0 ||
+       start.getSExtValue() + result.getRows() > source.getRows()))
+    return emitOpError("expected 'row' to be a multiple of 8 within the "
+                       "source, got ")
+           << start.getSExtValue();
+  // shared_view_c5
+  if (matchPattern(getColumn(), m_ConstantInt(&start)) &&
+      (start.isNegative() ||
+       start.getSExtValue() % source.getPanelColumns() != 0 ||
+       start.getSExtValue() + result.getColumns() > source.getColumns()))
+    return emitOpError("expected 'column' to be a panel's first within the "
+                       "source, got ")
+           << start.getSExtValue();
   return success();
 }
 

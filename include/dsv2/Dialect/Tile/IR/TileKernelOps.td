@@ -210,26 +210,26 @@ def Tile_SharedStageOp : Tile_Op<"shared_stage", [Pure]> {
 def Tile_SharedViewOp : Tile_Op<"shared_view", [Pure]> {
   let summary = "Part of a tile";
   let description = [{
-    The rows from `row` on, a multiple of 8, and the columns from `column` on;
-    as many as the result has.
+    The rows from `row` on, a multiple of 8, and the columns from `column` on,
+    the first of a panel; as many as the result has.
 
     Constraints:
     - shared_view_c1: source and result have no stages, and agree in elements,
       swizzle and height of panels
-    - shared_view_c2: with a swizzle `column` and the result's columns are whole
-      panels; without, the result has all columns
-    - shared_view_c3: the columns lie within the source, and there are no more
-      rows than it has
+    - shared_view_c2: without swizzle the result has all columns
+    - shared_view_c3: there are no more rows and columns than the source has
     - shared_view_c4: a constant `row` is a multiple of 8 and the rows lie within
       the source
+    - shared_view_c5: a constant `column` is one of a panel's first and the columns
+      lie within the source
 
     Example:
 
     ```mlir
-    %v = dsv2_tile.shared_view %t[%r, 64] : !dsv2_tile.shared<128x128xbf16, swizzle = 128> -> !dsv2_tile.shared<64x64xbf16, swizzle = 128, of_rows = 128>
+    %v = dsv2_tile.shared_view %t[%r, %c] : !dsv2_tile.shared<128x128xbf16, swizzle = 128> -> !dsv2_tile.shared<64x64xbf16, swizzle = 128, of_rows = 128>
     ```
   }];
-  let arguments = (ins Tile_SharedType:$source, I32:$row, I64Attr:$column);
+  let arguments = (ins Tile_SharedType:$source, I32:$row, I32:$column);
   let results = (outs Tile_SharedType:$result);
   let assemblyFormat = [{
     $source `[` $row `,` $column `]` attr-dict `:` type($source) `->` type($result)

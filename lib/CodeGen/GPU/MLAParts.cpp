@@ -1,0 +1,334 @@
+//===- MLAParts.cpp - What attention kernels share ------------------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// See LICENSE for license information.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "MLAParts.h"
+
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir;
+using namespace mlir::dsv2;
+using namespace mlir::dsv2::gpu;
+
+//===----------------------------------------------------------------------===//
+// Softmax
+//===----------------------------------------------------------------------===//
+
+// Finite, so that differences of two are numbers; lower than any score.
+static constexpr double kLowest = -1e30;
+
+SoftmaxState gpu::softmaxStart(TileBuilder &b, int64_t rows, int64_t warps) {
+  Type type = b.rowsType(rows, warps);
+  return {b.splat(kLowest, type), b.splat(0, type)};
+}
+
+SoftmaxStep
+gpu::softmaxStep(TileBuilder &b, Value products, double factor,
+                 SoftmaxState state,
+                 llvm::function_ref<Value(Value row, Value column)> keep) {
+  Type type = products.getType();
+  Type rows = state.largest.getType();
+  Value scores =
+      keep ? b.mapIndexed(products, type,
+                          [&](ValueRange x, Value row, Value column) {
+                            return b.select(keep(row, column),
+                                            b.fmul(x[0], b.f32(factor)),
+                                            b.f32(kLowest));
+                          })
+           : b.map(products, type, [&](ValueRange x) {
+               return b.fmul(x[0], b.f32(factor));
+             });
+  SoftmaxStep step;
+  Value largest = b.reduceRows(tile::ReduceKind::max, scores);
+  step.state.largest =
+      b.map({state.largest, largest}, rows,
+            [&](ValueRange x) { return b.fmax(x[0], x[1]); });
+  step.correction =
+      b.map({state.largest, step.state.largest}, rows,
+            [&](ValueRange x) { return b.exp2(b.fsub(x[0], x[1])); });
+  step.weights = b.map({scores, step.state.largest}, type, [&](ValueRange x) {
+    return b.exp2(b.fsub(x[0], x[1]));
+  });
+  Value sum = b.reduceRows(tile::ReduceKind::add, step.weights);
+  step.state.sum =
+      b.map({state.sum, step.correction, sum}, rows, [&](ValueRange x) {
+        return b.fadd(b.fmul(x[0], x[1]), x[2]);
+      });
+  return step;
+}
+
+Value gpu::softmaxFinish(TileBuilder &b, Value sums, SoftmaxState state) {
+  Value inverse = b.map(state.sum, state.sum.getType(), [&](ValueRange x) {
+    return b.fdiv(b.f32(1), x[0]);
+  });
+  return scaleRows(b, sums, inverse);
+}
+
+Value gpu::softmaxLogarithm(TileBuilder &b, SoftmaxState state) {
+  return b.map({state.largest, state.sum}, state.sum.getType(),
+               [&](ValueRange x) { return b.fadd(x[0], b.log2(x[1])); });
+}
+
+Value gpu::scaleRows(TileBuilder &b, Value fragment, Value rows) {
+  return b.map({fragment, rows}, fragment.getType(),
+               [&](ValueRange x) { return b.fmul(x[0], x[1]); });
+}
+
+//===----------------------------------------------------------------------===//
+// Shares of work
+//===----------------------------------------------------------------------===//
+
+static int64_t getHeadTiles(const MLADecodeShape &shape) {
+  return llvm::divideCeil(shape.heads, kMLAHeads);
+}
+
+Value gpu::mlaBlocksOf(TileBuilder &b, Value positions, Value token) {
+  Value position = b.loadScalar(positions, token);
+  return b.add(b.div(position, kMLABlock), 1);
+}
+
+Value gpu::countMLABlocks(TileBuilder &b, Value positions, Value tokens,
+                          int64_t headTiles) {
+  Value zero = b.i32(0), one = b.i32(1);
+  Value count = b.forLoop(zero, tokens, one, zero,
+                          [&](Value token, ValueRange state) {
+                            return SmallVector<Value>{b.add(
+                                state[0], mlaBlocksOf(b, positions, token))};
+                          })
+                    .front();
+  return b.mul(count, headTiles);
+}
+
+SmallVector<Value> gpu::forEachMLAItem(
+    TileBuilder &b, const MLADecodeShape &shape, const MLAWork &work,
+    ValueRange init,
+    llvm::function_ref<SmallVector<Value>(const MLAItem &, ValueRange)> body) {
+  Value zero = b.i32(0), one = b.i32(1);
+  Value number = b.blockId(), parts = b.gridSize();
+  Value from = b.div(b.mul(number, work.total), parts);
+  Value to = b.div(b.mul(b.add(number, one), work.total), parts);
+  int64_t headTiles = getHeadTiles(shape);
+  SmallVector<Value> state{zero};
+  llvm::append_range(state, init);
+  SmallVector<Value> result = b.forLoop(
+      zero, work.tokens, one, state, [&](Value token, ValueRange outer) {
+        Value base = outer[0];
+        Value position = b.loadScalar(work.positions, token);
+        Value blocks = b.add(b.div(position, kMLABlock), 1);
+        Value end = b.add(base, b.mul(blocks, headTiles));
+        // Tiles of heads with work in the share: most tokens have none.
+        auto clamp = [&](Value x) { return b.min(b.max(x, base), end); };
+        Value first = b.div(b.sub(clamp(from), base), blocks);
+        Value covered = b.sub(clamp(to), base);
+        Value last = b.select(b.less(from, end),
+                              b.div(b.sub(b.add(covered, blocks), one), blocks),
+                              zero);
+        SmallVector<Value> after = b.forLoop(
+            first, last, one, outer.drop_front(),
+            [&](Value headTile, ValueRange inner) {
+              MLAItem item;
+              item.token = token;
+              item.headTile = headTile;
+              item.length = b.add(position, 1);
+              Value start = b.add(base, b.mul(headTile, blocks));
+              item.first = b.max(b.sub(from, start), zero);
+              item.last = b.min(b.sub(to, start), blocks);
+              Value begins = b.equal(item.first, zero);
+              item.isWhole =
+                  b.logicalAnd(begins, b.equal(item.last, blocks));
+              item.slot = b.add(b.mul(number, 2), b.select(begins, one, zero));
+              return body(item, inner);
+            });
+        SmallVector<Value> next{end};
+        llvm::append_range(next, after);
+        return next;
+      });
+  return SmallVector<Value>(ArrayRef(result).drop_front());
+}
+
+Value gpu::loadMLAPage(TileBuilder &b, const MLAWork &work, Value sequence,
+                       Value block) {
+  return b.loadScalar(work.blockTables,
+                      b.add(b.mul(sequence, work.tableWidth), block));
+}
+
+void gpu::storeMLAItem(TileBuilder &b, const MLADecodeShape &shape,
+                       const MLAItem &item, Value sums, SoftmaxState state,
+                       Value head, Value column, Value storesLogarithm,
+                       Value output, Value partSums, Value partLogs) {
+  Value stride = b.i32(shape.latent);
+  Value columns = b.sub(stride, column);
+  // Heads of the tile that there are.
+  Value heads =
+      b.sub(b.i32(shape.heads), b.add(b.mul(item.headTile, kMLAHeads), head));
+  // A few columns at a time: registers are short.
+  auto type = cast<tile::FragmentType>(sums.getType());
+  auto store = [&](Value target, Value row) {
+    for (int64_t from = 0; from < type.getColumns(); from += 64)
+      tile::StoreOp::create(b, b.columns(sums, from, 64), target, row,
+                            b.add(column, from), stride, heads,
+                            b.sub(columns, b.i32(from)));
+  };
+  sums = softmaxFinish(b, sums, state);
+  b.ifYield(
+      item.isWhole,
+      [&] {
+        Value row = b.add(b.mul(item.token, shape.heads),
+                          b.add(b.mul(item.headTile, kMLAHeads), head));
+        store(output, row);
+        return SmallVector<Value>();
+      },
+      [&] {
+        Value row = b.add(b.mul(item.slot, kMLAHeads), head);
+        store(partSums, row);
+        b.ifThen(storesLogarithm, [&] {
+          tile::StoreRowsOp::create(b, softmaxLogarithm(b, state), partLogs,
+                                    row, b.i32(1), heads);
+        });
+        return SmallVector<Value>();
+      });
+}
+
+//===----------------------------------------------------------------------===//
+// Kernels
+//===----------------------------------------------------------------------===//
+
+static std::string suffix(const MLADecodeShape &shape, StringRef chip) {
+  // The scale is in the code; its bits tell kernels apart.
+  uint32_t bits = llvm::bit_cast<uint32_t>(static_cast<float>(shape.scale));
+  return "_h" + std::to_string(shape.heads) + "_l" +
+         std::to_string(shape.latent) + "r" + std::to_string(shape.rope) +
+         (shape.f32Output ? "_f32" : "_bf16") + "_x" +
+         llvm::utohexstr(bits, /*LowerCase=*/true) + "_" + chip.str();
+}
+
+std::string gpu::getMLADecodeName(const MLADecodeShape &shape,
+                                  StringRef chip) {
+  return "mla_decode" + suffix(shape, chip);
+}
+
+std::string gpu::getMLACombineName(const MLADecodeShape &shape,
+                                   StringRef chip) {
+  return "mla_combine" + suffix(shape, chip);
+}
+
+tile::KernelOp gpu::getOrCreateMLADecode(ModuleOp module,
+                                         const MLADecodeShape &shape,
+                                         StringRef chip) {
+  std::string name = getMLADecodeName(shape, chip);
+  if (auto kernel = module.lookupSymbol<tile::KernelOp>(name))
+    return kernel;
+  return chip == "sm_90a" ? createMLADecodeSm90(module, name, shape)
+                          : createMLADecodeSm80(module, name, shape);
+}
+
+tile::KernelOp gpu::getOrCreateMLACombine(ModuleOp module,
+                                          const MLADecodeShape &shape,
+                                          StringRef chip) {
+  std::string name = getMLACombineName(shape, chip);
+  if (auto kernel = module.lookupSymbol<tile::KernelOp>(name))
+    return kernel;
+  module.getContext()->getOrLoadDialect<tile::TileDialect>();
+  Builder types(module.getContext());
+  auto address = [&](Type element) -> Type {
+    return tile::GlobalType::get(module.getContext(), element);
+  };
+  Type f32 = types.getF32Type(), i32 = types.getI32Type();
+  Type element = shape.f32Output ? f32 : Type(types.getBF16Type());
+  // Each warp has 16 heads and some of the columns.
+  int64_t warps = shape.latent % 128 == 0 ? 4 : 1;
+  int64_t width = shape.latent / warps;
+  TileBuilder b(module, name,
+                {address(element), address(f32), address(f32), address(i32),
+                 i32, i32},
+                chip, 32 * warps);
+  Value output = b.argument(0), partSums = b.argument(1),
+        partLogs = b.argument(2), positions = b.argument(3),
+        tokens = b.argument(4), parts = b.argument(5);
+  b.role("all", 0, warps, 1, /*registers=*/0, /*single=*/false, [&](Value warp) {
+    Value zero = b.i32(0), one = b.i32(1);
+    int64_t headTiles = getHeadTiles(shape);
+    Value token = b.blockId(0), firstHead = b.mul(b.blockId(1), 16);
+    Value headTile = b.div(firstHead, kMLAHeads);
+    Value head = b.rem(firstHead, kMLAHeads);
+    Value base = countMLABlocks(b, positions, token, headTiles);
+    Value total = b.add(
+        base, b.forLoop(token, tokens, one, zero,
+                        [&](Value t, ValueRange state) {
+                          return SmallVector<Value>{b.add(
+                              state[0],
+                              b.mul(mlaBlocksOf(b, positions, t), headTiles))};
+                        })
+                  .front());
+    Value blocks = mlaBlocksOf(b, positions, token);
+    Value start = b.add(base, b.mul(headTile, blocks));
+    // The share that block x of work is in: the largest i with
+    // i total / parts <= x.
+    auto shareOf = [&](Value x) {
+      return b.div(b.sub(b.mul(b.add(x, one), parts), one), total);
+    };
+    Value first = shareOf(start);
+    Value last = shareOf(b.sub(b.add(start, blocks), one));
+    b.ifThen(b.less(first, last), [&] {
+      Value rows = b.sub(b.i32(shape.heads), firstHead);
+      Value column = b.mul(warp, width);
+      Value stride = b.i32(shape.latent);
+      Value columns = b.sub(stride, column);
+      auto fragment = b.fragment(16, width, 1);
+      SoftmaxState initial = softmaxStart(b, 16, 1);
+      SmallVector<Value> state = b.forLoop(
+          first, b.add(last, one), one,
+          {b.splat(0, fragment), initial.largest, initial.sum},
+          [&](Value share, ValueRange before) {
+            // Shares without work have left nothing in their slots.
+            Value from = b.div(b.mul(share, total), parts);
+            Value to = b.div(b.mul(b.add(share, one), total), parts);
+            return b.ifYield(
+                b.less(from, to),
+                [&] {
+                  Value slot = b.add(
+                      b.mul(share, 2),
+                      b.select(b.equal(share, first), one, zero));
+                  Value row = b.add(b.mul(slot, kMLAHeads), head);
+                  Value logs = tile::LoadRowsOp::create(
+                      b, b.rowsType(16, 1), partLogs, row, one, rows);
+                  Value sums = tile::LoadOp::create(b, fragment, partSums, row,
+                                                    column, stride, rows,
+                                                    columns);
+                  Type rowsOf = logs.getType();
+                  Value largest =
+                      b.map({before[1], logs}, rowsOf, [&](ValueRange x) {
+                        return b.fmax(x[0], x[1]);
+                      });
+                  auto power = [&](Value x) {
+                    return b.map({x, largest}, rowsOf, [&](ValueRange y) {
+                      return b.exp2(b.fsub(y[0], y[1]));
+                    });
+                  };
+                  Value correction = power(before[1]), weight = power(logs);
+                  Value sum = b.map({before[2], correction, weight}, rowsOf,
+                                    [&](ValueRange x) {
+                                      return b.fadd(b.fmul(x[0], x[1]), x[2]);
+                                    });
+                  Value next =
+                      b.map({before[0], correction, sums, weight}, fragment,
+                            [&](ValueRange x) {
+                              return b.fadd(b.fmul(x[0], x[1]),
+                                            b.fmul(x[2], x[3]));
+                            });
+                  return SmallVector<Value>{next, largest, sum};
+                },
+                [&] { return SmallVector<Value>(before); });
+          });
+      Value result = softmaxFinish(b, state[0], {state[1], state[2]});
+      Value row = b.add(b.mul(token, shape.heads), firstHead);
+      tile::StoreOp::create(b, result, output, row, column, stride, rows,
+                            columns);
+    });
+  });
+  return b.getKernel();
+}
