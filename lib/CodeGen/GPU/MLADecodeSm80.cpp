@@ -54,76 +54,77 @@ tile::KernelOp gpu::createMLADecodeSm80(ModuleOp module, StringRef name,
   work.total = countMLABlocks(b, work.positions, work.tokens,
                               (shape.heads + kMLAHeads - 1) / kMLAHeads);
 
-  Value query =
-      b.sharedBuffer(b.sharedTile({kMLAHeads, shape.row()}, swizzle));
+  Value query = b.sharedBuffer(b.sharedTile({kMLAHeads, shape.row()}, swizzle));
   Value buffer = b.sharedBuffer(b.sharedTile({2, keys, shape.row()}, swizzle));
   Value zero = b.i32(0), one = b.i32(1), stride = b.i32(shape.row());
   int64_t tilesInBlock = kMLABlock / keys;
 
-  b.role("all", 0, threads / 32, 1, /*registers=*/0, /*single=*/false,
-         [&](Value warp) {
-    Value head = b.mul(b.rem(warp, 4), 16);
-    Value half = b.div(warp, 4);
-    Value column = b.mul(half, width);
-    auto fragment = b.fragment(16, width, 1);
-    forEachMLAItem(
-        b, shape, work, {}, [&](const MLAItem &item, ValueRange) {
-          Value sequence = b.loadScalar(work.seqIds, item.token);
-          Value first = b.mul(item.first, tilesInBlock);
-          Value last = b.min(b.mul(item.last, tilesInBlock),
-                             b.ceilDiv(item.length, keys));
-          auto copy = [&](Value number, Value stage) {
-            Value page = loadMLAPage(b, work, sequence,
-                                     b.div(number, tilesInBlock));
-            Value row = b.add(b.mul(page, kMLABlock),
-                              b.mul(b.rem(number, tilesInBlock), keys));
-            // Positions that do not count arrive as zeros.
-            b.cpAsync(cache, row, zero, stride,
-                      b.sub(item.length, b.mul(number, keys)),
-                      b.sharedStage(buffer, stage));
-          };
-          // Slower warps may still read the item before.
-          b.barrier(1, threads);
-          Value firstHead = b.mul(item.headTile, kMLAHeads);
-          b.cpAsync(queries,
-                    b.add(b.mul(item.token, shape.heads), firstHead), zero,
-                    stride, b.sub(b.i32(shape.heads), firstHead), query);
-          copy(first, zero);
-          b.cpAsyncCommit();
-          SoftmaxState initial = softmaxStart(b, 16, 1);
-          SmallVector<Value> state = b.forLoop(
-              first, last, one,
-              {zero, b.splat(0, fragment), initial.largest, initial.sum},
-              [&](Value number, ValueRange inner) {
-                Value stage = inner[0];
-                Value other = b.sub(one, stage);
-                b.cpAsyncWait(0);
-                // The tile is there, and everybody is done with the other.
-                b.barrier(1, threads);
-                Value next = b.add(number, one);
-                b.ifThen(b.less(next, last), [&] { copy(next, other); });
-                b.cpAsyncCommit();
-                Value tile = b.sharedStage(buffer, stage);
-                Value products = b.mma(
-                    b.sharedView(query, head, 16, zero, shape.row()), tile,
-                    b.splat(0, b.fragment(16, keys, 1)));
-                Value valid = b.sub(item.length, b.mul(number, keys));
-                SoftmaxStep step = softmaxStep(
-                    b, products, shape.scale * 1.4426950408889634,
-                    {inner[2], inner[3]}, [&](Value, Value position) {
-                      return b.less(position, valid);
-                    });
-                Value sums = scaleRows(b, inner[1], step.correction);
-                sums = b.mma(b.pack(step.weights),
-                             b.sharedView(tile, zero, keys, column, width),
-                             sums, /*transposed=*/true);
-                return SmallVector<Value>{other, sums, step.state.largest,
-                                          step.state.sum};
-              });
-          storeMLAItem(b, shape, item, state[1], {state[2], state[3]}, head,
-                       column, b.equal(half, zero), output, partSums, partLogs);
-          return SmallVector<Value>{};
-        });
-  });
+  b.role(
+      "all", 0, threads / 32, 1, /*registers=*/0, /*single=*/false,
+      [&](Value warp) {
+        Value head = b.mul(b.rem(warp, 4), 16);
+        Value half = b.div(warp, 4);
+        Value column = b.mul(half, width);
+        auto fragment = b.fragment(16, width, 1);
+        forEachMLAItem(
+            b, shape, work, {}, [&](const MLAItem &item, ValueRange) {
+              Value sequence = b.loadScalar(work.seqIds, item.token);
+              Value first = b.mul(item.first, tilesInBlock);
+              Value last = b.min(b.mul(item.last, tilesInBlock),
+                                 b.ceilDiv(item.length, keys));
+              auto copy = [&](Value number, Value stage) {
+                Value page =
+                    loadMLAPage(b, work, sequence, b.div(number, tilesInBlock));
+                Value row = b.add(b.mul(page, kMLABlock),
+                                  b.mul(b.rem(number, tilesInBlock), keys));
+                // Positions that do not count arrive as zeros.
+                b.cpAsync(cache, row, zero, stride,
+                          b.sub(item.length, b.mul(number, keys)),
+                          b.sharedStage(buffer, stage));
+              };
+              // Slower warps may still read the item before.
+              b.barrier(1, threads);
+              Value firstHead = b.mul(item.headTile, kMLAHeads);
+              b.cpAsync(queries,
+                        b.add(b.mul(item.token, shape.heads), firstHead), zero,
+                        stride, b.sub(b.i32(shape.heads), firstHead), query);
+              copy(first, zero);
+              b.cpAsyncCommit();
+              SoftmaxState initial = softmaxStart(b, 16, 1);
+              SmallVector<Value> state = b.forLoop(
+                  first, last, one,
+                  {zero, b.splat(0, fragment), initial.largest, initial.sum},
+                  [&](Value number, ValueRange inner) {
+                    Value stage = inner[0];
+                    Value other = b.sub(one, stage);
+                    b.cpAsyncWait(0);
+                    // The tile is there, and everybody is done with the other.
+                    b.barrier(1, threads);
+                    Value next = b.add(number, one);
+                    b.ifThen(b.less(next, last), [&] { copy(next, other); });
+                    b.cpAsyncCommit();
+                    Value tile = b.sharedStage(buffer, stage);
+                    Value products =
+                        b.mma(b.sharedView(query, head, 16, zero, shape.row()),
+                              tile, b.splat(0, b.fragment(16, keys, 1)));
+                    Value valid = b.sub(item.length, b.mul(number, keys));
+                    SoftmaxStep step = softmaxStep(
+                        b, products, shape.scale * 1.4426950408889634,
+                        {inner[2], inner[3]}, [&](Value, Value position) {
+                          return b.less(position, valid);
+                        });
+                    Value sums = scaleRows(b, inner[1], step.correction);
+                    sums = b.mma(b.pack(step.weights),
+                                 b.sharedView(tile, zero, keys, column, width),
+                                 sums, /*transposed=*/true);
+                    return SmallVector<Value>{other, sums, step.state.largest,
+                                              step.state.sum};
+                  });
+              storeMLAItem(b, shape, item, state[1], {state[2], state[3]}, head,
+                           column, b.equal(half, zero), output, partSums,
+                           partLogs);
+              return SmallVector<Value>{};
+            });
+      });
   return b.getKernel();
 }

@@ -39,14 +39,12 @@ gpu::softmaxStep(TileBuilder &b, Value products, double factor,
                                             b.fmul(x[0], b.f32(factor)),
                                             b.f32(kLowest));
                           })
-           : b.map(products, type, [&](ValueRange x) {
-               return b.fmul(x[0], b.f32(factor));
-             });
+           : b.map(products, type,
+                   [&](ValueRange x) { return b.fmul(x[0], b.f32(factor)); });
   SoftmaxStep step;
   Value largest = b.reduceRows(tile::ReduceKind::max, scores);
-  step.state.largest =
-      b.map({state.largest, largest}, rows,
-            [&](ValueRange x) { return b.fmax(x[0], x[1]); });
+  step.state.largest = b.map({state.largest, largest}, rows,
+                             [&](ValueRange x) { return b.fmax(x[0], x[1]); });
   step.correction =
       b.map({state.largest, step.state.largest}, rows,
             [&](ValueRange x) { return b.exp2(b.fsub(x[0], x[1])); });
@@ -55,16 +53,14 @@ gpu::softmaxStep(TileBuilder &b, Value products, double factor,
   });
   Value sum = b.reduceRows(tile::ReduceKind::add, step.weights);
   step.state.sum =
-      b.map({state.sum, step.correction, sum}, rows, [&](ValueRange x) {
-        return b.fadd(b.fmul(x[0], x[1]), x[2]);
-      });
+      b.map({state.sum, step.correction, sum}, rows,
+            [&](ValueRange x) { return b.fadd(b.fmul(x[0], x[1]), x[2]); });
   return step;
 }
 
 Value gpu::softmaxFinish(TileBuilder &b, Value sums, SoftmaxState state) {
-  Value inverse = b.map(state.sum, state.sum.getType(), [&](ValueRange x) {
-    return b.fdiv(b.f32(1), x[0]);
-  });
+  Value inverse = b.map(state.sum, state.sum.getType(),
+                        [&](ValueRange x) { return b.fdiv(b.f32(1), x[0]); });
   return scaleRows(b, sums, inverse);
 }
 
@@ -94,12 +90,11 @@ Value gpu::mlaBlocksOf(TileBuilder &b, Value positions, Value token) {
 Value gpu::countMLABlocks(TileBuilder &b, Value positions, Value tokens,
                           int64_t headTiles) {
   Value zero = b.i32(0), one = b.i32(1);
-  Value count = b.forLoop(zero, tokens, one, zero,
-                          [&](Value token, ValueRange state) {
-                            return SmallVector<Value>{b.add(
-                                state[0], mlaBlocksOf(b, positions, token))};
-                          })
-                    .front();
+  Value count =
+      b.forLoop(zero, tokens, one, zero, [&](Value token, ValueRange state) {
+         return SmallVector<Value>{
+             b.add(state[0], mlaBlocksOf(b, positions, token))};
+       }).front();
   return b.mul(count, headTiles);
 }
 
@@ -108,46 +103,48 @@ SmallVector<Value> gpu::forEachMLAItem(
     ValueRange init,
     llvm::function_ref<SmallVector<Value>(const MLAItem &, ValueRange)> body) {
   Value zero = b.i32(0), one = b.i32(1);
-  Value number = b.blockId(), parts = b.gridSize();
-  Value from = b.div(b.mul(number, work.total), parts);
-  Value to = b.div(b.mul(b.add(number, one), work.total), parts);
+  Value parts = b.gridSize();
+  Value from = b.div(b.mul(b.blockId(), work.total), parts);
+  Value to = b.div(b.mul(b.add(b.blockId(), one), work.total), parts);
   int64_t headTiles = getHeadTiles(shape);
-  SmallVector<Value> state{zero};
+  // The next block of work, its token or one before it, and that one's first
+  // block: little, because registers are short where this is used.
+  SmallVector<Value> state{from, zero, zero};
   llvm::append_range(state, init);
-  SmallVector<Value> result = b.forLoop(
-      zero, work.tokens, one, state, [&](Value token, ValueRange outer) {
-        Value base = outer[0];
-        Value position = b.loadScalar(work.positions, token);
-        Value blocks = b.add(b.div(position, kMLABlock), 1);
-        Value end = b.add(base, b.mul(blocks, headTiles));
-        // Tiles of heads with work in the share: most tokens have none.
-        auto clamp = [&](Value x) { return b.min(b.max(x, base), end); };
-        Value first = b.div(b.sub(clamp(from), base), blocks);
-        Value covered = b.sub(clamp(to), base);
-        Value last = b.select(b.less(from, end),
-                              b.div(b.sub(b.add(covered, blocks), one), blocks),
-                              zero);
-        SmallVector<Value> after = b.forLoop(
-            first, last, one, outer.drop_front(),
-            [&](Value headTile, ValueRange inner) {
-              MLAItem item;
-              item.token = token;
-              item.headTile = headTile;
-              item.length = b.add(position, 1);
-              Value start = b.add(base, b.mul(headTile, blocks));
-              item.first = b.max(b.sub(from, start), zero);
-              item.last = b.min(b.sub(to, start), blocks);
-              Value begins = b.equal(item.first, zero);
-              item.isWhole =
-                  b.logicalAnd(begins, b.equal(item.last, blocks));
-              item.slot = b.add(b.mul(number, 2), b.select(begins, one, zero));
-              return body(item, inner);
+  SmallVector<Value> result = b.whileLoop(
+      state, [&](ValueRange s) { return b.less(s[0], to); },
+      [&](ValueRange s) {
+        Value next = s[0];
+        auto blocksOf = [&](Value token) {
+          return b.mul(mlaBlocksOf(b, work.positions, token), headTiles);
+        };
+        SmallVector<Value> found = b.whileLoop(
+            {s[1], s[2], blocksOf(s[1])},
+            [&](ValueRange t) {
+              return b.less(b.add(t[1], t[2]), b.add(next, one));
+            },
+            [&](ValueRange t) {
+              Value token = b.add(t[0], one);
+              return SmallVector<Value>{token, b.add(t[1], t[2]),
+                                        blocksOf(token)};
             });
-        SmallVector<Value> next{end};
-        llvm::append_range(next, after);
-        return next;
+        MLAItem item;
+        item.token = found[0];
+        Value blocks = b.div(found[2], headTiles);
+        Value place = b.sub(next, found[1]);
+        item.headTile = b.div(place, blocks);
+        item.first = b.rem(place, blocks);
+        item.last = b.min(b.add(item.first, b.sub(to, next)), blocks);
+        item.length = b.add(b.loadScalar(work.positions, item.token), 1);
+        Value begins = b.equal(item.first, zero);
+        item.isWhole = b.logicalAnd(begins, b.equal(item.last, blocks));
+        item.slot = b.add(b.mul(b.blockId(), 2), b.select(begins, one, zero));
+        SmallVector<Value> after{b.add(next, b.sub(item.last, item.first)),
+                                 found[0], found[1]};
+        llvm::append_range(after, body(item, s.drop_front(3)));
+        return after;
       });
-  return SmallVector<Value>(ArrayRef(result).drop_front());
+  return SmallVector<Value>(ArrayRef(result).drop_front(3));
 }
 
 Value gpu::loadMLAPage(TileBuilder &b, const MLAWork &work, Value sequence,
@@ -206,8 +203,7 @@ static std::string suffix(const MLADecodeShape &shape, StringRef chip) {
          llvm::utohexstr(bits, /*LowerCase=*/true) + "_" + chip.str();
 }
 
-std::string gpu::getMLADecodeName(const MLADecodeShape &shape,
-                                  StringRef chip) {
+std::string gpu::getMLADecodeName(const MLADecodeShape &shape, StringRef chip) {
   return "mla_decode" + suffix(shape, chip);
 }
 
@@ -242,93 +238,92 @@ tile::KernelOp gpu::getOrCreateMLACombine(ModuleOp module,
   // Each warp has 16 heads and some of the columns.
   int64_t warps = shape.latent % 128 == 0 ? 4 : 1;
   int64_t width = shape.latent / warps;
-  TileBuilder b(module, name,
-                {address(element), address(f32), address(f32), address(i32),
-                 i32, i32},
-                chip, 32 * warps);
+  TileBuilder b(
+      module, name,
+      {address(element), address(f32), address(f32), address(i32), i32, i32},
+      chip, 32 * warps);
   Value output = b.argument(0), partSums = b.argument(1),
         partLogs = b.argument(2), positions = b.argument(3),
         tokens = b.argument(4), parts = b.argument(5);
-  b.role("all", 0, warps, 1, /*registers=*/0, /*single=*/false, [&](Value warp) {
-    Value zero = b.i32(0), one = b.i32(1);
-    int64_t headTiles = getHeadTiles(shape);
-    Value token = b.blockId(0), firstHead = b.mul(b.blockId(1), 16);
-    Value headTile = b.div(firstHead, kMLAHeads);
-    Value head = b.rem(firstHead, kMLAHeads);
-    Value base = countMLABlocks(b, positions, token, headTiles);
-    Value total = b.add(
-        base, b.forLoop(token, tokens, one, zero,
-                        [&](Value t, ValueRange state) {
-                          return SmallVector<Value>{b.add(
-                              state[0],
-                              b.mul(mlaBlocksOf(b, positions, t), headTiles))};
-                        })
-                  .front());
-    Value blocks = mlaBlocksOf(b, positions, token);
-    Value start = b.add(base, b.mul(headTile, blocks));
-    // The share that block x of work is in: the largest i with
-    // i total / parts <= x.
-    auto shareOf = [&](Value x) {
-      return b.div(b.sub(b.mul(b.add(x, one), parts), one), total);
-    };
-    Value first = shareOf(start);
-    Value last = shareOf(b.sub(b.add(start, blocks), one));
-    b.ifThen(b.less(first, last), [&] {
-      Value rows = b.sub(b.i32(shape.heads), firstHead);
-      Value column = b.mul(warp, width);
-      Value stride = b.i32(shape.latent);
-      Value columns = b.sub(stride, column);
-      auto fragment = b.fragment(16, width, 1);
-      SoftmaxState initial = softmaxStart(b, 16, 1);
-      SmallVector<Value> state = b.forLoop(
-          first, b.add(last, one), one,
-          {b.splat(0, fragment), initial.largest, initial.sum},
-          [&](Value share, ValueRange before) {
-            // Shares without work have left nothing in their slots.
-            Value from = b.div(b.mul(share, total), parts);
-            Value to = b.div(b.mul(b.add(share, one), total), parts);
-            return b.ifYield(
-                b.less(from, to),
-                [&] {
-                  Value slot = b.add(
-                      b.mul(share, 2),
-                      b.select(b.equal(share, first), one, zero));
-                  Value row = b.add(b.mul(slot, kMLAHeads), head);
-                  Value logs = tile::LoadRowsOp::create(
-                      b, b.rowsType(16, 1), partLogs, row, one, rows);
-                  Value sums = tile::LoadOp::create(b, fragment, partSums, row,
-                                                    column, stride, rows,
-                                                    columns);
-                  Type rowsOf = logs.getType();
-                  Value largest =
-                      b.map({before[1], logs}, rowsOf, [&](ValueRange x) {
-                        return b.fmax(x[0], x[1]);
-                      });
-                  auto power = [&](Value x) {
-                    return b.map({x, largest}, rowsOf, [&](ValueRange y) {
-                      return b.exp2(b.fsub(y[0], y[1]));
-                    });
-                  };
-                  Value correction = power(before[1]), weight = power(logs);
-                  Value sum = b.map({before[2], correction, weight}, rowsOf,
-                                    [&](ValueRange x) {
-                                      return b.fadd(b.fmul(x[0], x[1]), x[2]);
-                                    });
-                  Value next =
-                      b.map({before[0], correction, sums, weight}, fragment,
-                            [&](ValueRange x) {
-                              return b.fadd(b.fmul(x[0], x[1]),
-                                            b.fmul(x[2], x[3]));
-                            });
-                  return SmallVector<Value>{next, largest, sum};
-                },
-                [&] { return SmallVector<Value>(before); });
-          });
-      Value result = softmaxFinish(b, state[0], {state[1], state[2]});
-      Value row = b.add(b.mul(token, shape.heads), firstHead);
-      tile::StoreOp::create(b, result, output, row, column, stride, rows,
-                            columns);
-    });
-  });
+  b.role(
+      "all", 0, warps, 1, /*registers=*/0, /*single=*/false, [&](Value warp) {
+        Value zero = b.i32(0), one = b.i32(1);
+        int64_t headTiles = getHeadTiles(shape);
+        Value token = b.blockId(0), firstHead = b.mul(b.blockId(1), 16);
+        Value headTile = b.div(firstHead, kMLAHeads);
+        Value head = b.rem(firstHead, kMLAHeads);
+        Value base = countMLABlocks(b, positions, token, headTiles);
+        Value total = b.add(
+            base,
+            b.forLoop(token, tokens, one, zero, [&](Value t, ValueRange state) {
+               return SmallVector<Value>{b.add(
+                   state[0], b.mul(mlaBlocksOf(b, positions, t), headTiles))};
+             }).front());
+        Value blocks = mlaBlocksOf(b, positions, token);
+        Value start = b.add(base, b.mul(headTile, blocks));
+        // The share that block x of work is in: the largest i with
+        // i total / parts <= x.
+        auto shareOf = [&](Value x) {
+          return b.div(b.sub(b.mul(b.add(x, one), parts), one), total);
+        };
+        Value first = shareOf(start);
+        Value last = shareOf(b.sub(b.add(start, blocks), one));
+        b.ifThen(b.less(first, last), [&] {
+          Value rows = b.sub(b.i32(shape.heads), firstHead);
+          Value column = b.mul(warp, width);
+          Value stride = b.i32(shape.latent);
+          Value columns = b.sub(stride, column);
+          auto fragment = b.fragment(16, width, 1);
+          SoftmaxState initial = softmaxStart(b, 16, 1);
+          SmallVector<Value> state = b.forLoop(
+              first, b.add(last, one), one,
+              {b.splat(0, fragment), initial.largest, initial.sum},
+              [&](Value share, ValueRange before) {
+                // Shares without work have left nothing in their slots.
+                Value from = b.div(b.mul(share, total), parts);
+                Value to = b.div(b.mul(b.add(share, one), total), parts);
+                return b.ifYield(
+                    b.less(from, to),
+                    [&] {
+                      Value slot =
+                          b.add(b.mul(share, 2),
+                                b.select(b.equal(share, first), one, zero));
+                      Value row = b.add(b.mul(slot, kMLAHeads), head);
+                      Value logs = tile::LoadRowsOp::create(
+                          b, b.rowsType(16, 1), partLogs, row, one, rows);
+                      Value sums =
+                          tile::LoadOp::create(b, fragment, partSums, row,
+                                               column, stride, rows, columns);
+                      Type rowsOf = logs.getType();
+                      Value largest =
+                          b.map({before[1], logs}, rowsOf, [&](ValueRange x) {
+                            return b.fmax(x[0], x[1]);
+                          });
+                      auto power = [&](Value x) {
+                        return b.map({x, largest}, rowsOf, [&](ValueRange y) {
+                          return b.exp2(b.fsub(y[0], y[1]));
+                        });
+                      };
+                      Value correction = power(before[1]), weight = power(logs);
+                      Value sum =
+                          b.map({before[2], correction, weight}, rowsOf,
+                                [&](ValueRange x) {
+                                  return b.fadd(b.fmul(x[0], x[1]), x[2]);
+                                });
+                      Value next = b.map({before[0], correction, sums, weight},
+                                         fragment, [&](ValueRange x) {
+                                           return b.fadd(b.fmul(x[0], x[1]),
+                                                         b.fmul(x[2], x[3]));
+                                         });
+                      return SmallVector<Value>{next, largest, sum};
+                    },
+                    [&] { return SmallVector<Value>(before); });
+              });
+          Value result = softmaxFinish(b, state[0], {state[1], state[2]});
+          Value row = b.add(b.mul(token, shape.heads), firstHead);
+          tile::StoreOp::create(b, result, output, row, column, stride, rows,
+                                columns);
+        });
+      });
   return b.getKernel();
 }

@@ -156,6 +156,21 @@ SmallVector<Value> TileBuilder::forLoop(
   return SmallVector<Value>(loop.getResults());
 }
 
+SmallVector<Value> TileBuilder::whileLoop(
+    ValueRange init, llvm::function_ref<Value(ValueRange)> condition,
+    llvm::function_ref<SmallVector<Value>(ValueRange)> body) {
+  auto loop = scf::WhileOp::create(*this, init.getTypes(), init);
+  OpBuilder::InsertionGuard guard(*this);
+  SmallVector<Location> locations(init.size(), getLoc());
+  Block *before =
+      createBlock(&loop.getBefore(), {}, init.getTypes(), locations);
+  scf::ConditionOp::create(*this, condition(before->getArguments()),
+                           before->getArguments());
+  Block *after = createBlock(&loop.getAfter(), {}, init.getTypes(), locations);
+  scf::YieldOp::create(*this, body(after->getArguments()));
+  return SmallVector<Value>(loop.getResults());
+}
+
 void TileBuilder::ifThen(Value condition, llvm::function_ref<void()> body) {
   auto branch = scf::IfOp::create(*this, condition, /*withElseRegion=*/false);
   OpBuilder::InsertionGuard guard(*this);
@@ -224,8 +239,8 @@ Value TileBuilder::sharedStage(Value tile, Value stage) {
   return SharedStageOp::create(
       *this, cast<SharedType>(tile.getType()).getStage(), tile, stage);
 }
-Value TileBuilder::sharedView(Value tile, Value row, int64_t rows,
-                              Value column, int64_t columns) {
+Value TileBuilder::sharedView(Value tile, Value row, int64_t rows, Value column,
+                              int64_t columns) {
   auto type = cast<SharedType>(tile.getType());
   return SharedViewOp::create(
       *this,

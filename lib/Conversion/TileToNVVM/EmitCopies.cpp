@@ -147,23 +147,36 @@ void KernelEmitter::emit(TmaLoadOp op) {
 }
 
 Value KernelEmitter::sharedAddress(SharedType type, Value base, Value row,
-                                   Value byte) {
+                                   Value byte, int64_t moreRows,
+                                   int64_t moreBytes) {
+  // What is constant is added last, where an instruction's offset takes it in:
+  // the accesses of an unrolled loop then share few registers.
   int64_t swizzle = type.getSwizzle();
   if (!swizzle)
-    return bytesFrom(base, add(mul(row, type.getRowBytes()), byte));
+    return bytesFrom(bytesFrom(base, add(mul(row, type.getRowBytes()), byte)),
+                     moreRows * type.getRowBytes() + moreBytes);
+  int64_t fixed =
+      moreRows * swizzle + moreBytes / swizzle * type.getPanelBytes();
+  byte = add(byte, moreBytes % swizzle);
   Value offset = mul(row, swizzle);
-  if (type.getPanels() > 1) {
-    offset = add(offset, mul(divide(byte, swizzle), type.getPanelBytes()));
-    byte = remainder(byte, swizzle);
-  }
   // 128 bytes: bits 4 to 6 are those of the row; fewer for narrower panels,
   // whose rows repeat later.
   Value turn = row;
   if (swizzle < 128)
     turn = divide(turn, 128 / swizzle);
   turn = remainder(turn, swizzle / 16);
-  return bytesFrom(base,
-                   add(offset, arith::XOrIOp::create(b, byte, mul(turn, 16))));
+  Value moved = arith::XOrIOp::create(b, byte, mul(turn, 16));
+  return bytesFrom(bytesFrom(base, add(offset, moved)), fixed);
+}
+
+Value KernelEmitter::pieceAddress(SharedType type, Value base, Value row,
+                                  Value piece) {
+  if (type.getPanels() == 1)
+    return sharedAddress(type, base, row, mul(piece, 16), 0, 0);
+  int64_t piecesInPanel = type.getSwizzle() / 16;
+  Value panel = mul(divide(piece, piecesInPanel), type.getPanelBytes());
+  return sharedAddress(type, bytesFrom(base, panel), row,
+                       mul(remainder(piece, piecesInPanel), 16), 0, 0);
 }
 
 void KernelEmitter::emit(CpAsyncOp op) {
@@ -173,21 +186,41 @@ void KernelEmitter::emit(CpAsyncOp op) {
   int64_t threads = role.getActiveThreads();
   int64_t rounds = type.getRows() * piecesInRow / threads;
   Value valid = lookupOne(op.getValid());
-  for (int64_t round = 0; round < rounds; ++round) {
-    Value piece = add(roleThread, round * threads);
-    Value row = divide(piece, piecesInRow);
-    Value number = remainder(piece, piecesInRow);
+  Value roleThread = hide(this->roleThread);
+  auto copy = [&](Value row, Value piece, int64_t morePieces, Value to) {
     Value isValid = less(row, valid);
     // Nothing is read of a row that is not valid, but its address is made.
     Value from = elementAddress(
         lookupOne(op.getSource()), type.getElementType(),
         add(lookupOne(op.getRow()), select(isValid, row, i32(0))),
         lookupOne(op.getStride()),
-        add(lookupOne(op.getColumn()), mul(number, pieceElements)));
-    Value to =
-        sharedAddress(type, lookupOne(op.getTile()), row, mul(number, 16));
+        add(lookupOne(op.getColumn()), mul(piece, pieceElements)));
+    from = bytesFrom(from, 16 * morePieces);
     NVVM::CpAsyncOp::create(b, to, from, 16, NVVM::LoadCacheModifierKind::CG,
                             select(isValid, i32(16), i32(0)));
+  };
+  // Panel by panel if these are whole rounds: then a thread's pieces differ by
+  // constants, which take no registers.
+  int64_t inPanelRow = piecesInRow / type.getPanels();
+  int64_t inPanel = type.getRows() * inPanelRow;
+  bool even = inPanel % threads == 0 && threads % inPanelRow == 0 &&
+              threads / inPanelRow % 8 == 0;
+  for (int64_t round = 0; round < rounds; ++round) {
+    if (even) {
+      int64_t panel = round * threads / inPanel;
+      int64_t moreRows = round * threads % inPanel / inPanelRow;
+      Value row = divide(roleThread, inPanelRow);
+      Value piece = remainder(roleThread, inPanelRow);
+      copy(add(row, moreRows), piece, panel * inPanelRow,
+           sharedAddress(type, lookupOne(op.getTile()), row, mul(piece, 16),
+                         moreRows, panel * type.getRowBytes()));
+      continue;
+    }
+    Value number = add(roleThread, round * threads);
+    Value row = divide(number, piecesInRow);
+    Value piece = remainder(number, piecesInRow);
+    copy(row, piece, 0,
+         pieceAddress(type, lookupOne(op.getTile()), row, piece));
   }
 }
 
@@ -210,8 +243,8 @@ void KernelEmitter::emit(ClearRowsOp op) {
   b.setInsertionPointToStart(loop.getBody());
   Value piece = loop.getInductionVar();
   Value address =
-      sharedAddress(type, lookupOne(op.getTile()), divide(piece, piecesInRow),
-                    mul(remainder(piece, piecesInRow), 16));
+      pieceAddress(type, lookupOne(op.getTile()), divide(piece, piecesInRow),
+                   remainder(piece, piecesInRow));
   auto vector = VectorType::get({4}, i32Type);
   Value zero = arith::ConstantOp::create(b, b.getZeroAttr(vector));
   LLVM::StoreOp::create(b, zero, address, /*alignment=*/16);
@@ -220,8 +253,9 @@ void KernelEmitter::emit(ClearRowsOp op) {
 void KernelEmitter::emit(SharedViewOp op) {
   SharedType source = op.getSource().getType();
   Value rows = mul(lookupOne(op.getRow()), source.getRowBytes());
-  Value panels = mul(divide(lookupOne(op.getColumn()), source.getPanelColumns()),
-                     source.getPanelBytes());
+  Value panels =
+      mul(divide(lookupOne(op.getColumn()), source.getPanelColumns()),
+          source.getPanelBytes());
   bind(op, bytesFrom(lookupOne(op.getSource()), add(rows, panels)));
 }
 

@@ -19,8 +19,8 @@ static int64_t registerOf(FragmentType type, int64_t s, int64_t j, int64_t h,
   return ((s * (type.getColumns() / 8) + j) * 2 + h) * 2 + e;
 }
 
-Value KernelEmitter::firstRow(int64_t warps) {
-  Value row = divide(lane, 4);
+Value KernelEmitter::firstRow(int64_t warps, Value lane) {
+  Value row = divide(lane ? lane : this->lane, 4);
   if (warps == 1)
     return row;
   Value inInstance =
@@ -28,7 +28,9 @@ Value KernelEmitter::firstRow(int64_t warps) {
   return add(mul(inInstance, 16), row);
 }
 
-Value KernelEmitter::firstColumn() { return mul(remainder(lane, 4), 2); }
+Value KernelEmitter::firstColumn(Value lane) {
+  return mul(remainder(lane ? lane : this->lane, 4), 2);
+}
 
 Value KernelEmitter::packPair(Value low, Value high, Type element) {
   auto pairOf = [&](Type type) { return VectorType::get({2}, type); };
@@ -236,8 +238,11 @@ void KernelEmitter::emit(StoreOp op) {
   FragmentType type = op.getValue().getType();
   Type element = op.getTarget().getType().getElementType();
   Value rows = lookupOne(op.getRows()), columns = lookupOne(op.getColumns());
-  Value column0 = firstColumn();
-  Value firstRowOfThread = firstRow(type.getWarps());
+  // Addresses are computed here, not kept from before the loops that make the
+  // values.
+  Value lane = hide(this->lane);
+  Value column0 = firstColumn(lane);
+  Value firstRowOfThread = firstRow(type.getWarps(), lane);
   ArrayRef<Value> source = lookup(op.getValue());
 
   // One row of the thread; `check`: columns may be cut off.
@@ -329,17 +334,15 @@ void KernelEmitter::emit(PutOp op) {
   Type element = tile.getElementType();
   int64_t bytes = tile.getElementBytes();
   ArrayRef<Value> source = lookup(op.getValue());
+  Value row = firstRow(type.getWarps()), byte = mul(firstColumn(), bytes);
   for (int64_t s = 0; s < type.getSlabs(); ++s)
-    for (int64_t h = 0; h < 2; ++h) {
-      Value row =
-          add(firstRow(type.getWarps()), 16 * s * type.getWarps() + 8 * h);
+    for (int64_t h = 0; h < 2; ++h)
       for (int64_t j = 0; j < type.getColumns() / 8; ++j)
         LLVM::StoreOp::create(
             b,
             packPair(source[registerOf(type, s, j, h, 0)],
                      source[registerOf(type, s, j, h, 1)], element),
-            sharedAddress(tile, lookupOne(op.getTile()), row,
-                          mul(add(firstColumn(), 8 * j), bytes)),
+            sharedAddress(tile, lookupOne(op.getTile()), row, byte,
+                          16 * s * type.getWarps() + 8 * h, 8 * j * bytes),
             2 * bytes);
-    }
 }

@@ -38,6 +38,16 @@ SmallVector<Value> KernelEmitter::emitAsm(const nvptx::AsmStatement &statement,
   return values;
 }
 
+Value KernelEmitter::hide(Value value) {
+  nvptx::AsmStatement statement;
+  statement.kind = nvptx::AsmKind::OpaqueMove;
+  if (value.getType() != i32Type)
+    return emitAsm(statement, value, b.getI64Type()).front();
+  Value wide = arith::ExtUIOp::create(b, b.getI64Type(), value);
+  return arith::TruncIOp::create(
+      b, i32Type, emitAsm(statement, wide, b.getI64Type()).front());
+}
+
 //===----------------------------------------------------------------------===//
 // wgmma
 //===----------------------------------------------------------------------===//
@@ -80,9 +90,7 @@ Value KernelEmitter::descriptor(SharedType type, Value base, bool transposed) {
   address = arith::AndIOp::create(b, address, i64(0x3ffff));
   address = arith::ShRUIOp::create(b, address, i64(4));
   Value whole = arith::OrIOp::create(b, address, i64(fixed));
-  nvptx::AsmStatement statement;
-  statement.kind = nvptx::AsmKind::OpaqueMove;
-  return emitAsm(statement, whole, b.getI64Type()).front();
+  return hide(whole);
 }
 
 /// Bytes from the start of a tile to its columns from `column` on.
@@ -174,49 +182,49 @@ void KernelEmitter::emit(MmaOp op) {
   auto structType = LLVM::LLVMStructType::getLiteral(
       b.getContext(), SmallVector<Type>(4, f32Type));
 
-  // Lanes 8 i to 8 i + 7 hold the addresses of the rows of matrix i.
-  Value inMatrix = remainder(lane, 8);
-  Value bit3 = remainder(divide(lane, 8), 2), bit4 = divide(lane, 16);
-  // A: matrices of rows 0 to 7 and 8 to 15, then the same of the next columns.
-  Value warpRow =
-      type.getWarps() == 1
-          ? i32(0)
-          : mul(remainder(add(warp, -static_cast<int64_t>(role.getFirst())),
-                          type.getWarps()),
-                16);
-  Value rowA = add(warpRow, add(inMatrix, mul(bit3, 8)));
-  Value byteA = mul(bit4, 16);
-  // B: both halves of k of eight columns, then of the next eight. As rows of
-  // memory these are columns of the product, or steps of k if transposed.
+  // Lanes 8 i to 8 i + 7 hold the addresses of the rows of matrix i: rows 0 to
+  // 7 and 8 to 15 of memory, then the same of the next eight columns. Both
+  // operands are read so, transposed or not, which keeps offsets few. Rows are
+  // those of A, or columns of the product, or steps of k of a transposed B.
+  Value row = remainder(lane, 16);
+  Value byte = mul(divide(lane, 16), 16);
+  Value baseA;
+  if (typeA) {
+    baseA = lookupOne(op.getA());
+    if (type.getWarps() != 1)
+      baseA = bytesFrom(
+          baseA,
+          mul(remainder(add(warp, -static_cast<int64_t>(role.getFirst())),
+                        type.getWarps()),
+              16 * typeA.getRowBytes()));
+  }
   bool transposed = op.getTransposedB();
-  Value rowB = add(inMatrix, mul(transposed ? bit3 : bit4, 8));
-  Value byteB = mul(transposed ? bit4 : bit3, 16);
 
   for (int64_t k = 0; k < depth; k += 16) {
     SmallVector<SmallVector<Value>> a;
     for (int64_t s = 0; s < type.getSlabs(); ++s) {
       if (typeA)
-        a.push_back(ldmatrix(sharedAddress(typeA, lookupOne(op.getA()),
-                                           add(rowA, 16 * s * type.getWarps()),
-                                           add(byteA, 2 * k)),
+        a.push_back(ldmatrix(sharedAddress(typeA, baseA, row, byte,
+                                           16 * s * type.getWarps(), 2 * k),
                              /*transposed=*/false));
       else
         a.emplace_back(lookup(op.getA()).slice(s * depth / 4 + k / 4, 4));
     }
     for (int64_t n = 0; n < type.getColumns(); n += 16) {
       SmallVector<Value> both =
-          ldmatrix(sharedAddress(typeB, lookupOne(op.getB()),
-                                 add(rowB, transposed ? k : n),
-                                 add(byteB, 2 * (transposed ? n : k))),
+          ldmatrix(sharedAddress(typeB, lookupOne(op.getB()), row, byte,
+                                 transposed ? k : n, 2 * (transposed ? n : k)),
                    transposed);
       for (int64_t s = 0; s < type.getSlabs(); ++s)
         for (int64_t half = 0; half < 2; ++half) {
+          // The matrices of both halves of k.
+          Value pair[] = {both[transposed ? 2 * half : half],
+                          both[transposed ? 2 * half + 1 : half + 2]};
           auto registers = MutableArrayRef(accumulator)
                                .slice(4 * (s * groups + n / 8 + half), 4);
           auto product = NVVM::MmaOp::create(
-              b, structType, a[s], ArrayRef(both).slice(2 * half, 2),
-              ArrayRef<Value>(registers), ArrayRef<int64_t>{16, 8, 16},
-              std::nullopt, std::nullopt,
+              b, structType, a[s], pair, ArrayRef<Value>(registers),
+              ArrayRef<int64_t>{16, 8, 16}, std::nullopt, std::nullopt,
               std::array{NVVM::MMATypes::bf16, NVVM::MMATypes::bf16},
               std::array{NVVM::MMALayout::row, NVVM::MMALayout::col});
           for (int64_t i = 0; i < 4; ++i)

@@ -357,18 +357,27 @@ LogicalResult KernelEmitter::emitWhile(scf::WhileOp loop) {
 SmallVector<Value>
 KernelEmitter::emitScalarOp(Operation *op,
                             llvm::function_ref<Value(Value)> operand) {
-  auto approximate = [&](StringRef intrinsic) -> SmallVector<Value> {
+  auto approximate = [&](StringRef intrinsic, unsigned number) -> Value {
     auto call =
         LLVM::CallIntrinsicOp::create(b, f32Type, b.getStringAttr(intrinsic),
-                                      ValueRange{operand(op->getOperand(0))});
-    return {call.getResult(0)};
+                                      operand(op->getOperand(number)));
+    return call.getResult(0);
   };
   // The generic intrinsics are no single instructions, or crash instruction
   // selection.
   if (isa<math::Exp2Op>(op))
-    return approximate("llvm.nvvm.ex2.approx.ftz.f");
+    return {approximate("llvm.nvvm.ex2.approx.ftz.f", 0)};
   if (isa<math::Log2Op>(op))
-    return approximate("llvm.nvvm.lg2.approx.ftz.f");
+    return {approximate("llvm.nvvm.lg2.approx.ftz.f", 0)};
+  // Even an approximate division becomes an exact reciprocal, a subroutine, if
+  // the dividend is 1.
+  auto division = dyn_cast<arith::DivFOp>(op);
+  if (division &&
+      bitEnumContainsAll(division.getFastmath(), arith::FastMathFlags::afn))
+    return {arith::MulFOp::create(
+                b, operand(division.getLhs()),
+                approximate("llvm.nvvm.rcp.approx.ftz.f", /*number=*/1))
+                .getResult()};
   IRMapping mapping;
   for (Value value : op->getOperands())
     mapping.map(value, operand(value));

@@ -61,8 +61,12 @@ private:
   void emit(ClearRowsOp op);
   void emit(SharedViewOp op);
   void emit(SharedStageOp op);
-  /// The address of byte `byte` of row `row` of a tile.
-  Value sharedAddress(SharedType type, Value base, Value row, Value byte);
+  /// The address of byte `byte` + `moreBytes` of row `row` + `moreRows` of a
+  /// tile. `moreRows` is a multiple of 8; `byte` leads out of no panel.
+  Value sharedAddress(SharedType type, Value base, Value row, Value byte,
+                      int64_t moreRows, int64_t moreBytes);
+  /// The address of piece `piece`, of 16 bytes, of row `row`.
+  Value pieceAddress(SharedType type, Value base, Value row, Value piece);
 
   // EmitFragments.cpp: tiles in registers.
   void emit(SplatOp op);
@@ -77,10 +81,10 @@ private:
   void emit(StoreRowsOp op);
   void emit(PutOp op);
   /// Row of register 0 of this thread: 16 times the warp's number in its
-  /// instance, plus lane / 4.
-  Value firstRow(int64_t warps);
+  /// instance, plus lane / 4. `lane`: the lane's number, if hidden.
+  Value firstRow(int64_t warps, Value lane = {});
   /// Column of register 0 of this thread: twice lane mod 4.
-  Value firstColumn();
+  Value firstColumn(Value lane = {});
   /// Two f32 as neighbours of type `element` in one value.
   Value packPair(Value low, Value high, Type element);
 
@@ -94,6 +98,9 @@ private:
   Value descriptor(SharedType type, Value base, bool transposed);
   /// Four 8x8 matrices from shared memory.
   SmallVector<Value> ldmatrix(Value address, bool transposed);
+  /// `value` (i32 or i64) by a move that LLVM does not look through: what is
+  /// computed of it stays in the loop it is in, and takes no registers outside.
+  Value hide(Value value);
   SmallVector<Value> emitAsm(const nvptx::AsmStatement &statement,
                              ArrayRef<Value> operands, TypeRange results);
 

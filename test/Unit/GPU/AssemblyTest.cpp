@@ -14,6 +14,7 @@
 
 #include "dsv2/CodeGen/GPU/GemmKernels.h"
 #include "dsv2/CodeGen/GPU/MLADecodeKernels.h"
+#include "dsv2/CodeGen/GPU/MLAPrefillKernels.h"
 
 #include <gtest/gtest.h>
 
@@ -102,6 +103,26 @@ TEST_P(MLAAssembly, Decode) {
         });
     ASSERT_TRUE(combine);
     test::expectGatePasses(*combine);
+  }
+}
+
+TEST_P(MLAAssembly, Prefill) {
+  MLAPrefillShape shape;
+  shape.heads = 16;
+  shape.scale = 0.1;
+  std::optional<DeviceCode> code =
+      test::compileKernel(GetParam(), [&](ModuleOp module) {
+        getOrCreateMLAPrefill(module, shape, GetParam());
+      });
+  ASSERT_TRUE(code);
+  std::optional<ImageReport> report = test::expectGatePasses(*code);
+  ASSERT_TRUE(report);
+  const InstructionCounts &counts = report->kernels.front().ptx.counts;
+  if (StringRef(GetParam()) == "sm_90a") {
+    // Scores 192 / 16 and values 128 / 16, once in the loop and once beside it.
+    EXPECT_EQ(counts[InstructionKind::Wgmma], 2 * (12 + 8));
+  } else {
+    EXPECT_GT(counts[InstructionKind::Mma], 0);
   }
 }
 

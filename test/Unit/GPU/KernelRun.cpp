@@ -36,11 +36,15 @@ test::KernelRun::Loaded test::KernelRun::loadKernel(const DeviceCode &code) {
 
 CUtensorMap test::KernelRun::tensorMap(CUdeviceptr address,
                                        std::vector<uint64_t> sizes,
-                                       std::vector<uint32_t> box) {
+                                       std::vector<uint32_t> box,
+                                       int64_t swizzle) {
   CUtensorMap map;
   size_t rank = sizes.size();
   std::vector<uint64_t> dims(sizes.rbegin(), sizes.rend()), strides;
   std::vector<uint32_t> boxDims(box.rbegin(), box.rend()), ones(rank, 1);
+  CUtensorMapSwizzle mode = swizzle == 128  ? CU_TENSOR_MAP_SWIZZLE_128B
+                            : swizzle == 64 ? CU_TENSOR_MAP_SWIZZLE_64B
+                                            : CU_TENSOR_MAP_SWIZZLE_32B;
   uint64_t stride = 2;
   for (size_t i = 0; i + 1 < rank; ++i)
     strides.push_back(stride *= dims[i]);
@@ -51,7 +55,7 @@ CUtensorMap test::KernelRun::tensorMap(CUdeviceptr address,
                 &map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, rank,
                 reinterpret_cast<void *>(address), dims.data(), strides.data(),
                 boxDims.data(), ones.data(), CU_TENSOR_MAP_INTERLEAVE_NONE,
-                CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_NONE,
+                mode, CU_TENSOR_MAP_L2_PROMOTION_NONE,
                 CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE),
             CUDA_SUCCESS)
       << report();

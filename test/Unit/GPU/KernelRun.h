@@ -25,9 +25,10 @@ protected:
   };
   Loaded loadKernel(const DeviceCode &code);
 
-  /// A bf16 tensor, dimensions outermost first, as boxes with swizzle 128.
+  /// A bf16 tensor, dimensions outermost first, as boxes with a swizzle of 32,
+  /// 64 or 128 bytes.
   CUtensorMap tensorMap(CUdeviceptr address, std::vector<uint64_t> sizes,
-                        std::vector<uint32_t> box);
+                        std::vector<uint32_t> box, int64_t swizzle = 128);
 
   /// Launches and expects no report.
   template <typename... Values>

@@ -94,6 +94,10 @@ public:
   SmallVector<Value> forLoop(
       Value lo, Value hi, Value step, ValueRange init,
       llvm::function_ref<SmallVector<Value>(Value iv, ValueRange state)> body);
+  /// while (condition(state)) state = body(state): the final state.
+  SmallVector<Value>
+  whileLoop(ValueRange init, llvm::function_ref<Value(ValueRange)> condition,
+            llvm::function_ref<SmallVector<Value>(ValueRange)> body);
   void ifThen(Value condition, llvm::function_ref<void()> body);
   SmallVector<Value> ifYield(Value condition,
                              llvm::function_ref<SmallVector<Value>()> thenBody,
