@@ -36,6 +36,7 @@ def Tile_RingOp : Tile_Op<"make_ring", [HasParent<"KernelOp">]> {
         dsv2_tile.ring_acquire %r[%s] expect 8192 : !dsv2_tile.ring<2, !dsv2_tile.shared<64x64xbf16, swizzle = 128>>
         %t = dsv2_tile.ring_tile %r[%s] 0 : !dsv2_tile.ring<2, !dsv2_tile.shared<64x64xbf16, swizzle = 128>> -> !dsv2_tile.shared<64x64xbf16, swizzle = 128>
         dsv2_tile.tma_load %m[%zero, %zero] to %t signals %r[%s] : !dsv2_tile.tensor_map<64x64xbf16, swizzle = 128>, !dsv2_tile.shared<64x64xbf16, swizzle = 128>, !dsv2_tile.ring<2, !dsv2_tile.shared<64x64xbf16, swizzle = 128>>
+        %n = dsv2_tile.ring_next %r, %s : !dsv2_tile.ring<2, !dsv2_tile.shared<64x64xbf16, swizzle = 128>>
       }
       dsv2_tile.role "consumer" warps 4 to 8 by 4 (%i) {
         dsv2_tile.ring_wait %r[%s] : !dsv2_tile.ring<2, !dsv2_tile.shared<64x64xbf16, swizzle = 128>>
@@ -69,11 +70,7 @@ def Tile_RingNextOp : Tile_Op<"ring_next", [
     Constraints:
     - ring_next_c1: `ring` is a `make_ring`
 
-    Example:
-
-    ```mlir
-    %n = dsv2_tile.ring_next %r, %s : !dsv2_tile.ring<2, !dsv2_tile.shared<64x64xbf16, swizzle = 128>>
-    ```
+    Example: see `make_ring`.
   }];
   let arguments = (ins Tile_RingType:$ring, Tile_RingStateType:$state);
   let results = (outs Tile_RingStateType:$result);

@@ -49,11 +49,10 @@ def Tile_WgmmaOp : Tile_Op<"wgmma"> {
     - wgmma_c1: `a` and `b` have bf16 elements and agree in k, a multiple of 16
     - wgmma_c2: `a` has 64 rows, the result 64 rows and n columns, a multiple of
       8 up to 256
-    - wgmma_c3: tiles in shared memory have a swizzle and no stages; without
-      `transposed_b` k-steps lie within a panel
+    - wgmma_c3: tiles in shared memory have a swizzle and no stages
     - wgmma_c4: `acc` has the result's type
-    - wgmma_c5: with `transposed_b` n is whole panels, and `b` has a multiple of
-      16 rows
+    - wgmma_c5: with `transposed_b` `b` has a multiple of 16 rows, and so have its
+      panels
     - wgmma_c6: an operand in registers comes from `wgmma_fence`
 
     Example:
