@@ -88,6 +88,31 @@ def ConvertDSV2ToLinalgPass
     "::mlir::tensor::TensorDialect"];
 }
 
+def ConvertTileToLoopsPass
+    : Pass<"dsv2-convert-tile-to-loops", "::mlir::ModuleOp"> {
+  let summary = "Reference lowering of tile kernels";
+  let description = [{
+    Writes each `dsv2_tile.kernel` as a function on memory references that does
+    what the kernel's ops say, tile by tile, without threads of a GPU, layouts or
+    swizzles: fragments are row-major arrays, products are loops in f32, copies
+    are done at once. Instances of roles are threads of an `omp.parallel`; rings
+    and barriers are counters, and who has to wait yields the processor. Blocks
+    run one after another. Shared memory starts as NaN.
+
+    A `global` becomes `memref<?xT, strided<[1], offset: ?>>`, a tensor map a
+    memory reference of its rank with any strides, whose sizes are those of the
+    tensor; three i32, the sizes of the grid, follow the kernel's arguments. The
+    function calls `sched_yield` and `abort` of the C library and
+    `omp_get_thread_num` and `omp_get_num_threads` of OpenMP's. It ends the
+    program if a wait does not end, or there are too few threads.
+
+    Refused, with an error: what `dsv2-convert-tile-to-nvvm` refuses.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+    "::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect",
+    "::mlir::omp::OpenMPDialect", "::mlir::scf::SCFDialect"];
+}
+
 def ConvertTileToNVVMPass
     : Pass<"dsv2-convert-tile-to-nvvm", "::mlir::ModuleOp"> {
   let summary = "Tile kernels to the NVVM dialect";

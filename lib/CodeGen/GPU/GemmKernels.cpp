@@ -27,6 +27,21 @@ int64_t GemmConfig::threads() const {
   return chip == "sm_90a" ? 128 * (tileM / 64 + 1) : 2 * tileM;
 }
 
+std::optional<std::string> gpu::explainUnsupported(const GemmShape &shape,
+                                                   StringRef chip) {
+  int64_t rows = shape.epilogue == GemmEpilogue::SwiGLU ? 16 : 8;
+  // Pieces of 16 bytes; without the copy engine whole steps of a product.
+  int64_t depth = chip == "sm_90a" ? 8 : 16;
+  if (shape.n < rows || shape.n % rows != 0)
+    return "a product with weights of " + std::to_string(shape.n) +
+           " rows: expected a multiple of " + std::to_string(rows);
+  if (shape.k < depth || shape.k % depth != 0)
+    return "a product with weights of " + std::to_string(shape.k) +
+           " columns: expected a multiple of " + std::to_string(depth) +
+           " on " + chip.str();
+  return std::nullopt;
+}
+
 GemmConfig gpu::chooseGemmConfig(StringRef chip, int64_t multiprocessors,
                                  const GemmShape &shape, int64_t rows) {
   GemmConfig config;
@@ -52,9 +67,12 @@ GemmConfig gpu::chooseGemmConfig(StringRef chip, int64_t multiprocessors,
   }
   // A stage of small tiles is made deeper, for longer copies.
   config.tileK = hopper && shape.k % 128 == 0 && config.tileN <= 64 ? 128 : 64;
-  if (!hopper)
+  if (!hopper) {
     while (shape.k % config.tileK != 0)
       config.tileK /= 2;
+    // A piece of 16 bytes for each thread, at least.
+    config.tileN = std::max(config.tileN, 8 * config.threads() / config.tileK);
+  }
   int64_t stageBytes = (config.tileM + config.tileN) * config.tileK * 2;
   int64_t budget = tile::getSharedLimit(chip) - 1024;
   config.stages = std::clamp<int64_t>(budget / stageBytes, 2, 8);

@@ -87,8 +87,8 @@ tile::KernelOp gpu::createGemmSm90(ModuleOp module, StringRef name,
            Value firstRow = b.mul(warpgroup, 64);
            auto multiply = [&](Value state, Value sums) {
              b.ringWait(ring, state);
-             Value a = b.sharedView(b.ringTile(ring, state, 0), firstRow, 64, zero,
-                                    config.tileK);
+             Value a = b.sharedView(b.ringTile(ring, state, 0), firstRow, 64,
+                                    zero, config.tileK);
              return b.wgmma(a, b.ringTile(ring, state, 1), sums);
            };
            forEachGemmTile(

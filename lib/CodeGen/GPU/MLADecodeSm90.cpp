@@ -31,8 +31,8 @@ tile::KernelOp gpu::createMLADecodeSm90(ModuleOp module, StringRef name,
   };
   Type f32 = types.getF32Type(), i32 = types.getI32Type();
   Type element = shape.f32Output ? f32 : Type(types.getBF16Type());
-  Type map = tile::TensorMapType::get(context, {1, 64, 64},
-                                      types.getBF16Type(), 128);
+  Type map =
+      tile::TensorMapType::get(context, {1, 64, 64}, types.getBF16Type(), 128);
   int64_t warpgroups = shape.latent > 256 ? 2 : 1;
   int64_t width = shape.latent / warpgroups;
   // Whole panels; what is behind a row of the cache arrives as zeros.
@@ -50,9 +50,8 @@ tile::KernelOp gpu::createMLADecodeSm90(ModuleOp module, StringRef name,
   work.blockTables = b.argument(7);
   work.tokens = b.argument(8);
   work.tableWidth = b.argument(9);
-  work.total =
-      countMLABlocks(b, work.positions, work.tokens,
-                     llvm::divideCeil(shape.heads, kMLAHeads));
+  work.total = countMLABlocks(b, work.positions, work.tokens,
+                              llvm::divideCeil(shape.heads, kMLAHeads));
 
   int64_t warps = 4 * warpgroups;
   Value queryRing =
@@ -86,54 +85,59 @@ tile::KernelOp gpu::createMLADecodeSm90(ModuleOp module, StringRef name,
 
   b.role("consumer", 4, 4 + warps, 4, share ? 232 : 0, /*single=*/false,
          [&](Value warpgroup) {
-    Value column = b.mul(warpgroup, width);
-    auto fragment = b.fragment(64, width);
-    forEachMLAItem(
-        b, shape, work, {start, start},
-        [&](const MLAItem &item, ValueRange outer) {
-          b.ringWait(queryRing, outer[0]);
-          Value query = b.ringTile(queryRing, outer[0], 0);
-          SoftmaxState initial = softmaxStart(b, 64, 4);
-          SmallVector<Value> state = b.forLoop(
-              item.first, item.last, one,
-              {outer[1], b.splat(0, fragment), initial.largest, initial.sum},
-              [&](Value block, ValueRange inner) {
-                Value stage = inner[0];
-                b.ringWait(pageRing, stage);
-                Value page = b.ringTile(pageRing, stage, 0);
-                Value valid = b.sub(item.length, b.mul(block, kMLABlock));
-                Value isLast = b.less(valid, b.i32(kMLABlock));
-                // Rows behind the last position may hold anything; as values
-                // even their product with 0 would count.
-                b.ifThen(isLast, [&] {
-                  tile::ClearRowsOp::create(b, page, valid);
-                  tile::FenceAsyncOp::create(b);
-                  b.barrier(1, 32 * warps);
-                });
-                Value products = b.wgmmaDone(b.wgmma(query, page, Value()));
-                SoftmaxStep step = softmaxStep(
-                    b, products, shape.scale * 1.4426950408889634,
-                    {inner[2], inner[3]}, [&](Value, Value position) {
-                      return b.less(position, valid);
-                    });
-                Value sums = scaleRows(b, inner[1], step.correction);
-                auto fence = tile::WgmmaFenceOp::create(
-                    b, ValueRange{sums, b.pack(step.weights)});
-                Value values =
-                    b.sharedView(page, zero, kMLABlock, column, width);
-                sums = b.wgmmaDone(b.wgmma(fence.getResult(1), values,
-                                           fence.getResult(0),
-                                           /*transposed=*/true));
-                b.ringRelease(pageRing, stage);
-                return SmallVector<Value>{b.ringNext(pageRing, stage), sums,
-                                          step.state.largest, step.state.sum};
-              });
-          b.ringRelease(queryRing, outer[0]);
-          storeMLAItem(b, shape, item, state[1], {state[2], state[3]}, zero,
-                       column, b.equal(warpgroup, zero), output, partSums,
-                       partLogs);
-          return SmallVector<Value>{b.ringNext(queryRing, outer[0]), state[0]};
-        });
-  });
+           Value column = b.mul(warpgroup, width);
+           auto fragment = b.fragment(64, width);
+           forEachMLAItem(
+               b, shape, work, {start, start},
+               [&](const MLAItem &item, ValueRange outer) {
+                 b.ringWait(queryRing, outer[0]);
+                 Value query = b.ringTile(queryRing, outer[0], 0);
+                 SoftmaxState initial = softmaxStart(b, 64, 4);
+                 SmallVector<Value> state = b.forLoop(
+                     item.first, item.last, one,
+                     {outer[1], b.splat(0, fragment), initial.largest,
+                      initial.sum},
+                     [&](Value block, ValueRange inner) {
+                       Value stage = inner[0];
+                       b.ringWait(pageRing, stage);
+                       Value page = b.ringTile(pageRing, stage, 0);
+                       Value valid =
+                           b.sub(item.length, b.mul(block, kMLABlock));
+                       Value isLast = b.less(valid, b.i32(kMLABlock));
+                       // Rows behind the last position may hold anything; as
+                       // values even their product with 0 would count.
+                       b.ifThen(isLast, [&] {
+                         tile::ClearRowsOp::create(b, page, valid);
+                         tile::FenceAsyncOp::create(b);
+                         b.barrier(1, 32 * warps);
+                       });
+                       Value products =
+                           b.wgmmaDone(b.wgmma(query, page, Value()));
+                       SoftmaxStep step = softmaxStep(
+                           b, products, shape.scale * 1.4426950408889634,
+                           {inner[2], inner[3]}, [&](Value, Value position) {
+                             return b.less(position, valid);
+                           });
+                       Value sums = scaleRows(b, inner[1], step.correction);
+                       auto fence = tile::WgmmaFenceOp::create(
+                           b, ValueRange{sums, b.pack(step.weights)});
+                       Value values =
+                           b.sharedView(page, zero, kMLABlock, column, width);
+                       sums = b.wgmmaDone(b.wgmma(fence.getResult(1), values,
+                                                  fence.getResult(0),
+                                                  /*transposed=*/true));
+                       b.ringRelease(pageRing, stage);
+                       return SmallVector<Value>{b.ringNext(pageRing, stage),
+                                                 sums, step.state.largest,
+                                                 step.state.sum};
+                     });
+                 b.ringRelease(queryRing, outer[0]);
+                 storeMLAItem(b, shape, item, state[1], {state[2], state[3]},
+                              zero, column, b.equal(warpgroup, zero), output,
+                              partSums, partLogs);
+                 return SmallVector<Value>{b.ringNext(queryRing, outer[0]),
+                                           state[0]};
+               });
+         });
   return b.getKernel();
 }

@@ -194,6 +194,36 @@ void gpu::storeMLAItem(TileBuilder &b, const MLADecodeShape &shape,
 // Kernels
 //===----------------------------------------------------------------------===//
 
+std::optional<std::string> gpu::explainUnsupported(const MLADecodeShape &shape,
+                                                   StringRef chip) {
+  auto got = [](int64_t value) { return ", got " + std::to_string(value); };
+  if (shape.heads < 1)
+    return "absorbed attention: expected a head or more" + got(shape.heads);
+  if (shape.latent < 64 || shape.latent > 512 ||
+      shape.latent % (shape.latent > 256 ? 128 : 64) != 0)
+    return "absorbed attention: expected a latent of a multiple of 64 elements "
+           "up to 256, or of 128 up to 512" +
+           got(shape.latent);
+  if (shape.rope < 16 || shape.rope % 16 != 0)
+    return "absorbed attention: expected a rotated key of a multiple of 16 "
+           "elements" +
+           got(shape.rope);
+  // What the kernels lay out: the queries' tile and two of positions.
+  int64_t limit = tile::getSharedLimit(chip);
+  bool hopper = chip == "sm_90a";
+  int64_t row = hopper ? llvm::alignTo(shape.row(), 64) : shape.row();
+  int64_t positions = hopper || shape.latent <= 256 ? 64 : 32;
+  if ((kMLAHeads + 2 * positions) * row * 2 + 1024 > limit)
+    return "absorbed attention: rows of the cache are too long for the shared "
+           "memory of " +
+           chip.str() + got(shape.row());
+  if (!hopper && shape.latent > 256 && shape.row() % 64 != 0)
+    return "absorbed attention: expected rows of the cache of a multiple of 64 "
+           "elements on " +
+           chip.str() + got(shape.row());
+  return std::nullopt;
+}
+
 static std::string suffix(const MLADecodeShape &shape, StringRef chip) {
   // The scale is in the code; its bits tell kernels apart.
   uint32_t bits = llvm::bit_cast<uint32_t>(static_cast<float>(shape.scale));

@@ -22,6 +22,37 @@ int64_t MLAPrefillShape::swizzle() const {
   return bytes;
 }
 
+int64_t gpu::getPrefillKeys(const MLAPrefillShape &shape, StringRef chip) {
+  // On sm_80 a piece of 16 bytes of each part for each of 256 threads, at
+  // least.
+  int64_t narrowest = std::min({shape.nope, shape.rope, shape.value});
+  return chip == "sm_90a" || narrowest < 32 ? 128 : 64;
+}
+
+std::optional<std::string> gpu::explainUnsupported(const MLAPrefillShape &shape,
+                                                   StringRef chip) {
+  if (shape.heads < 1)
+    return "expanded attention: expected a head or more, got " +
+           std::to_string(shape.heads);
+  for (int64_t part : {shape.nope, shape.rope, shape.value})
+    // On sm_80 each of 256 threads copies whole pieces of each part.
+    if (part < 16 || part > 128 || part % 16 != 0 ||
+        (chip != "sm_90a" && part > 16 && part % 32 != 0))
+      return "expanded attention: expected keys' parts and values of a "
+             "multiple "
+             "of 16 elements up to 128" +
+             std::string(chip == "sm_90a" ? "" : ", of 32 above 16,") + " on " +
+             chip.str() + ", got " + std::to_string(part);
+  int64_t keys = getPrefillKeys(shape, chip);
+  int64_t elements =
+      kPrefillRows * shape.query() + 2 * keys * (shape.query() + shape.value);
+  if (2 * elements + 1024 > tile::getSharedLimit(chip))
+    return "expanded attention: queries of " + std::to_string(shape.query()) +
+           " and values of " + std::to_string(shape.value) +
+           " elements are too long for the shared memory of " + chip.str();
+  return std::nullopt;
+}
+
 std::string gpu::getMLAPrefillName(const MLAPrefillShape &shape,
                                    StringRef chip) {
   // The scale is in the code; its bits tell kernels apart.

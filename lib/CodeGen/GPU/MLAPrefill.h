@@ -14,6 +14,9 @@
 
 namespace mlir::dsv2::gpu {
 
+/// Positions that a block copies at a time.
+int64_t getPrefillKeys(const MLAPrefillShape &shape, StringRef chip);
+
 /// The queries of a block. Without any, `rows` is not positive and there are no
 /// positions.
 struct PrefillTile {

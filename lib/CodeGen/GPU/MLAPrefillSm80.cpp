@@ -26,9 +26,7 @@ tile::KernelOp gpu::createMLAPrefillSm80(ModuleOp module, StringRef name,
     return tile::GlobalType::get(context, element);
   };
   const int64_t threads = 256;
-  // A piece of 16 bytes of each part for each thread, at least.
-  int64_t narrowest = std::min({shape.nope, shape.rope, shape.value});
-  int64_t keys = narrowest >= 32 ? 64 : 128;
+  int64_t keys = getPrefillKeys(shape, "sm_80");
   int64_t swizzle = shape.swizzle();
   Type i32 = types.getI32Type(), bf16 = types.getBF16Type();
   Type element = shape.f32Output ? Type(types.getF32Type()) : bf16;

@@ -26,7 +26,7 @@ tile::KernelOp gpu::createMLAPrefillSm90(ModuleOp module, StringRef name,
   auto address = [&](Type element) -> Type {
     return tile::GlobalType::get(context, element);
   };
-  const int64_t keys = 128;
+  int64_t keys = getPrefillKeys(shape, "sm_90a");
   int64_t swizzle = shape.swizzle(), panel = swizzle / 2;
   auto map = [&](ArrayRef<int64_t> box) -> Type {
     return tile::TensorMapType::get(context, box, types.getBF16Type(), swizzle);

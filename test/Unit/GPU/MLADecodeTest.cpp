@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "KernelReference.h"
 #include "KernelRun.h"
 
 #include "dsv2/CodeGen/GPU/MLADecodeKernels.h"
@@ -137,10 +138,10 @@ protected:
         std::vector<float> nan(expected.size(), std::nanf(""));
         CUdeviceptr out = shape.f32Output ? upload(nan) : upload(toBF16(nan));
         // What was there before does not count.
-        CUdeviceptr sums = upload(
-            std::vector<float>(shape.sumBytes(grid) / 4, std::nanf("")));
-        CUdeviceptr logs = upload(
-            std::vector<float>(shape.logBytes(grid) / 4, std::nanf("")));
+        CUdeviceptr sums =
+            upload(std::vector<float>(shape.sumBytes(grid) / 4, std::nanf("")));
+        CUdeviceptr logs =
+            upload(std::vector<float>(shape.logBytes(grid) / 4, std::nanf("")));
         if (chip == "sm_90a") {
           uint64_t heads = shape.heads, row = shape.row();
           CUtensorMap queryMap =
@@ -168,8 +169,7 @@ protected:
 } // namespace
 
 TEST_P(MLADecodeRun, LengthsAroundAPage) {
-  check(Problem(shape(16), {1, 63, 64, 65, 129}, {0, 1, 2, 3, 4}, 1),
-        {1, 4});
+  check(Problem(shape(16), {1, 63, 64, 65, 129}, {0, 1, 2, 3, 4}, 1), {1, 4});
 }
 
 TEST_P(MLADecodeRun, SplitsOfEverySize) {
@@ -195,6 +195,43 @@ TEST_P(MLADecodeRun, TokensOfOneSequence) {
 TEST_P(MLADecodeRun, ManySeeds) {
   check(Problem(shape(16, 512, 64, false), {130, 20}, {1, 0}, 5), {3},
         /*seeds=*/6);
+}
+
+TEST_P(MLADecodeRun, Reference) {
+  Problem p(shape(17, 64, 16), {70, 130, 1}, {0, 1, 2}, 5);
+  StringRef chip = GetParam();
+  KernelReference decode(
+      [&](ModuleOp module) { getOrCreateMLADecode(module, p.shape, chip); });
+  KernelReference combine(
+      [&](ModuleOp module) { getOrCreateMLACombine(module, p.shape, chip); });
+  ASSERT_TRUE(decode.isCompiled() && combine.isCompiled());
+  std::vector<float> expected = p.expected();
+  std::vector<uint16_t> queries = toBF16(p.queries), cache = toBF16(p.cache);
+  int32_t tokens = p.seqIds.size(), width = p.tableWidth;
+  for (int32_t grid : {1, 4}) {
+    float nan = std::nanf("");
+    std::vector<float> out(expected.size(), nan),
+        sums(p.shape.sumBytes(grid) / 4, nan),
+        logs(p.shape.logBytes(grid) / 4, nan);
+    bool hopper = chip == "sm_90a";
+    cpu::test::Descriptor dQueries =
+                              hopper ? describe(queries, {tokens, p.shape.heads,
+                                                          p.shape.row()})
+                                     : describe(queries),
+                          dCache = hopper ? describe(cache, {p.pages, kMLABlock,
+                                                             p.shape.row()})
+                                          : describe(cache),
+                          dOut = describe(out), dSums = describe(sums),
+                          dLogs = describe(logs),
+                          dPositions = describe(p.positions),
+                          dIds = describe(p.seqIds),
+                          dTables = describe(p.blockTables);
+    decode.run(grid, 1, &dQueries, &dCache, &dOut, &dSums, &dLogs, &dPositions,
+               &dIds, &dTables, tokens, width);
+    combine.run(tokens, (p.shape.heads + 15) / 16, &dOut, &dSums, &dLogs,
+                &dPositions, tokens, grid);
+    expectClose(out, expected, 4e-3f, 1.f / 128, "reference");
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Chips, MLADecodeRun,

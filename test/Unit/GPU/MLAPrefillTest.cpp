@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "KernelReference.h"
 #include "KernelRun.h"
 
 #include "dsv2/CodeGen/GPU/MLAPrefillKernels.h"
@@ -174,6 +175,37 @@ TEST_P(MLAPrefillRun, SmallModel) {
 
 TEST_P(MLAPrefillRun, ManySeeds) {
   check(Problem(shape(1, 128, 64, 128, false), {150}, {140}, 6), 6);
+}
+
+TEST_P(MLAPrefillRun, Reference) {
+  Problem p(shape(2, 32, 16, 32), {30, 0, 140}, {0, 5, 64}, 4);
+  StringRef chip = GetParam();
+  KernelReference kernel(
+      [&](ModuleOp module) { getOrCreateMLAPrefill(module, p.shape, chip); });
+  ASSERT_TRUE(kernel.isCompiled());
+  std::vector<float> expected = p.expected(),
+                     out(expected.size(), std::nanf(""));
+  std::vector<uint16_t> queries = toBF16(p.queries),
+                        keyValues = toBF16(p.keyValues),
+                        rotated = toBF16(p.rotated);
+  int64_t tokens = p.seqStarts.back(), rows = p.rowStarts.back();
+  const MLAPrefillShape &shape = p.shape;
+  bool hopper = chip == "sm_90a";
+  cpu::test::Descriptor dQueries = hopper
+                                       ? describe(queries, {tokens, shape.heads,
+                                                            shape.query()})
+                                       : describe(queries),
+                        dKeys = hopper ? describe(keyValues, {rows, shape.heads,
+                                                              shape.keyValue()})
+                                       : describe(keyValues),
+                        dRotated = hopper
+                                       ? describe(rotated, {rows, shape.rope})
+                                       : describe(rotated),
+                        dOut = describe(out), dSeqs = describe(p.seqStarts),
+                        dRows = describe(p.rowStarts);
+  kernel.run(p.countTiles(), shape.heads, &dQueries, &dKeys, &dRotated, &dOut,
+             &dSeqs, &dRows, int32_t(p.seqStarts.size() - 1));
+  expectClose(out, expected, 8e-3f, 1.f / 128, "reference");
 }
 
 INSTANTIATE_TEST_SUITE_P(Chips, MLAPrefillRun,

@@ -20,6 +20,7 @@
 #include "mlir/Support/LLVM.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace mlir::dsv2::gpu {
@@ -68,6 +69,10 @@ struct GemmConfig {
   int64_t threads() const;
 };
 
+/// Why `chip` has no kernel for `shape`, or nothing.
+std::optional<std::string> explainUnsupported(const GemmShape &shape,
+                                              StringRef chip);
+
 /// The configuration for launches of up to `rows` rows (for experts: rows of an
 /// expert, typically) on `multiprocessors` of `chip`.
 GemmConfig chooseGemmConfig(StringRef chip, int64_t multiprocessors,
@@ -76,8 +81,8 @@ GemmConfig chooseGemmConfig(StringRef chip, int64_t multiprocessors,
 /// The kernel's name: says shape and configuration.
 std::string getGemmName(const GemmShape &shape, const GemmConfig &config);
 
-/// Adds the kernel to `module`, or returns it if it is there. Its parameters,
-/// in order:
+/// Adds the kernel to `module`, or returns it if it is there; the shape has to
+/// be supported. Its parameters, in order:
 ///  - sm_90a: tensor map of A [T, K], box [tileM, 64], swizzle 128; tensor map
 ///    of W [N, K], box [tileN, 64], or [E, N, K], box [1, tileN, 64].
 ///    sm_80: addresses of A and W, each at a multiple of 16 bytes;

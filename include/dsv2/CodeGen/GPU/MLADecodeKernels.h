@@ -27,6 +27,7 @@
 #include "mlir/IR/BuiltinOps.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace mlir::dsv2::gpu {
@@ -57,7 +58,12 @@ struct MLADecodeShape {
   int64_t logBytes(int64_t blocks) const { return 2 * blocks * kMLAHeads * 4; }
 };
 
-/// Adds the kernel that computes the parts. Its parameters, in order:
+/// Why `chip` has no kernels for `shape`, or nothing.
+std::optional<std::string> explainUnsupported(const MLADecodeShape &shape,
+                                              StringRef chip);
+
+/// Adds the kernel that computes the parts; the shape has to be supported. Its
+/// parameters, in order:
 ///  - sm_90a: tensor map of the queries [T, heads, row], box [1, 64, 64],
 ///    swizzle 128; tensor map of the layer's cache [pages, 64, row], box
 ///    [1, 64, 64]. sm_80: addresses of both, at multiples of 16 bytes;
@@ -66,7 +72,8 @@ struct MLADecodeShape {
 ///  - addresses of i32 positions[T], seqIds[T], blockTables[S, B];
 ///  - i32 T, i32 B.
 /// Grid (G, 1, 1) for any G; one block for each multiprocessor is meant.
-tile::KernelOp getOrCreateMLADecode(ModuleOp module, const MLADecodeShape &shape,
+tile::KernelOp getOrCreateMLADecode(ModuleOp module,
+                                    const MLADecodeShape &shape,
                                     StringRef chip);
 
 /// Adds the kernel that puts parts together, to be run behind the other.

@@ -20,6 +20,7 @@
 #include "mlir/IR/BuiltinOps.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace mlir::dsv2::gpu {
@@ -50,7 +51,11 @@ struct MLAPrefillShape {
 /// The name of the kernel.
 std::string getMLAPrefillName(const MLAPrefillShape &shape, StringRef chip);
 
-/// Adds the kernel. Its parameters, in order:
+/// Why `chip` has no kernel for `shape`, or nothing.
+std::optional<std::string> explainUnsupported(const MLAPrefillShape &shape,
+                                              StringRef chip);
+
+/// Adds the kernel; the shape has to be supported. Its parameters, in order:
 ///  - queries [T, heads, query], keys and values [R, heads, keyValue], rotated
 ///    keys [R, rope]; on sm_90a tensor maps with boxes of p = swizzle / 2
 ///    elements: [128, 1, p], [128, 1, p], [128, p]; on sm_80 addresses at

@@ -96,8 +96,8 @@ static bool isNeverInFlight(RoleOp role, Value ring) {
 /// loop whose result it is; then everything from before has to have been waited
 /// for.
 static bool isDrained(RingReleaseOp release) {
-  bool simple = isNeverInFlight(release->getParentOfType<RoleOp>(),
-                                release.getRing());
+  bool simple =
+      isNeverInFlight(release->getParentOfType<RoleOp>(), release.getRing());
   Operation *origin = release.getState().getDefiningOp();
   // For each product on the stage, how many have been started from it on.
   SmallVector<int64_t> started;
