@@ -8,6 +8,7 @@
 #include "CompiledModel.h"
 
 #include "dsv2rt/Checkpoint.h"
+#include "dsv2rt/Device.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -124,10 +125,11 @@ CompiledModel::get(const Fixture &fixture, const std::string &flags) {
   options.inMemory = true;
   result->weights =
       require(PackedWeights::open(result->artifact, *source, options), "pack");
-  result->referenceWeights =
-      require(PackedWeights::open(Artifact::referenceOf(result->artifact),
-                                  *source, options),
-              "pack for the reference");
+  // Code for a device carries none.
+  if (auto reference = Artifact::referenceOf(result->artifact))
+    result->referenceWeights =
+        require(PackedWeights::open(reference, *source, options),
+                "pack for the reference");
   model = result;
   return model;
 }
@@ -141,6 +143,14 @@ std::unique_ptr<Session> CompiledModel::createSession(int64_t maxSequences,
   return require(Session::create(artifact, weights, options), "session");
 }
 
+std::unique_ptr<Session> CompiledModel::createEmulatedSession() const {
+  SessionOptions options;
+  options.maxContext = 512;
+  options.maxSequences = 1;
+  options.device = require(Device::open("emulator"), "emulator");
+  return require(Session::create(artifact, weights, options), "session");
+}
+
 std::unique_ptr<Session> CompiledModel::createComparedSession() const {
   SessionOptions options;
   options.maxContext = 512;
@@ -148,6 +158,24 @@ std::unique_ptr<Session> CompiledModel::createComparedSession() const {
   options.threads = 1;
   options.referenceWeights = referenceWeights;
   return require(Session::create(artifact, weights, options), "session");
+}
+
+double dsv2test::relativeError(const Matrix &actual,
+                               const GoldenPrompt &prompt) {
+  auto [low, high] =
+      std::minmax_element(prompt.logits.data.begin(), prompt.logits.data.end());
+  double worst = 0;
+  for (size_t i = 0; i < prompt.rows.size(); ++i) {
+    const float *expected = prompt.logits.row(i);
+    const float *found = actual.row(prompt.rows[i]);
+    for (int64_t v = 0; v < actual.columns; ++v) {
+      double error = std::abs(double(found[v]) - expected[v]);
+      // A NaN must not pass for a small error.
+      if (!(error <= worst))
+        worst = error;
+    }
+  }
+  return worst / (*high - *low);
 }
 
 Matrix dsv2test::evaluate(Session &session, const std::vector<int32_t> &ids,

@@ -62,6 +62,8 @@ public:
 
   std::unique_ptr<dsv2rt::Session> createSession(int64_t maxSequences = 1,
                                                  int threads = 1) const;
+  /// A session on the emulator, for models compiled with --gpu-code=bitcode.
+  std::unique_ptr<dsv2rt::Session> createEmulatedSession() const;
   /// A session that compares every op with the reference lowering.
   std::unique_ptr<dsv2rt::Session> createComparedSession() const;
 
@@ -73,6 +75,10 @@ public:
 /// Logits of every token of `ids`, fed `chunk` tokens at a time (0: at once).
 Matrix evaluate(dsv2rt::Session &session, const std::vector<int32_t> &ids,
                 int64_t chunk);
+
+/// The largest error of the logits that `prompt` has, relative to the range of
+/// the expected ones.
+double relativeError(const Matrix &actual, const GoldenPrompt &prompt);
 
 /// `count` greedy tokens after `ids`.
 std::vector<int32_t> decodeGreedily(dsv2rt::Session &session,

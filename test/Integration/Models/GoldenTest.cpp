@@ -71,23 +71,6 @@ std::vector<Case> makeCases() {
 
 class ModelGolden : public testing::TestWithParam<Case> {};
 
-double relativeError(const Matrix &actual, const GoldenPrompt &prompt) {
-  auto [low, high] =
-      std::minmax_element(prompt.logits.data.begin(), prompt.logits.data.end());
-  double worst = 0;
-  for (size_t i = 0; i < prompt.rows.size(); ++i) {
-    const float *expected = prompt.logits.row(i);
-    const float *found = actual.row(prompt.rows[i]);
-    for (int64_t v = 0; v < actual.columns; ++v) {
-      double error = std::abs(double(found[v]) - expected[v]);
-      // A NaN must not pass for a small error.
-      if (!(error <= worst))
-        worst = error;
-    }
-  }
-  return worst / (*high - *low);
-}
-
 TEST_P(ModelGolden, LogitsAtEveryChunkSize) {
   Fixture fixture = loadFixture(GetParam().fixture);
   auto model = CompiledModel::get(fixture, GetParam().flags);

@@ -1,0 +1,77 @@
+//===- DeviceModelTest.cpp - whole models on the emulator -----------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// What `--target=cuda` compiles, run kernel by kernel on the emulator, against
+// the float32 oracle's goldens and against the CPU target.
+//
+//===----------------------------------------------------------------------===//
+
+#include "CompiledModel.h"
+#include "gtest/gtest.h"
+
+#include <cstdlib>
+#include <tuple>
+
+using namespace dsv2test;
+
+namespace {
+
+/// What bf16 weights and activations may cost, as for the CPU target.
+constexpr double kTolerance = 2e-2;
+/// The emulator runs some tens of tokens a second.
+constexpr size_t kMaxPrompt = 64;
+constexpr size_t kGreedy = 12;
+
+class DeviceModel
+    : public testing::TestWithParam<std::tuple<const char *, const char *>> {
+protected:
+  void SetUp() override {
+    auto [name, chip] = GetParam();
+    fixture = loadFixture(name);
+    setenv("DSV2_EMULATOR_LIBRARY", DSV2_EMULATOR_LIBRARY, /*overwrite=*/1);
+    model = CompiledModel::get(
+        fixture,
+        std::string("--target=cuda --gpu-code=bitcode --gpu-chip=") + chip);
+  }
+
+  Fixture fixture;
+  std::shared_ptr<const CompiledModel> model;
+};
+
+TEST_P(DeviceModel, LogitsOfTheOracle) {
+  auto session = model->createEmulatedSession();
+  for (const GoldenPrompt &prompt : fixture.prompts) {
+    if (prompt.ids.size() > kMaxPrompt)
+      continue;
+    for (int64_t chunk : {0, 7})
+      EXPECT_LE(relativeError(evaluate(*session, prompt.ids, chunk), prompt),
+                kTolerance)
+          << "prompt of " << prompt.ids.size() << " tokens, chunk " << chunk;
+  }
+}
+
+TEST_P(DeviceModel, GreedyTokensOfTheCPU) {
+  auto session = model->createEmulatedSession();
+  auto host = CompiledModel::get(
+      fixture, "--weight-format=bf16 --attention-form=absorbed");
+  auto hostSession = host->createSession();
+  for (const GoldenPrompt &prompt : fixture.prompts)
+    if (prompt.ids.size() <= 7)
+      EXPECT_EQ(decodeGreedily(*session, prompt.ids, 0, kGreedy),
+                decodeGreedily(*hostSession, prompt.ids, 0, kGreedy))
+          << "prompt of " << prompt.ids.size() << " tokens";
+}
+
+INSTANTIATE_TEST_SUITE_P(Fixtures, DeviceModel,
+                         testing::Combine(testing::Values("T0", "T1", "tiny"),
+                                          testing::Values("sm_90a", "sm_80")),
+                         [](const auto &info) {
+                           return std::string(std::get<0>(info.param)) + "_" +
+                                  std::get<1>(info.param);
+                         });
+
+} // namespace
