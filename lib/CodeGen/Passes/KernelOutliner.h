@@ -226,6 +226,9 @@ protected:
   DenseMap<Value, std::pair<Value, Value>> dispatched;
 };
 
+/// Refuses weights in formats that have no kernels for GPUs.
+LogicalResult checkDeviceWeights(ModuleOp module);
+
 /// Rebuilds `function` with launches on a device (OutlineDeviceKernels.cpp).
 LogicalResult outlineForDevice(ModuleOutliner &outliner, func::FuncOp function);
 

@@ -74,6 +74,19 @@ private:
 
 } // namespace
 
+LogicalResult mlir::dsv2::checkDeviceWeights(ModuleOp module) {
+  WalkResult result = module.walk([](PackOp op) {
+    auto type = cast<RankedTensorType>(op.getType());
+    if (!cast<PackedAttr>(type.getEncoding()).getBlocks())
+      return WalkResult::advance();
+    op.emitOpError("expected a format that has kernels for GPUs, f32 or bf16, "
+                   "got ")
+        << type;
+    return WalkResult::interrupt();
+  });
+  return failure(result.wasInterrupted());
+}
+
 LogicalResult mlir::dsv2::outlineForDevice(ModuleOutliner &outliner,
                                            func::FuncOp function) {
   auto entry = function->getAttrOfType<StringAttr>(kEntryAttr);

@@ -87,6 +87,8 @@ LogicalResult ModuleOutliner::run() {
         return failure();
   if (failed(collectSlots()))
     return failure();
+  if (kind == KernelKind::Device && failed(checkDeviceWeights(module)))
+    return failure();
   for (func::FuncOp function : functions) {
     if (function.isExternal())
       continue;
