@@ -300,8 +300,7 @@ dsv2::gpu::getOrCreateAttentionKernel(ModuleOp module,
               score = b.select(isInside, score, b.f32(-infinity));
               b.store(score, b.at(scores, f32, thread));
               b.barrier();
-              Value here = arith::MinSIOp::create(b, b.sub(count, first),
-                                                  b.i32(threads));
+              Value here = b.min(b.sub(count, first), b.i32(threads));
               // Every thread finds the same maximum.
               Value largest =
                   b.forCarry(b.i32(0), here, b.i32(1), state[0],
@@ -323,8 +322,7 @@ dsv2::gpu::getOrCreateAttentionKernel(ModuleOp module,
                     for (int64_t i = 0; i < columns; ++i) {
                       Value column = b.add(thread, i * threads);
                       // A column too many is computed and not stored.
-                      column = arith::MinSIOp::create(b, column,
-                                                      b.i32(cache.latent - 1));
+                      column = b.min(column, b.i32(cache.latent - 1));
                       Value value = b.loadFloat(
                           cache.element, b.at(row, cache.element, column));
                       next.push_back(b.fma(weight, value, sum[1 + i]));

@@ -21,55 +21,9 @@ static constexpr int32_t kFullMask = -1;
 // Constants and arithmetic
 //===----------------------------------------------------------------------===//
 
-Value SimtBuilder::i32(int32_t value) {
-  return arith::ConstantIntOp::create(*this, getI32Type(), value);
-}
-Value SimtBuilder::i64(int64_t value) {
-  return arith::ConstantIntOp::create(*this, getI64Type(), value);
-}
-Value SimtBuilder::f32(float value) {
-  return arith::ConstantFloatOp::create(*this, getF32Type(),
-                                        llvm::APFloat(value));
-}
 Value SimtBuilder::f64(double value) {
   return arith::ConstantFloatOp::create(*this, getF64Type(),
                                         llvm::APFloat(value));
-}
-Value SimtBuilder::add(Value a, Value b) {
-  return createOrFold<arith::AddIOp>(a, b);
-}
-Value SimtBuilder::sub(Value a, Value b) {
-  return createOrFold<arith::SubIOp>(a, b);
-}
-Value SimtBuilder::mul(Value a, Value b) {
-  return createOrFold<arith::MulIOp>(a, b);
-}
-Value SimtBuilder::div(Value a, int32_t b) {
-  return createOrFold<arith::DivUIOp>(a, i32(b));
-}
-Value SimtBuilder::rem(Value a, int32_t b) {
-  return createOrFold<arith::RemUIOp>(a, i32(b));
-}
-Value SimtBuilder::less(Value a, Value b) {
-  return createOrFold<arith::CmpIOp>(arith::CmpIPredicate::slt, a, b);
-}
-Value SimtBuilder::equal(Value a, Value b) {
-  return createOrFold<arith::CmpIOp>(arith::CmpIPredicate::eq, a, b);
-}
-Value SimtBuilder::logicalAnd(Value a, Value b) {
-  return createOrFold<arith::AndIOp>(a, b);
-}
-Value SimtBuilder::select(Value condition, Value a, Value b) {
-  return createOrFold<arith::SelectOp>(condition, a, b);
-}
-Value SimtBuilder::fadd(Value a, Value b) {
-  return arith::AddFOp::create(*this, a, b);
-}
-Value SimtBuilder::fsub(Value a, Value b) {
-  return arith::SubFOp::create(*this, a, b);
-}
-Value SimtBuilder::fmul(Value a, Value b) {
-  return arith::MulFOp::create(*this, a, b);
 }
 Value SimtBuilder::fdiv(Value a, Value b) {
   return arith::DivFOp::create(*this, a, b);
@@ -77,10 +31,6 @@ Value SimtBuilder::fdiv(Value a, Value b) {
 Value SimtBuilder::fma(Value a, Value b, Value c) {
   return LLVM::FMAOp::create(*this, a, b, c);
 }
-Value SimtBuilder::fmax(Value a, Value b) {
-  return LLVM::MaxNumOp::create(*this, a, b);
-}
-
 /// Calls an intrinsic of one f32 to f32.
 static Value callFloatIntrinsic(SimtBuilder &b, StringRef name, Value x) {
   return LLVM::CallIntrinsicOp::create(b, b.getF32Type(), b.getStringAttr(name),
@@ -116,13 +66,6 @@ Value SimtBuilder::blockId(int dim) {
   if (dim == 1)
     return NVVM::BlockIdYOp::create(*this, getI32Type());
   return NVVM::BlockIdZOp::create(*this, getI32Type());
-}
-Value SimtBuilder::gridSize(int dim) {
-  if (dim == 0)
-    return NVVM::GridDimXOp::create(*this, getI32Type());
-  if (dim == 1)
-    return NVVM::GridDimYOp::create(*this, getI32Type());
-  return NVVM::GridDimZOp::create(*this, getI32Type());
 }
 void SimtBuilder::barrier() { NVVM::BarrierOp::create(*this); }
 
@@ -221,13 +164,6 @@ SmallVector<Value> SimtBuilder::forCarry(
   return SmallVector<Value>(loop.getResults());
 }
 
-void SimtBuilder::ifThen(Value condition, llvm::function_ref<void()> body) {
-  auto choice = scf::IfOp::create(*this, condition, /*withElseRegion=*/false);
-  OpBuilder::InsertionGuard guard(*this);
-  setInsertionPointToStart(choice.thenBlock());
-  body();
-}
-
 //===----------------------------------------------------------------------===//
 // Kernels
 //===----------------------------------------------------------------------===//
@@ -247,10 +183,6 @@ KernelParameter dsv2::gpu::strideOf(MLIRContext *context, int64_t operand,
   return {
       ParameterAttr::get(context, ParameterKind::Stride, operand, dim, {}, 0),
       IntegerType::get(context, 32)};
-}
-KernelParameter dsv2::gpu::valueOf(MLIRContext *context, int64_t operand) {
-  return {ParameterAttr::get(context, ParameterKind::Value, operand, 0, {}, 0),
-          IntegerType::get(context, 32)};
 }
 
 /// The module of the device's kernels, made if there is none.

@@ -17,9 +17,8 @@ using namespace mlir::dsv2::tile;
 
 TileBuilder::TileBuilder(ModuleOp module, StringRef name, TypeRange arguments,
                          StringRef chip, int64_t threads)
-    : ImplicitLocOpBuilder(
-          NameLoc::get(StringAttr::get(module.getContext(), name)),
-          module.getContext()) {
+    : DeviceBuilder(NameLoc::get(StringAttr::get(module.getContext(), name)),
+                    module.getContext()) {
   for (StringRef dialect : {"arith", "math", "scf", "dsv2_tile"})
     getContext()->getOrLoadDialect(dialect);
   setInsertionPointToEnd(module.getBody());
@@ -53,71 +52,15 @@ RowsType TileBuilder::rowsType(int64_t rows, int64_t warps) {
 // Uniform values
 //===----------------------------------------------------------------------===//
 
-Value TileBuilder::i32(int64_t value) {
-  return arith::ConstantOp::create(*this, getI32IntegerAttr(value));
-}
-Value TileBuilder::f32(double value) {
-  return arith::ConstantOp::create(*this, getF32FloatAttr(value));
-}
 Value TileBuilder::blockId(int64_t dimension) {
   return BlockIdOp::create(*this, getI32Type(), dimension);
 }
 Value TileBuilder::gridSize(int64_t dimension) {
   return GridSizeOp::create(*this, getI32Type(), dimension);
 }
-Value TileBuilder::add(Value a, Value b) {
-  return createOrFold<arith::AddIOp>(a, b);
-}
-Value TileBuilder::add(Value a, int64_t b) { return add(a, i32(b)); }
-Value TileBuilder::sub(Value a, Value b) {
-  return createOrFold<arith::SubIOp>(a, b);
-}
-Value TileBuilder::mul(Value a, Value b) {
-  return createOrFold<arith::MulIOp>(a, b);
-}
-Value TileBuilder::mul(Value a, int64_t b) { return mul(a, i32(b)); }
-Value TileBuilder::div(Value a, Value b) {
-  return createOrFold<arith::DivUIOp>(a, b);
-}
-Value TileBuilder::div(Value a, int64_t b) { return div(a, i32(b)); }
-Value TileBuilder::rem(Value a, Value b) {
-  return createOrFold<arith::RemUIOp>(a, b);
-}
-Value TileBuilder::rem(Value a, int64_t b) { return rem(a, i32(b)); }
-Value TileBuilder::ceilDiv(Value a, int64_t b) { return div(add(a, b - 1), b); }
-Value TileBuilder::min(Value a, Value b) {
-  return createOrFold<arith::MinSIOp>(a, b);
-}
-Value TileBuilder::max(Value a, Value b) {
-  return createOrFold<arith::MaxSIOp>(a, b);
-}
-Value TileBuilder::less(Value a, Value b) {
-  return createOrFold<arith::CmpIOp>(arith::CmpIPredicate::slt, a, b);
-}
-Value TileBuilder::equal(Value a, Value b) {
-  return createOrFold<arith::CmpIOp>(arith::CmpIPredicate::eq, a, b);
-}
-Value TileBuilder::logicalAnd(Value a, Value b) {
-  return createOrFold<arith::AndIOp>(a, b);
-}
-Value TileBuilder::select(Value condition, Value a, Value b) {
-  return createOrFold<arith::SelectOp>(condition, a, b);
-}
-Value TileBuilder::fadd(Value a, Value b) {
-  return arith::AddFOp::create(*this, a, b);
-}
-Value TileBuilder::fsub(Value a, Value b) {
-  return arith::SubFOp::create(*this, a, b);
-}
-Value TileBuilder::fmul(Value a, Value b) {
-  return arith::MulFOp::create(*this, a, b);
-}
 Value TileBuilder::fdiv(Value a, Value b) {
   // One instruction instead of a subroutine.
   return arith::DivFOp::create(*this, a, b, arith::FastMathFlags::afn);
-}
-Value TileBuilder::fmax(Value a, Value b) {
-  return arith::MaxNumFOp::create(*this, a, b);
 }
 Value TileBuilder::exp2(Value a) { return math::Exp2Op::create(*this, a); }
 Value TileBuilder::log2(Value a) { return math::Log2Op::create(*this, a); }
@@ -169,13 +112,6 @@ SmallVector<Value> TileBuilder::whileLoop(
   Block *after = createBlock(&loop.getAfter(), {}, init.getTypes(), locations);
   scf::YieldOp::create(*this, body(after->getArguments()));
   return SmallVector<Value>(loop.getResults());
-}
-
-void TileBuilder::ifThen(Value condition, llvm::function_ref<void()> body) {
-  auto branch = scf::IfOp::create(*this, condition, /*withElseRegion=*/false);
-  OpBuilder::InsertionGuard guard(*this);
-  setInsertionPoint(branch.thenYield());
-  body();
 }
 
 SmallVector<Value>

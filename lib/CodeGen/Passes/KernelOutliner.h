@@ -186,7 +186,7 @@ protected:
                                        Value residual, Operation *result);
   /// The sum of two matrices that nothing was fused into.
   virtual Value emitAdd(Value lhs, Value rhs, arith::AddFOp op);
-  virtual LogicalResult outlineCopyPages(CopyPagesOp op);
+  LogicalResult outlineCopyPages(CopyPagesOp op);
   LogicalResult outlinePackedWeight(PackedWeightOp op);
 
   /// The [T, R] table of cos and sin, built once per function.

@@ -66,12 +66,25 @@ TEST_P(DeviceModel, GreedyTokensOfTheCPU) {
           << "prompt of " << prompt.ids.size() << " tokens";
 }
 
+std::string
+nameCase(const testing::TestParamInfo<std::tuple<const char *, const char *>>
+             &info) {
+  return std::string(std::get<0>(info.param)) + "_" + std::get<1>(info.param);
+}
+
 INSTANTIATE_TEST_SUITE_P(Fixtures, DeviceModel,
                          testing::Combine(testing::Values("T0", "T1", "tiny"),
                                           testing::Values("sm_90a", "sm_80")),
-                         [](const auto &info) {
-                           return std::string(std::get<0>(info.param)) + "_" +
-                                  std::get<1>(info.param);
-                         });
+                         nameCase);
+
+// What the base fixtures leave out: one head, an odd number of them, weights
+// of experts that are normalised, queries without a latent.
+INSTANTIATE_TEST_SUITE_P(
+    Variations, DeviceModel,
+    testing::Combine(testing::Values("F030_heads_1", "F030_heads_5",
+                                     "norm_topk_prob_scaled",
+                                     "q_lora_rank_null"),
+                     testing::Values("sm_90a")),
+    nameCase);
 
 } // namespace

@@ -18,13 +18,11 @@
 #ifndef DSV2_CODEGEN_GPU_SIMTBUILDER_H
 #define DSV2_CODEGEN_GPU_SIMTBUILDER_H
 
+#include "dsv2/CodeGen/GPU/DeviceBuilder.h"
 #include "dsv2/Dialect/DSV2/IR/DSV2.h"
-#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/BuiltinOps.h"
-#include "mlir/IR/ImplicitLocOpBuilder.h"
-#include "llvm/ADT/STLFunctionalExtras.h"
 
 namespace mlir::dsv2::gpu {
 
@@ -41,36 +39,17 @@ struct KernelParameter {
 };
 
 /// Builds the body of one kernel.
-class SimtBuilder : public ImplicitLocOpBuilder {
+class SimtBuilder : public DeviceBuilder {
 public:
-  using ImplicitLocOpBuilder::ImplicitLocOpBuilder;
+  using DeviceBuilder::DeviceBuilder;
 
   //===--------------------------------------------------------------------===//
   // Constants and arithmetic
   //===--------------------------------------------------------------------===//
 
-  Value i32(int32_t value);
-  Value i64(int64_t value);
-  Value f32(float value);
   Value f64(double value);
-  Value add(Value a, Value b);
-  Value add(Value a, int32_t b) { return add(a, i32(b)); }
-  Value sub(Value a, Value b);
-  Value mul(Value a, Value b);
-  Value mul(Value a, int32_t b) { return mul(a, i32(b)); }
-  /// Quotient and remainder of values that are not negative.
-  Value div(Value a, int32_t b);
-  Value rem(Value a, int32_t b);
-  Value less(Value a, Value b);
-  Value equal(Value a, Value b);
-  Value logicalAnd(Value a, Value b);
-  Value select(Value condition, Value a, Value b);
-  Value fadd(Value a, Value b);
-  Value fsub(Value a, Value b);
-  Value fmul(Value a, Value b);
   Value fdiv(Value a, Value b);
   Value fma(Value a, Value b, Value c);
-  Value fmax(Value a, Value b);
   /// 2^x, and e^x through it; approximate as the hardware's instruction.
   Value exp2(Value x);
   Value exp(Value x);
@@ -85,7 +64,6 @@ public:
   Value lane();
   Value warp();
   Value blockId(int dim = 0);
-  Value gridSize(int dim = 0);
   /// Waits for all threads of the block.
   void barrier();
   /// Value of the lane whose number differs in the bits of `mask`.
@@ -122,7 +100,6 @@ public:
   SmallVector<Value>
   forCarry(Value begin, Value end, Value step, ValueRange inits,
            llvm::function_ref<SmallVector<Value>(Value, ValueRange)> body);
-  void ifThen(Value condition, llvm::function_ref<void()> body);
 };
 
 /// Returns the kernel `name` of the module's device kernels, which `body`
@@ -136,7 +113,6 @@ getOrCreateKernel(ModuleOp module, llvm::StringRef name, int64_t threads,
 KernelParameter pointerOf(MLIRContext *context, int64_t operand);
 KernelParameter sizeOf(MLIRContext *context, int64_t operand, int64_t dim);
 KernelParameter strideOf(MLIRContext *context, int64_t operand, int64_t dim);
-KernelParameter valueOf(MLIRContext *context, int64_t operand);
 
 } // namespace mlir::dsv2::gpu
 

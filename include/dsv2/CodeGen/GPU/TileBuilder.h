@@ -1,5 +1,4 @@
-//===- TileBuilder.h - Write tile kernels that read like kernels -*- C++
-//-*-===//
+//===- TileBuilder.h - kernels in the tile dialect --------------*- C++ -*-===//
 //
 // Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
 // See LICENSE for license information.
@@ -15,16 +14,14 @@
 #ifndef DSV2_CODEGEN_GPU_TILEBUILDER_H
 #define DSV2_CODEGEN_GPU_TILEBUILDER_H
 
+#include "dsv2/CodeGen/GPU/DeviceBuilder.h"
 #include "dsv2/Dialect/Tile/IR/Tile.h"
-#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/BuiltinOps.h"
-#include "mlir/IR/ImplicitLocOpBuilder.h"
-#include "llvm/ADT/STLFunctionalExtras.h"
 
 namespace mlir::dsv2::gpu {
 
 /// Builds the body of one kernel.
-class TileBuilder : public ImplicitLocOpBuilder {
+class TileBuilder : public DeviceBuilder {
 public:
   /// Adds the kernel `name` of `arguments` at the end of `module` and starts
   /// at its body. The name has to be new.
@@ -49,33 +46,10 @@ public:
   // Uniform values
   //===--------------------------------------------------------------------===//
 
-  Value i32(int64_t value);
-  Value f32(double value);
   Value blockId(int64_t dimension = 0);
   Value gridSize(int64_t dimension = 0);
-  Value add(Value a, Value b);
-  Value add(Value a, int64_t b);
-  Value sub(Value a, Value b);
-  Value mul(Value a, Value b);
-  Value mul(Value a, int64_t b);
-  /// Operands not negative.
-  Value div(Value a, Value b);
-  Value div(Value a, int64_t b);
-  Value rem(Value a, Value b);
-  Value rem(Value a, int64_t b);
-  Value ceilDiv(Value a, int64_t b);
-  Value min(Value a, Value b);
-  Value max(Value a, Value b);
-  Value less(Value a, Value b);
-  Value equal(Value a, Value b);
-  Value logicalAnd(Value a, Value b);
-  Value select(Value condition, Value a, Value b);
-  Value fadd(Value a, Value b);
-  Value fsub(Value a, Value b);
-  Value fmul(Value a, Value b);
   /// Quotient, approximate.
   Value fdiv(Value a, Value b);
-  Value fmax(Value a, Value b);
   /// 2 to the power `a`, and logarithm to the base 2; approximate.
   Value exp2(Value a);
   Value log2(Value a);
@@ -98,7 +72,6 @@ public:
   SmallVector<Value>
   whileLoop(ValueRange init, llvm::function_ref<Value(ValueRange)> condition,
             llvm::function_ref<SmallVector<Value>(ValueRange)> body);
-  void ifThen(Value condition, llvm::function_ref<void()> body);
   SmallVector<Value> ifYield(Value condition,
                              llvm::function_ref<SmallVector<Value>()> thenBody,
                              llvm::function_ref<SmallVector<Value>()> elseBody);
