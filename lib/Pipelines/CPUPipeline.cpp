@@ -74,6 +74,9 @@ static void buildStructureStage(OpPassManager &pm,
   outline.reference = options.reference;
   outline.gpuChips = options.gpuChips;
   pm.addPass(createOutlineKernelsPass(outline));
+  // Kernels of the tile dialect, while launches name them.
+  if (options.forDevice())
+    pm.addPass(createConvertTileToNVVMPass());
   if (options.reference) {
     pm.addPass(createConvertDSV2ToLinalgPass());
     pm.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());

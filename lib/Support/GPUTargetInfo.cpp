@@ -21,6 +21,7 @@ static constexpr unsigned kPTXVersions[] = {
 static std::vector<GPUTargetInfo> makeTable() {
   GPUTargetInfo sm90a;
   sm90a.chip = "sm_90a";
+  sm90a.number = 90;
   // wgmma and setmaxnreg are of PTX ISA 8.0.
   sm90a.ptxVersion = 80;
   sm90a.sharedBytesPerBlock = 227 * 1024;
@@ -33,6 +34,7 @@ static std::vector<GPUTargetInfo> makeTable() {
 
   GPUTargetInfo sm80;
   sm80.chip = "sm_80";
+  sm80.number = 80;
   // mma.sync of bf16 and cp.async are of PTX ISA 7.0; cache hints of loads
   // (.L1::no_allocate, .L2::128B) of 7.4, which CUDA 11.4 brought.
   sm80.ptxVersion = 74;

@@ -45,6 +45,8 @@ struct GPUPeak {
 struct GPUTargetInfo {
   /// LLVM's and ptxas' name of the chip: `sm_90a`.
   llvm::StringRef chip;
+  /// Its number: 90.
+  unsigned number = 0;
   /// Version of the PTX ISA that is written, times 10: 80 for 8.0. The lowest
   /// that has the chip's instructions, so that old drivers can load the text.
   unsigned ptxVersion = 0;

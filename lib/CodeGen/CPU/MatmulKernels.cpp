@@ -93,11 +93,11 @@ MemRefType dsv2::cpu::getPanelType(MLIRContext *context,
 
 MemRefType dsv2::cpu::getGatedPanelType(MLIRContext *context,
                                         const CPUTargetInfo &target,
-                                        PanelFormat format, int64_t leadingDims,
-                                        bool rows) {
+                                        PanelFormat format,
+                                        int64_t leadingDims) {
   SmallVector<int64_t> shape(leadingDims + 1, ShapedType::kDynamic);
   shape.push_back(2);
-  return panelType(context, target, format, shape, rows);
+  return panelType(context, target, format, shape, /*rows=*/false);
 }
 
 static std::string kernelName(StringRef stem, PanelFormat format) {

@@ -209,7 +209,7 @@ func::FuncOp dsv2::cpu::getOrCreatePackGatedPanelsKernel(
     ModuleOp module, const PackConfig &config, const CPUTargetInfo &target) {
   MLIRContext *context = module.getContext();
   int64_t leading = config.batched ? 1 : 0;
-  std::string stem = config.rows ? "pack_gated_rows" : "pack_gated";
+  std::string stem = "pack_gated";
   if (config.batched)
     stem += "_batched";
   if (config.transposed)
@@ -219,9 +219,9 @@ func::FuncOp dsv2::cpu::getOrCreatePackGatedPanelsKernel(
   return getOrCreateKernel(
       module, kernelName(context, stem, config.source, config.format), target,
       {source, source,
-       getGatedPanelType(context, target, config.format, leading, config.rows)},
+       getGatedPanelType(context, target, config.format, leading)},
       [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
-        Value dst = config.rows ? dropColumn(b, args[2]) : args[2];
+        Value dst = args[2];
         int64_t n = leading + (config.transposed ? 1 : 0);
         int64_t k = leading + (config.transposed ? 0 : 1);
         Value width = b.dim(args[0], n), depth = b.dim(args[0], k);
@@ -229,8 +229,7 @@ func::FuncOp dsv2::cpu::getOrCreatePackGatedPanelsKernel(
         shareGrid(b, batches, b.dim(dst, leading), part, parts,
                   [&](Value batch, Value lo, Value hi) {
                     b.forEach(lo, hi, [&](Value panel) {
-                      Value first =
-                          b.mul(panel, config.rows ? 1 : target.panelWidth());
+                      Value first = b.mul(panel, target.panelWidth());
                       for (int64_t which : {0, 1}) {
                         Slice from{args[which], {}}, to{dst, {}};
                         if (config.batched) {
@@ -241,6 +240,55 @@ func::FuncOp dsv2::cpu::getOrCreatePackGatedPanelsKernel(
                         packPanel(b, config, from, to, first, width, depth);
                       }
                     });
+                  });
+      });
+}
+
+func::FuncOp dsv2::cpu::getOrCreatePackGatedRowsKernel(
+    ModuleOp module, const PackConfig &config, const CPUTargetInfo &target) {
+  assert(!config.transposed && "gate and up are never read transposed");
+  MLIRContext *context = module.getContext();
+  int64_t leading = config.batched ? 1 : 0;
+  std::string stem = "pack_gated_rows";
+  if (config.batched)
+    stem += "_batched";
+  MemRefType source =
+      getStridedType(sourceElementType(context, config.source), 2 + leading);
+  MemRefType packed =
+      getStridedType(getPanelElementType(context, config.format), 4 + leading);
+  return getOrCreateKernel(
+      module, kernelName(context, stem, config.source, config.format), target,
+      {source, source, packed},
+      [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
+        Value dst = args[2];
+        Value rows = b.dim(args[0], leading);
+        Value depth = b.dim(args[0], leading + 1);
+        Value group = b.dim(dst, leading + 2);
+        Value batches = config.batched ? b.dim(dst, 0) : b.index(1);
+        auto pack = [&](Value batch, Value number) {
+          for (int64_t which : {0, 1})
+            b.forEach(b.index(0), group, [&](Value i) {
+              Slice from{args[which], {}}, to{dst, {}};
+              if (config.batched) {
+                from.prefix.push_back(batch);
+                to.prefix.push_back(batch);
+              }
+              to.prefix.append({number, b.index(which), i});
+              Value row = b.add(b.mul(number, group), i);
+              b.ifThen(
+                  b.lt(row, rows),
+                  [&] { packRow(b, config, from, to, row, depth); },
+                  [&] {
+                    b.forEach(b.index(0), depth, [&](Value k) {
+                      b.storeF32(b.f32(0.0f), dst, to.at({k}));
+                    });
+                  });
+            });
+        };
+        shareGrid(b, batches, b.dim(dst, leading), part, parts,
+                  [&](Value batch, Value lo, Value hi) {
+                    b.forEach(lo, hi,
+                              [&](Value number) { pack(batch, number); });
                   });
       });
 }

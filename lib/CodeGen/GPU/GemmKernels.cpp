@@ -9,6 +9,7 @@
 #include "dsv2/CodeGen/GPU/GemmKernels.h"
 
 #include "GemmParts.h"
+#include "dsv2/CodeGen/GPU/KernelParameters.h"
 
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/MathExtras.h"
@@ -220,7 +221,27 @@ tile::KernelOp gpu::getOrCreateGemm(ModuleOp module, const GemmShape &shape,
   std::string name = getGemmName(shape, config);
   if (auto kernel = module.lookupSymbol<tile::KernelOp>(name))
     return kernel;
-  if (config.chip == "sm_90a")
-    return createGemmSm90(module, name, shape, config);
-  return createGemmSm80(module, name, shape, config);
+  bool hopper = config.chip == "sm_90a";
+  tile::KernelOp kernel =
+      (hopper ? createGemmSm90 : createGemmSm80)(module, name, shape, config);
+  MLIRContext *c = module.getContext();
+  SmallVector<KernelParameter> parameters;
+  if (hopper) {
+    SmallVector<int64_t> box = {config.tileN, 64};
+    if (shape.experts)
+      box.insert(box.begin(), 1);
+    parameters = {tensorMapOf(c, 0, {config.tileM, 64}),
+                  tensorMapOf(c, 1, box)};
+  } else {
+    parameters = {pointerOf(c, 0), pointerOf(c, 1)};
+  }
+  bool residual = shape.epilogue == GemmEpilogue::AddResidual;
+  int64_t output = 2 + residual + (shape.experts != 0);
+  parameters.push_back(pointerOf(c, output));
+  if (residual)
+    parameters.push_back(pointerOf(c, 2));
+  parameters.push_back(shape.experts ? pointerOf(c, output - 1)
+                                     : sizeOf(c, 0, 0));
+  setParameters(kernel, parameters);
+  return kernel;
 }

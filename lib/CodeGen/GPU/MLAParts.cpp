@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "MLAParts.h"
+#include "dsv2/CodeGen/GPU/KernelParameters.h"
 
 #include "llvm/Support/MathExtras.h"
 
@@ -248,8 +249,18 @@ tile::KernelOp gpu::getOrCreateMLADecode(ModuleOp module,
   std::string name = getMLADecodeName(shape, chip);
   if (auto kernel = module.lookupSymbol<tile::KernelOp>(name))
     return kernel;
-  return chip == "sm_90a" ? createMLADecodeSm90(module, name, shape)
-                          : createMLADecodeSm80(module, name, shape);
+  bool hopper = chip == "sm_90a";
+  tile::KernelOp kernel =
+      (hopper ? createMLADecodeSm90 : createMLADecodeSm80)(module, name, shape);
+  MLIRContext *c = module.getContext();
+  auto matrix = [&](int64_t operand) {
+    return hopper ? tensorMapOf(c, operand, {1, kMLABlock, 64})
+                  : pointerOf(c, operand);
+  };
+  setParameters(kernel, {matrix(0), matrix(1), pointerOf(c, 5), pointerOf(c, 6),
+                         pointerOf(c, 7), pointerOf(c, 2), pointerOf(c, 3),
+                         pointerOf(c, 4), sizeOf(c, 0, 0), sizeOf(c, 4, 1)});
+  return kernel;
 }
 
 tile::KernelOp gpu::getOrCreateMLACombine(ModuleOp module,
@@ -355,5 +366,9 @@ tile::KernelOp gpu::getOrCreateMLACombine(ModuleOp module,
                                 columns);
         });
       });
+  MLIRContext *c = module.getContext();
+  setParameters(b.getKernel(),
+                {pointerOf(c, 4), pointerOf(c, 0), pointerOf(c, 1),
+                 pointerOf(c, 2), sizeOf(c, 2, 0), valueOf(c, 3)});
   return b.getKernel();
 }

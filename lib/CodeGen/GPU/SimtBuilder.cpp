@@ -168,23 +168,6 @@ SmallVector<Value> SimtBuilder::forCarry(
 // Kernels
 //===----------------------------------------------------------------------===//
 
-KernelParameter dsv2::gpu::pointerOf(MLIRContext *context, int64_t operand) {
-  return {
-      ParameterAttr::get(context, ParameterKind::Pointer, operand, 0, {}, 0),
-      LLVM::LLVMPointerType::get(context, kGlobalSpace)};
-}
-KernelParameter dsv2::gpu::sizeOf(MLIRContext *context, int64_t operand,
-                                  int64_t dim) {
-  return {ParameterAttr::get(context, ParameterKind::Size, operand, dim, {}, 0),
-          IntegerType::get(context, 32)};
-}
-KernelParameter dsv2::gpu::strideOf(MLIRContext *context, int64_t operand,
-                                    int64_t dim) {
-  return {
-      ParameterAttr::get(context, ParameterKind::Stride, operand, dim, {}, 0),
-      IntegerType::get(context, 32)};
-}
-
 /// The module of the device's kernels, made if there is none.
 static mlir::gpu::GPUModuleOp getOrCreateDeviceModule(ModuleOp module) {
   if (auto device = module.lookupSymbol<mlir::gpu::GPUModuleOp>(kDeviceModule))

@@ -9,6 +9,7 @@
 #include "dsv2/CodeGen/GPU/SimtKernels.h"
 
 #include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 using namespace mlir::dsv2;
@@ -103,9 +104,17 @@ dsv2::gpu::getOrCreateProductKernel(ModuleOp module,
             inputRow = b.load(i32, b.at(rowTokens, i32, row));
           Value xRow = b.at(x, config.input, inputRow, xStride,
                             byHead ? b.mul(head, xHeadStride) : b.i32(0));
-          // Rows of all matrices, numbered through.
-          Value firstRow = b.add(b.mul(matrix, config.outputs * rowsPerOutput),
-                                 b.mul(output, rowsPerOutput));
+          // Rows of all matrices, numbered through; those of a gate and its up
+          // lie a group apart (kGatedRowGroup).
+          constexpr int64_t group = kGatedRowGroup;
+          Value firstRow, rowStep = b.i32(group);
+          if (config.gated)
+            firstRow =
+                b.add(b.mul(matrix, 2 * llvm::alignTo(config.outputs, group)),
+                      b.add(b.mul(b.div(output, group), 2 * group),
+                            b.rem(output, group)));
+          else
+            firstRow = b.add(b.mul(matrix, config.outputs), output);
           SmallVector<Value> sums(rowsPerOutput, b.f32(0.0f));
           sums = b.forCarry(
               b.lane(), b.i32(config.inputs), b.i32(kWarpSize), sums,
@@ -115,9 +124,10 @@ dsv2::gpu::getOrCreateProductKernel(ModuleOp module,
                 SmallVector<Value> results;
                 for (int64_t i = 0; i < rowsPerOutput; ++i) {
                   Value weight =
-                      b.loadFloat(config.weight, b.at(weights, config.weight,
-                                                      b.add(firstRow, i),
-                                                      b.i32(config.inputs), k));
+                      b.loadFloat(config.weight,
+                                  b.at(weights, config.weight,
+                                       i ? b.add(firstRow, rowStep) : firstRow,
+                                       b.i32(config.inputs), k));
                   results.push_back(b.fma(value, weight, carried[i]));
                 }
                 return results;

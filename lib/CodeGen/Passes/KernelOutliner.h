@@ -21,6 +21,7 @@
 #include "dsv2/CodeGen/CPU/PackKernels.h"
 #include "dsv2/CodeGen/Passes.h"
 #include "dsv2/Dialect/DSV2/Transforms/Passes.h"
+#include "dsv2/Support/GPUTargetInfo.h"
 #include "dsv2/Support/TargetInfo.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -61,8 +62,10 @@ enum class KernelKind {
 /// State shared by the functions of a module.
 class ModuleOutliner {
 public:
-  ModuleOutliner(ModuleOp module, const CPUTargetInfo &target, KernelKind kind)
-      : module(module), target(target), kind(kind),
+  /// `chips` are those of the device, none for the CPU.
+  ModuleOutliner(ModuleOp module, const CPUTargetInfo &target, KernelKind kind,
+                 ArrayRef<GPUTargetInfo> chips)
+      : module(module), target(target), chips(chips), kind(kind),
         reference(kind == KernelKind::Reference), symbols(module) {}
 
   /// Rebuilds every function of the module.
@@ -89,6 +92,7 @@ public:
 
   ModuleOp module;
   const CPUTargetInfo &target;
+  const ArrayRef<GPUTargetInfo> chips;
   const KernelKind kind;
   const bool reference;
   SymbolTable symbols;

@@ -210,7 +210,7 @@ static Attribute describe(LLVM::LLVMFuncOp kernel,
     parameters.push_back(b.getDictionaryAttr(facts));
   }
   auto shared = kernel->getAttrOfType<IntegerAttr>(kSharedBytesAttr);
-  return b.getDictionaryAttr({
+  SmallVector<NamedAttribute> facts = {
       b.getNamedAttr("name", b.getStringAttr(kernel.getName())),
       b.getNamedAttr("block", extents(NVVM::NVVMDialect::getMaxntidAttrName())),
       b.getNamedAttr("cluster",
@@ -219,7 +219,40 @@ static Attribute describe(LLVM::LLVMFuncOp kernel,
                      b.getI64IntegerAttr(shared ? shared.getInt() : 0)),
       b.getNamedAttr("parameters", b.getArrayAttr(parameters)),
       b.getNamedAttr("pdl", b.getBoolAttr(false)),
-  });
+  };
+  if (auto chip = kernel->getAttrOfType<StringAttr>(kChipAttr))
+    facts.push_back(b.getNamedAttr("chip", chip));
+  return b.getDictionaryAttr(facts);
+}
+
+/// Whether `function` ends as steps and layers do: with the context and the tap
+/// level.
+static bool isStep(func::FuncOp function) {
+  ArrayRef<Type> arguments = function.getArgumentTypes();
+  return arguments.size() >= 2 &&
+         isa<LLVM::LLVMPointerType>(arguments[arguments.size() - 2]) &&
+         arguments.back().isInteger(32);
+}
+
+static LogicalResult checkFunction(Operation *op) {
+  auto function = op->getParentOfType<func::FuncOp>();
+  if (function && isStep(function))
+    return success();
+  return op->emitOpError("expected a function whose last arguments are the "
+                         "context and the tap level");
+}
+
+static void lowerDeviceInfo(DeviceInfoOp op, func::FuncOp callee) {
+  ImplicitLocOpBuilder b(op.getLoc(), op);
+  auto function = op->getParentOfType<func::FuncOp>();
+  Value context = function.getArgument(function.getNumArguments() - 2);
+  Value property = arith::ConstantIntOp::create(
+      b, b.getI32Type(), static_cast<int64_t>(op.getProperty()));
+  Value answer = func::CallOp::create(b, callee, ValueRange{context, property})
+                     .getResult(0);
+  op.replaceAllUsesWith(
+      arith::IndexCastOp::create(b, b.getIndexType(), answer).getResult());
+  op.erase();
 }
 
 namespace {
@@ -236,6 +269,9 @@ struct LowerDeviceLaunches
     for (DeviceLaunchOp op : launches)
       if (failed(check(op)))
         return signalPassFailure();
+
+    if (failed(checkCopies(module)) || failed(lowerDeviceInfos(module)))
+      return signalPassFailure();
 
     SmallVector<LLVM::LLVMFuncOp> kernels;
     DenseMap<Operation *, int64_t> numbers;
@@ -276,20 +312,39 @@ struct LowerDeviceLaunches
         }));
   }
 
+  /// Refuses what would make the host read and write memory of the device:
+  /// copies that bufferisation had to add.
+  static LogicalResult checkCopies(ModuleOp module) {
+    WalkResult result = module.walk([](memref::CopyOp copy) {
+      auto function = copy->getParentOfType<func::FuncOp>();
+      if (!function || !isStep(function))
+        return WalkResult::advance();
+      copy.emitOpError("expected no copy in a function that works on memory of "
+                       "the device");
+      return WalkResult::interrupt();
+    });
+    return failure(result.wasInterrupted());
+  }
+
+  static LogicalResult lowerDeviceInfos(ModuleOp module) {
+    SmallVector<DeviceInfoOp> infos;
+    module.walk([&](DeviceInfoOp op) { infos.push_back(op); });
+    for (DeviceInfoOp op : infos) {
+      if (failed(checkFunction(op)))
+        return failure();
+      lowerDeviceInfo(op, declareRuntimeEntry(module, "dsv2rt_device_info"));
+    }
+    return success();
+  }
+
   /// Refuses what the verifier allows but this pass cannot lower.
   static LogicalResult check(DeviceLaunchOp op) {
     for (Value operand : op->getOperands())
       if (isa<TensorType>(operand.getType()))
         return op->emitOpError("expected buffers, got an operand of type ")
                << operand.getType();
-    auto function = op->getParentOfType<func::FuncOp>();
-    ArrayRef<Type> arguments =
-        function ? function.getArgumentTypes() : ArrayRef<Type>();
-    if (arguments.size() < 2 ||
-        !isa<LLVM::LLVMPointerType>(arguments[arguments.size() - 2]) ||
-        !arguments.back().isInteger(32))
-      return op->emitOpError("expected a function whose last arguments are the "
-                             "context and the tap level");
+    if (failed(checkFunction(op)))
+      return failure();
     if (!SymbolTable::lookupNearestSymbolFrom<LLVM::LLVMFuncOp>(
             op, op.getKernelAttr()))
       return op->emitOpError("expected 'kernel' to name an llvm.func, got ")

@@ -10,10 +10,17 @@
 // the input of every product is bf16, the residual stream and what a norm or a
 // router reads is f32.
 //
+// Products and attention have two kinds of kernels: those of the tile dialect,
+// on tensor cores, and those for one thread, for shapes that tensor cores do
+// not take and for few rows, where reading the weights is all that counts. Code
+// for several chips and row counts is chosen while the step is launched.
+//
 //===----------------------------------------------------------------------===//
 
 #include "KernelOutliner.h"
 
+#include "dsv2/CodeGen/GPU/GemmKernels.h"
+#include "dsv2/CodeGen/GPU/MLADecodeKernels.h"
 #include "dsv2/CodeGen/GPU/SimtKernels.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 
@@ -52,11 +59,65 @@ private:
                                Operation *result) override;
   Value emitAdd(Value lhs, Value rhs, arith::AddFOp op) override;
 
-  SmallVector<Value> launchDevice(LLVM::LLVMFuncOp kernel, ValueRange grid,
+  SmallVector<Value> launchDevice(FunctionOpInterface kernel, ValueRange grid,
                                   ValueRange inputs, ValueRange outputs);
-  /// A product of `x` with rows `rows`, into `output`.
+
+  //===--------------------------------------------------------------------===//
+  // Choices at the launch
+  //===--------------------------------------------------------------------===//
+
+  /// What one of two ways gives, of type `type`; both have to put it into the
+  /// same tensor.
+  Value choose(Value condition, Type type, llvm::function_ref<Value()> thenBody,
+               llvm::function_ref<Value()> elseBody);
+  /// What `body` gives for the one of `chips` whose code is loaded.
+  Value forLoadedChip(ArrayRef<GPUTargetInfo> chips, Type type,
+                      llvm::function_ref<Value(const GPUTargetInfo &)> body);
+  Value atMost(Value number, int64_t limit) {
+    return arith::CmpIOp::create(b, arith::CmpIPredicate::sle, number,
+                                 index(limit));
+  }
+  /// Blocks of a kernel that gives every multiprocessor one, of `chip` at most
+  /// as many as the card has that it is known by.
+  Value getBlocks(const GPUTargetInfo &chip);
+
+  //===--------------------------------------------------------------------===//
+  // Products
+  //===--------------------------------------------------------------------===//
+
+  /// A product of `x` with `rows` rows, into `output`.
   Value emitProduct(dsv2::gpu::ProductConfig config, Value x, Value weights,
                     ValueRange optional, Value output, Value rows);
+  /// The same by a warp for each output.
+  Value emitSimtProduct(const dsv2::gpu::ProductConfig &config, Value x,
+                        Value weights, ValueRange optional, Value output,
+                        Value rows);
+  /// A product for tensor cores: operands as its kernels take them.
+  struct TileProduct {
+    dsv2::gpu::GemmShape shape;
+    SmallVector<Value> inputs;
+    Value output, rows;
+  };
+  /// Launches the kernel of the class of row counts that fits.
+  Value emitTileProduct(const TileProduct &product, const GPUTargetInfo &chip,
+                        ArrayRef<int64_t> classes);
+
+  //===--------------------------------------------------------------------===//
+  // Attention
+  //===--------------------------------------------------------------------===//
+
+  /// What absorbed attention on tensor cores computes for `op`, or nothing if
+  /// one of the chips has no kernels for it.
+  std::optional<dsv2::gpu::MLADecodeShape>
+  getTileAttention(LatentAttentionOp op);
+  /// What absorbed attention takes as queries, without the rotated part.
+  Value getAbsorbedQueries(LatentAttentionOp op, Value output);
+  /// Attention by a block for each token and head, or on tensor cores.
+  Value emitSimtAttention(LatentAttentionOp op,
+                          const dsv2::gpu::LatentCacheConfig &cache,
+                          Value output);
+  Value emitTileAttention(LatentAttentionOp op,
+                          const dsv2::gpu::MLADecodeShape &shape, Value output);
   /// The cache of `op`, or a failure with an error.
   FailureOr<dsv2::gpu::LatentCacheConfig> getDeviceCache(Operation *op,
                                                          LatentCacheType type);
@@ -70,6 +131,10 @@ private:
     llvm::append_range(sizes, shape);
     return empty(sizes, element, tokens);
   }
+
+  /// For the result of a rope whose attention is computed on tensor cores: the
+  /// queries [T, heads, row], with the rotated part in its place.
+  DenseMap<Value, Value> rotatedQueries;
 };
 
 } // namespace
@@ -98,7 +163,7 @@ LogicalResult mlir::dsv2::outlineForDevice(ModuleOutliner &outliner,
   return DeviceOutliner(outliner, function).run();
 }
 
-SmallVector<Value> DeviceOutliner::launchDevice(LLVM::LLVMFuncOp kernel,
+SmallVector<Value> DeviceOutliner::launchDevice(FunctionOpInterface kernel,
                                                 ValueRange grid,
                                                 ValueRange inputs,
                                                 ValueRange outputs) {
@@ -106,13 +171,50 @@ SmallVector<Value> DeviceOutliner::launchDevice(LLVM::LLVMFuncOp kernel,
   for (Value output : outputs)
     if (isa<RankedTensorType>(output.getType()))
       resultTypes.push_back(output.getType());
-  auto symbol = SymbolRefAttr::get(
-      b.getContext(), kDeviceModule,
-      {FlatSymbolRefAttr::get(b.getContext(), kernel.getName())});
+  auto name = FlatSymbolRefAttr::get(kernel.getNameAttr());
+  SymbolRefAttr symbol = name;
+  if (isa<LLVM::LLVMFuncOp>(kernel))
+    symbol = SymbolRefAttr::get(b.getContext(), kDeviceModule, {name});
   auto op =
       DeviceLaunchOp::create(b, resultTypes, symbol, grid, inputs, outputs);
   ++outliner.numLaunches;
   return SmallVector<Value>(op.getResults());
+}
+
+//===----------------------------------------------------------------------===//
+// Choices at the launch
+//===----------------------------------------------------------------------===//
+
+Value DeviceOutliner::choose(Value condition, Type type,
+                             llvm::function_ref<Value()> thenBody,
+                             llvm::function_ref<Value()> elseBody) {
+  auto choice = scf::IfOp::create(b, type, condition, /*addThenBlock=*/true,
+                                  /*addElseBlock=*/true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(choice.thenBlock());
+  scf::YieldOp::create(b, thenBody());
+  b.setInsertionPointToStart(choice.elseBlock());
+  scf::YieldOp::create(b, elseBody());
+  return choice.getResult(0);
+}
+
+Value DeviceOutliner::forLoadedChip(
+    ArrayRef<GPUTargetInfo> chips, Type type,
+    llvm::function_ref<Value(const GPUTargetInfo &)> body) {
+  const GPUTargetInfo &chip = chips.front();
+  if (chips.size() == 1)
+    return body(chip);
+  Value loaded = DeviceInfoOp::create(b, DeviceProperty::Chip);
+  Value isLoaded = arith::CmpIOp::create(b, arith::CmpIPredicate::eq, loaded,
+                                         index(chip.number));
+  return choose(
+      isLoaded, type, [&] { return body(chip); },
+      [&] { return forLoadedChip(chips.drop_front(), type, body); });
+}
+
+Value DeviceOutliner::getBlocks(const GPUTargetInfo &chip) {
+  Value has = DeviceInfoOp::create(b, DeviceProperty::Multiprocessors);
+  return arith::MinSIOp::create(b, has, index(chip.peak.multiprocessors));
 }
 
 /// `type` with another element type.
@@ -177,12 +279,10 @@ Value DeviceOutliner::emitAdd(Value lhs, Value rhs, arith::AddFOp op) {
 // Products
 //===----------------------------------------------------------------------===//
 
-Value DeviceOutliner::emitProduct(dsv2::gpu::ProductConfig config, Value x,
-                                  Value weights, ValueRange optional,
-                                  Value output, Value rows) {
-  config.input = getElement(x);
-  config.weight = getElement(weights);
-  config.output = getElement(output);
+Value DeviceOutliner::emitSimtProduct(const dsv2::gpu::ProductConfig &config,
+                                      Value x, Value weights,
+                                      ValueRange optional, Value output,
+                                      Value rows) {
   auto kernel = dsv2::gpu::getOrCreateProductKernel(outliner.module, config);
   SmallVector<Value> inputs = {x, weights};
   llvm::append_range(inputs, optional);
@@ -190,6 +290,133 @@ Value DeviceOutliner::emitProduct(dsv2::gpu::ProductConfig config, Value x,
   return launchDevice(kernel, {rows, index(blocks), index(config.heads)},
                       inputs, output)
       .front();
+}
+
+/// What a product is to kernels of tensor cores, or nothing if it is none for
+/// them on one of `chips`: another type, or rows that may lie apart.
+static std::optional<dsv2::gpu::GemmShape>
+getGemmShape(const dsv2::gpu::ProductConfig &config, Value x,
+             ArrayRef<GPUTargetInfo> chips) {
+  // A product by heads has rank 3, of one head too.
+  bool byHead = cast<ShapedType>(x.getType()).getRank() != 2;
+  if (!config.input.isBF16() || !config.weight.isBF16() || byHead ||
+      (!config.output.isBF16() && !config.output.isF32()) ||
+      x.getDefiningOp<tensor::ExtractSliceOp>())
+    return std::nullopt;
+  dsv2::gpu::GemmShape shape;
+  shape.n = config.outputs;
+  shape.k = config.inputs;
+  shape.f32Output = config.output.isF32();
+  shape.experts = config.experts;
+  if (config.gated) {
+    // Padding would be outputs too.
+    if (config.outputs % kGatedRowGroup != 0)
+      return std::nullopt;
+    shape.n *= 2;
+    shape.epilogue = dsv2::gpu::GemmEpilogue::SwiGLU;
+  } else if (config.residual) {
+    shape.epilogue = dsv2::gpu::GemmEpilogue::AddResidual;
+  }
+  for (const GPUTargetInfo &chip : chips)
+    if (dsv2::gpu::explainUnsupported(shape, chip.chip))
+      return std::nullopt;
+  return shape;
+}
+
+/// The rows of all matrices of a weight that is stored as rows, [..., N, K].
+static Value getMatrices(ImplicitLocOpBuilder &b, Value weights,
+                         const dsv2::gpu::GemmShape &shape) {
+  int64_t rank = cast<MemRefType>(weights.getType()).getRank();
+  bool gated = shape.epilogue == dsv2::gpu::GemmEpilogue::SwiGLU;
+  // [E?, N, K, 1], or [E?, N / 16, 2, 8, K].
+  SmallVector<ReassociationIndices> groups;
+  int64_t dim = 0;
+  if (shape.experts)
+    groups.push_back({dim++});
+  ReassociationIndices rows = {dim++};
+  while (gated && dim < rank - 1)
+    rows.push_back(dim++);
+  groups.push_back(rows);
+  ReassociationIndices columns;
+  while (dim < rank)
+    columns.push_back(dim++);
+  groups.push_back(columns);
+  return memref::CollapseShapeOp::create(b, weights, groups);
+}
+
+/// Up to this many tokens a product reads its weights and does little else:
+/// kernels for one thread start faster and need no tile of 64 rows.
+static constexpr int64_t kFewTokens = 8;
+/// Row counts (of an expert: on average) that configurations are made for. A
+/// launch takes the first that is no smaller than its own, else the last.
+static constexpr int64_t kRowClasses[] = {64, 512, 4096};
+
+Value DeviceOutliner::emitTileProduct(const TileProduct &product,
+                                      const GPUTargetInfo &chip,
+                                      ArrayRef<int64_t> classes) {
+  auto getConfig = [&](int64_t rows) {
+    return dsv2::gpu::chooseGemmConfig(chip.chip, chip.peak.multiprocessors,
+                                       product.shape, rows);
+  };
+  dsv2::gpu::GemmConfig config = getConfig(classes.front());
+  std::string name = dsv2::gpu::getGemmName(product.shape, config);
+  ArrayRef<int64_t> larger = classes.drop_front();
+  while (!larger.empty() &&
+         dsv2::gpu::getGemmName(product.shape, getConfig(larger.front())) ==
+             name) {
+    classes = larger;
+    larger = classes.drop_front();
+  }
+  auto launch = [&] {
+    auto kernel =
+        dsv2::gpu::getOrCreateGemm(outliner.module, product.shape, config);
+    return launchDevice(kernel, getBlocks(chip), product.inputs, product.output)
+        .front();
+  };
+  if (larger.empty())
+    return launch();
+  int64_t limit = classes.front() * std::max<int64_t>(product.shape.experts, 1);
+  return choose(atMost(product.rows, limit), product.output.getType(), launch,
+                [&] { return emitTileProduct(product, chip, larger); });
+}
+
+Value DeviceOutliner::emitProduct(dsv2::gpu::ProductConfig config, Value x,
+                                  Value weights, ValueRange optional,
+                                  Value output, Value rows) {
+  config.input = getElement(x);
+  config.weight = getElement(weights);
+  config.output = getElement(output);
+  auto simt = [&] {
+    return emitSimtProduct(config, x, weights, optional, output, rows);
+  };
+  std::optional<dsv2::gpu::GemmShape> shape =
+      getGemmShape(config, x, outliner.chips);
+  if (!shape)
+    return simt();
+
+  TileProduct product{*shape, {}, output, rows};
+  // Tensor cores take rows that follow each other.
+  Value gathered;
+  if (config.gather)
+    gathered = empty({ShapedType::kDynamic, config.inputs}, config.input, rows);
+  auto tile = [&] {
+    Value input = x;
+    if (config.gather) {
+      auto gather = dsv2::gpu::getOrCreateGatherRowsKernel(
+          outliner.module, {config.inputs, config.input, config.input});
+      input =
+          launchDevice(gather, rows, {optional.back(), x}, gathered).front();
+    }
+    product.inputs = {input, getMatrices(b, weights, *shape)};
+    llvm::append_range(product.inputs,
+                       config.gather ? optional.drop_back() : optional);
+    return forLoadedChip(outliner.chips, output.getType(),
+                         [&](const GPUTargetInfo &chip) {
+                           return emitTileProduct(product, chip, kRowClasses);
+                         });
+  };
+  return choose(atMost(config.experts ? tokens : rows, kFewTokens),
+                output.getType(), simt, tile);
 }
 
 LogicalResult DeviceOutliner::outlineLinear(LinearOp op, Value residual,
@@ -272,6 +499,16 @@ Value DeviceOutliner::getDeviceRopeTable(RopeOp op) {
   return table;
 }
 
+/// The attention whose query is `op` and nothing else's, or null.
+static LatentAttentionOp getOnlyAttention(RopeOp op) {
+  if (!op.getResult().hasOneUse())
+    return {};
+  OpOperand &use = *op.getResult().use_begin();
+  auto attention = dyn_cast<LatentAttentionOp>(use.getOwner());
+  return attention && attention.getQRope() == op.getResult() ? attention
+                                                             : nullptr;
+}
+
 LogicalResult DeviceOutliner::outlineRope(RopeOp op) {
   Value input = lookup(op.getInput());
   auto type = cast<RankedTensorType>(op.getType());
@@ -292,10 +529,29 @@ LogicalResult DeviceOutliner::outlineRope(RopeOp op) {
         ArrayRef<OpFoldResult>{tokens, b.getIndexAttr(1),
                                b.getIndexAttr(config.width)});
   auto kernel = dsv2::gpu::getOrCreateApplyRopeKernel(outliner.module, config);
-  Value result =
-      launchDevice(kernel, tokens, {input, getDeviceRopeTable(op)},
-                   emptyRows({config.heads, config.width}, config.output))
-          .front();
+  Value table = getDeviceRopeTable(op);
+  auto rotate = [&](Value output) {
+    return launchDevice(kernel, tokens, {input, table}, output).front();
+  };
+  Value result;
+  LatentAttentionOp attention = getOnlyAttention(op);
+  if (!shared && attention && getTileAttention(attention)) {
+    // Behind the place of the absorbed query.
+    int64_t latent = attention.getCache().getType().getLatent();
+    Value queries =
+        emptyRows({config.heads, latent + config.width}, config.output);
+    SmallVector<OpFoldResult> offsets = {b.getIndexAttr(0), b.getIndexAttr(0),
+                                         b.getIndexAttr(latent)};
+    SmallVector<OpFoldResult> sizes = {tokens, b.getIndexAttr(config.heads),
+                                       b.getIndexAttr(config.width)};
+    SmallVector<OpFoldResult> ones(3, b.getIndexAttr(1));
+    result = rotate(
+        tensor::ExtractSliceOp::create(b, queries, offsets, sizes, ones));
+    rotatedQueries[op.getResult()] =
+        tensor::InsertSliceOp::create(b, result, queries, offsets, sizes, ones);
+  } else {
+    result = rotate(emptyRows({config.heads, config.width}, config.output));
+  }
   if (shared)
     result = tensor::CollapseShapeOp::create(b, result, groups);
   mapping.map(op.getResult(), result);
@@ -329,45 +585,122 @@ LogicalResult DeviceOutliner::outlineAppend(LatentAppendOp op) {
   return success();
 }
 
-LogicalResult DeviceOutliner::outlineAttention(LatentAttentionOp op) {
-  if (op.getForm() != AttentionForm::Absorbed)
-    return op.emitOpError("expected the absorbed form, which is the one that "
-                          "has kernels for GPUs, got '")
-           << stringifyAttentionForm(op.getForm()) << "'";
-  auto deviceCache = getDeviceCache(op, op.getCache().getType());
-  if (failed(deviceCache))
-    return failure();
-  const dsv2::gpu::LatentCacheConfig &cache = *deviceCache;
-  auto type = cast<RankedTensorType>(op.getType());
-  int64_t heads = type.getDimSize(1), value = type.getDimSize(2);
-  Type bf16 = b.getBF16Type();
-  Value qNope = lookup(op.getQNope()), qRope = lookup(op.getQRope());
+std::optional<dsv2::gpu::MLADecodeShape>
+DeviceOutliner::getTileAttention(LatentAttentionOp op) {
+  auto rope = op.getQRope().getDefiningOp<RopeOp>();
+  if (!rope || getOnlyAttention(rope) != op)
+    return std::nullopt;
+  LatentCacheType cache = op.getCache().getType();
+  if (!cache.getMemoryType().getElementType().isBF16() ||
+      cache.getPage() != dsv2::gpu::kMLABlock)
+    return std::nullopt;
+  dsv2::gpu::MLADecodeShape shape;
+  shape.heads = cast<RankedTensorType>(op.getType()).getDimSize(1);
+  shape.latent = cache.getLatent();
+  shape.rope = cache.getRope();
+  shape.scale = op.getScale().convertToDouble();
+  for (const GPUTargetInfo &chip : outliner.chips)
+    if (dsv2::gpu::explainUnsupported(shape, chip.chip))
+      return std::nullopt;
+  return shape;
+}
 
-  dsv2::gpu::ProductConfig keys;
-  keys.outputs = cache.latent;
-  keys.inputs = getWidth(qNope);
-  keys.heads = heads;
+Value DeviceOutliner::getAbsorbedQueries(LatentAttentionOp op, Value output) {
+  dsv2::gpu::ProductConfig config;
+  config.outputs = getWidth(output);
+  config.inputs = getWidth(op.getQNope());
+  config.heads = cast<RankedTensorType>(op.getType()).getDimSize(1);
+  return emitProduct(config, lookup(op.getQNope()), lookup(op.getWUk()), {},
+                     output, tokens);
+}
+
+Value DeviceOutliner::emitSimtAttention(
+    LatentAttentionOp op, const dsv2::gpu::LatentCacheConfig &cache,
+    Value output) {
+  Type bf16 = b.getBF16Type();
+  int64_t heads = cast<RankedTensorType>(output.getType()).getDimSize(1);
   Value latentQuery =
-      emitProduct(keys, qNope, lookup(op.getWUk()), {},
-                  emptyRows({heads, cache.latent}, bf16), tokens);
+      getAbsorbedQueries(op, emptyRows({heads, cache.latent}, bf16));
   dsv2::gpu::AttentionConfig config;
   config.cache = cache;
   config.scale = op.getScale().convertToDouble();
   config.input = bf16;
   config.output = bf16;
-  auto attention =
-      dsv2::gpu::getOrCreateAttentionKernel(outliner.module, config);
-  Value latents =
-      launchDevice(attention, {tokens, index(heads)},
-                   {latentQuery, qRope,
-                    getCacheLayer(lookup(op.getCache()), lookup(op.getLayer())),
-                    lookup(op.getPositions()), lookup(op.getSeqIds()),
-                    lookup(op.getBlockTables())},
-                   emptyRows({heads, cache.latent}, bf16))
-          .front();
+  auto kernel = dsv2::gpu::getOrCreateAttentionKernel(outliner.module, config);
+  return launchDevice(
+             kernel, {tokens, index(heads)},
+             {latentQuery, lookup(op.getQRope()),
+              getCacheLayer(lookup(op.getCache()), lookup(op.getLayer())),
+              lookup(op.getPositions()), lookup(op.getSeqIds()),
+              lookup(op.getBlockTables())},
+             output)
+      .front();
+}
+
+Value DeviceOutliner::emitTileAttention(LatentAttentionOp op,
+                                        const dsv2::gpu::MLADecodeShape &shape,
+                                        Value output) {
+  // Queries are absorbed and rotated parts side by side, as rows of the cache.
+  auto it = rotatedQueries.find(op.getQRope());
+  assert(it != rotatedQueries.end() && "checked by getTileAttention");
+  Value queries = it->second;
+  auto sizes = [&](int64_t width) {
+    return SmallVector<OpFoldResult>{tokens, b.getIndexAttr(shape.heads),
+                                     b.getIndexAttr(width)};
+  };
+  SmallVector<OpFoldResult> zeros(3, b.getIndexAttr(0)),
+      ones(3, b.getIndexAttr(1));
+  Value latents = tensor::ExtractSliceOp::create(b, queries, zeros,
+                                                 sizes(shape.latent), ones);
+  latents = getAbsorbedQueries(op, latents);
+  queries = tensor::InsertSliceOp::create(b, latents, queries, zeros,
+                                          sizes(shape.latent), ones);
+
+  Value cache = getCacheLayer(lookup(op.getCache()), lookup(op.getLayer()));
+  Value positions = lookup(op.getPositions());
+  // Parts that several blocks computed, as many as there can be.
+  int64_t most = 0;
+  for (const GPUTargetInfo &chip : outliner.chips)
+    most = std::max<int64_t>(most, chip.peak.multiprocessors);
+  Type f32 = b.getF32Type();
+  Value sums = empty({2 * most, dsv2::gpu::kMLAHeads, shape.latent}, f32, {});
+  Value logs = empty({2 * most, dsv2::gpu::kMLAHeads}, f32, {});
+  return forLoadedChip(
+      outliner.chips, output.getType(), [&](const GPUTargetInfo &chip) {
+        Value blocks = getBlocks(chip);
+        SmallVector<Value> parts = launchDevice(
+            dsv2::gpu::getOrCreateMLADecode(outliner.module, shape, chip.chip),
+            blocks,
+            {queries, cache, positions, lookup(op.getSeqIds()),
+             lookup(op.getBlockTables())},
+            {output, sums, logs});
+        return launchDevice(dsv2::gpu::getOrCreateMLACombine(outliner.module,
+                                                             shape, chip.chip),
+                            {tokens, index(llvm::divideCeil(shape.heads, 16))},
+                            {parts[1], parts[2], positions, blocks}, parts[0])
+            .front();
+      });
+}
+
+LogicalResult DeviceOutliner::outlineAttention(LatentAttentionOp op) {
+  if (op.getForm() != AttentionForm::Absorbed)
+    return op.emitOpError("expected the absorbed form, which is the one that "
+                          "has kernels for GPUs, got '")
+           << stringifyAttentionForm(op.getForm()) << "'";
+  auto cache = getDeviceCache(op, op.getCache().getType());
+  if (failed(cache))
+    return failure();
+  auto type = cast<RankedTensorType>(op.getType());
+  int64_t heads = type.getDimSize(1), value = type.getDimSize(2);
+  Type bf16 = b.getBF16Type();
+  Value output = emptyRows({heads, cache->latent}, bf16);
+  std::optional<dsv2::gpu::MLADecodeShape> shape = getTileAttention(op);
+  Value latents = shape ? emitTileAttention(op, *shape, output)
+                        : emitSimtAttention(op, *cache, output);
+
   dsv2::gpu::ProductConfig values;
   values.outputs = value;
-  values.inputs = cache.latent;
+  values.inputs = cache->latent;
   values.heads = heads;
   Value result = emitProduct(values, latents, lookup(op.getWUv()), {},
                              emptyRows({heads, value}, bf16), tokens);

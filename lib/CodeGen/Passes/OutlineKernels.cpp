@@ -352,6 +352,12 @@ Value FunctionOutliner::empty(ArrayRef<int64_t> shape, Type element,
   for (int64_t size : shape)
     if (ShapedType::isDynamic(size))
       dynamic.push_back(dynamicSize);
+  // Empty tensors of one size are one after CSE, and bufferisation then
+  // allocates where one is written, which may be in a branch: launches on a
+  // device are chosen between.
+  if (outliner.kind == KernelKind::Device)
+    return bufferization::AllocTensorOp::create(
+        b, RankedTensorType::get(shape, element), dynamic);
   return tensor::EmptyOp::create(b, shape, element, dynamic);
 }
 
@@ -412,7 +418,17 @@ struct OutlineKernels
     KernelKind kind = reference          ? KernelKind::Reference
                       : gpuChips.empty() ? KernelKind::CPU
                                          : KernelKind::Device;
-    ModuleOutliner outliner(module, *target, kind);
+    std::vector<GPUTargetInfo> chips;
+    if (kind == KernelKind::Device) {
+      auto parsed = GPUTargetInfo::parseList(gpuChips);
+      if (!parsed) {
+        module.emitError() << "gpu-chip: "
+                           << llvm::toString(parsed.takeError());
+        return signalPassFailure();
+      }
+      chips = std::move(*parsed);
+    }
+    ModuleOutliner outliner(module, *target, kind, chips);
     if (failed(outliner.run()))
       return signalPassFailure();
     module->setAttr(kTargetCPUAttr, StringAttr::get(&getContext(), targetCPU));

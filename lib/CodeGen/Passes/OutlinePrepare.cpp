@@ -140,11 +140,12 @@ static void launchPack(ImplicitLocOpBuilder &b, ModuleOutliner &outliner,
     config.transposed = encoding.getOrder() == PackOrder::TransposedPanels;
     config.batched = sourceRank == 3;
     config.rows = outliner.kind == KernelKind::Device;
-    kernel = encoding.getOrder() == PackOrder::GatedPanels
-                 ? cpu::getOrCreatePackGatedPanelsKernel(
-                       outliner.module, config, outliner.target)
-                 : cpu::getOrCreatePackPanelsKernel(outliner.module, config,
-                                                    outliner.target);
+    auto create = encoding.getOrder() == PackOrder::GatedRows
+                      ? cpu::getOrCreatePackGatedRowsKernel
+                  : encoding.getOrder() == PackOrder::GatedPanels
+                      ? cpu::getOrCreatePackGatedPanelsKernel
+                      : cpu::getOrCreatePackPanelsKernel;
+    kernel = create(outliner.module, config, outliner.target);
   }
   LaunchOp::create(b, TypeRange(), kernel.getName(), sources,
                    ValueRange(destination), IntegerAttr());

@@ -55,5 +55,8 @@ func::FuncOp mlir::dsv2::declareRuntimeEntry(ModuleOp module, StringRef name) {
   SmallVector<Type> inputs;
   for (char letter : entry->arguments)
     inputs.push_back(getType(letter));
-  return declareFunction(module, name, inputs, {});
+  SmallVector<Type> results;
+  if (entry->result != 'v')
+    results.push_back(getType(entry->result));
+  return declareFunction(module, name, inputs, results);
 }

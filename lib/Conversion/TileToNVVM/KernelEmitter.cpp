@@ -110,8 +110,12 @@ LogicalResult KernelEmitter::emit() {
   lane = b.createOrFold<arith::AndIOp>(thread, i32(31));
   // All lanes have the same warp number: say so, that branches on it are known
   // not to diverge.
-  warp = NVVM::ShflOp::create(b, i32Type, i32(-1), divide(thread, 32), i32(0),
-                              i32(31), NVVM::ShflKind::idx, UnitAttr());
+  warp = kernel.getThreads() == 32
+             ? i32(0)
+             : NVVM::ShflOp::create(b, i32Type, i32(-1), divide(thread, 32),
+                                    i32(0), i32(31), NVVM::ShflKind::idx,
+                                    UnitAttr())
+                   .getResult();
   shared = LLVM::AddressOfOp::create(b, sharedMemory);
   bool started = false;
   for (Operation &op : kernel.getBody().front()) {

@@ -13,6 +13,7 @@
 #include "dsv2/Target/KernelInfo.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "llvm/ADT/StringSet.h"
 
 namespace mlir::dsv2 {
 #define GEN_PASS_DEF_CONVERTTILETONVVMPASS
@@ -80,6 +81,7 @@ LogicalResult mlir::dsv2::lowerTileKernel(KernelOp kernel) {
                     builder.getI32IntegerAttr(1));
   function->setAttr(kSharedBytesAttr,
                     builder.getI64IntegerAttr(getSharedLayout(kernel).size));
+  function->setAttr(kChipAttr, kernel.getChipAttr());
   for (NamedAttribute attribute : kernel->getDiscardableAttrs())
     function->setDiscardableAttr(attribute.getName(), attribute.getValue());
   // A descriptor of 128 bytes in the constant bank of the parameters (PTX ISA,
@@ -102,11 +104,22 @@ class ConvertTileToNVVMPass
 public:
   void runOnOperation() override {
     SmallVector<KernelOp> kernels(getOperation().getOps<KernelOp>());
+    llvm::StringSet<> moved;
     for (KernelOp kernel : kernels) {
       if (failed(lowerTileKernel(kernel)))
         return signalPassFailure();
+      moved.insert(kernel.getSymName());
       kernel.erase();
     }
+    // Launches follow their kernels into the GPU module.
+    getOperation()->walk([&](DeviceLaunchOp launch) {
+      SymbolRefAttr name = launch.getKernelAttr();
+      if (name.getNestedReferences().empty() &&
+          moved.contains(name.getRootReference()))
+        launch.setKernelAttr(SymbolRefAttr::get(
+            &getContext(), kDeviceModule,
+            {FlatSymbolRefAttr::get(name.getRootReference())}));
+    });
   }
 };
 } // namespace

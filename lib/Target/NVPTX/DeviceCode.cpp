@@ -7,6 +7,7 @@
 
 #include "dsv2/Target/DeviceCode.h"
 
+#include "dsv2/Dialect/DSV2/IR/DSV2.h"
 #include "dsv2/Target/Passes.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
@@ -76,6 +77,15 @@ static bool hasAllOps(mlir::gpu::GPUModuleOp module,
   return valid;
 }
 
+/// Removes the kernels that are for another chip alone.
+static void eraseOtherChips(mlir::gpu::GPUModuleOp module, StringRef chip) {
+  for (auto function :
+       llvm::make_early_inc_range(module.getOps<LLVM::LLVMFuncOp>()))
+    if (auto only = function->getAttrOfType<StringAttr>(kChipAttr))
+      if (only.getValue() != chip)
+        function.erase();
+}
+
 /// The first symbol of `module` that PTX has no way to spell ("Identifiers" in
 /// the PTX ISA), or nothing.
 static std::optional<StringRef> findBadName(mlir::gpu::GPUModuleOp module) {
@@ -143,23 +153,25 @@ llvm::Expected<DeviceCode> DeviceCode::create(mlir::gpu::GPUModuleOp source,
     return llvm::createStringError("gpu.module '" + source.getName() +
                                    "' for " + target.chip + ": " + why);
   };
+  // The pass that gives functions their place in debug information wants a
+  // builtin.module, and the source stays as it is.
+  OwningOpRef<ModuleOp> holder = ModuleOp::create(source.getLoc());
+  auto copy = cast<mlir::gpu::GPUModuleOp>(source->clone());
+  holder->push_back(copy);
+  eraseOtherChips(copy, target.chip);
+
   DeviceCode code;
   code.target = target;
-  auto kernels = dsv2::getKernels(source);
+  auto kernels = dsv2::getKernels(copy);
   if (!kernels)
     return kernels.takeError();
   code.kernels = std::move(*kernels);
   if (auto name = findBadName(source))
     return fail("'" + *name +
                 "' is no name in PTX: expected letters, digits, _ and $");
-  if (!hasAllOps(source, target))
+  if (!hasAllOps(copy, target))
     return fail("it has ops that the chip does not have");
 
-  // The pass that gives functions their place in debug information wants a
-  // builtin.module, and the source stays as it is.
-  OwningOpRef<ModuleOp> holder = ModuleOp::create(source.getLoc());
-  auto copy = cast<mlir::gpu::GPUModuleOp>(source->clone());
-  holder->push_back(copy);
   PassManager passes(source.getContext());
   passes.addNestedPass<mlir::gpu::GPUModuleOp>(createVerifyDeviceCodePass());
   // Lines alone: PTX with more is for debuggers, and ptxas then optimises less.

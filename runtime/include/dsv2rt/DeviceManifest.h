@@ -48,6 +48,8 @@ struct DeviceManifest {
 
   struct Kernel {
     std::string name;
+    /// The only chip whose images have it, or empty: all have.
+    std::string chip;
     /// Threads of a block, and blocks of a cluster.
     Extent block = {1, 1, 1}, cluster = {1, 1, 1};
     /// Bytes of dynamic shared memory.

@@ -147,6 +147,15 @@ typedef struct dsv2rt_tensor {
 void dsv2rt_launch(void *context, int32_t kernel, int32_t grid_x,
                    int32_t grid_y, int32_t grid_z, void **parameters);
 
+/* What dsv2rt_device_info answers. */
+typedef enum {
+  DSV2RT_MULTIPROCESSORS = 0, /* how many the device has */
+  DSV2RT_CHIP = 1 /* number of the chip of the loaded image: 90 for sm_90a */
+} dsv2rt_property;
+
+/* 0 for a property that this runtime does not know, or without a device. */
+int64_t dsv2rt_device_info(void *context, int32_t property);
+
 #ifdef __cplusplus
 }
 #endif

@@ -168,6 +168,9 @@ DeviceManifest::Kernel readKernel(const json &object, const std::string &path,
   kernel.name = reader.string("name");
   if (!isKernelName(kernel.name))
     reader.fail("name", "letters, digits and any of _$.", quote(kernel.name));
+  kernel.chip = reader.stringOr("chip", "");
+  if (!kernel.chip.empty() && !isChipName(kernel.chip))
+    reader.fail("chip", "a name as 'sm_90' or 'sm_90a'", quote(kernel.chip));
   kernel.block = readExtent(reader, "block", maxBlockThreads);
   if (kernel.block[2] > maxBlockDepth)
     reader.fail("block", strCat("at most ", maxBlockDepth, " in z"),

@@ -30,6 +30,7 @@ public:
     launched = true;
     firstKernel = kernel;
   }
+  int64_t deviceInfo(int32_t) const override { return 0; }
 
   bool launched = false;
   int32_t firstKernel = 0;

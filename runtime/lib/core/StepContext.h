@@ -21,6 +21,8 @@ public:
   /// Starts a kernel; the arguments are those of dsv2rt_launch.
   virtual void launch(int32_t kernel, int32_t gridX, int32_t gridY,
                       int32_t gridZ, void **parameters) = 0;
+  /// A fact about the device, as of dsv2rt_device_info.
+  virtual int64_t deviceInfo(int32_t property) const = 0;
 };
 
 } // namespace dsv2rt

@@ -48,3 +48,9 @@ dsv2rt_launch(void *context, int32_t kernel, int32_t grid_x, int32_t grid_y,
     static_cast<StepContext *>(context)->launch(kernel, grid_x, grid_y, grid_z,
                                                 parameters);
 }
+
+extern "C" __attribute__((visibility("default"))) int64_t
+dsv2rt_device_info(void *context, int32_t property) {
+  return context ? static_cast<StepContext *>(context)->deviceInfo(property)
+                 : 0;
+}

@@ -25,11 +25,15 @@ struct Chip {
 
   /// `name` has been validated with the manifest.
   explicit Chip(const std::string &name)
-      : number(std::atoi(name.c_str() + 3)), exact(name.back() == 'a'),
+      : number(chipNumber(name)), exact(name.back() == 'a'),
         family(name.back() == 'f') {}
 };
 
 } // namespace
+
+int cuda::chipNumber(const std::string &chip) {
+  return std::atoi(chip.c_str() + 3);
+}
 
 bool cuda::canRun(const DeviceManifest::Image &image,
                   const Device::Info &device) {

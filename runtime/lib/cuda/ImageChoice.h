@@ -16,6 +16,10 @@
 
 namespace dsv2rt::cuda {
 
+/// The number in a chip's name, which the manifest's reader has checked: 90 of
+/// "sm_90a".
+int chipNumber(const std::string &chip);
+
 /// Whether the device runs the image; suitableImage() has the rules.
 bool canRun(const DeviceManifest::Image &image, const Device::Info &device);
 

@@ -32,6 +32,17 @@ void Launcher::launch(int32_t kernel, int32_t gridX, int32_t gridY,
         [&] { return start(kernel, {gridX, gridY, gridZ}, parameters); });
 }
 
+int64_t Launcher::deviceInfo(int32_t property) const {
+  switch (property) {
+  case DSV2RT_MULTIPROCESSORS:
+    return context->info().multiprocessors;
+  case DSV2RT_CHIP:
+    return program.chip();
+  default:
+    return 0;
+  }
+}
+
 Status Launcher::start(int32_t index, const int32_t (&grid)[3],
                        void **parameters) {
   const std::vector<Program::Kernel> &kernels = program.kernels();
@@ -40,6 +51,11 @@ Status Launcher::start(int32_t index, const int32_t (&grid)[3],
                      quote(program.artifact().path()), " launches kernel ",
                      index, ", the manifest has ", kernels.size());
   const DeviceManifest::Kernel &facts = *kernels[index].facts;
+  if (!kernels[index].function)
+    return makeError(StatusCode::CorruptData, "artifact ",
+                     quote(program.artifact().path()), " launches kernel ",
+                     quote(facts.name), ", which is for ", facts.chip,
+                     ", with its code for another chip loaded");
   auto what = [&](const char *doing) {
     return [&facts, &grid, doing] {
       return strCat(doing, " kernel ", quote(facts.name), " with a grid of ",

@@ -128,11 +128,18 @@ Program::load(const std::shared_ptr<Context> &context,
     return index.status();
   std::unique_ptr<Program> program(new Program());
   program->code = std::move(artifact);
+  const DeviceManifest &device = *program->code->manifest().device;
+  const std::string &chip = device.images[index.value()].chip;
+  program->imageChip = chipNumber(chip);
   Status status = program->loadModule(context, index.value());
-  for (const DeviceManifest::Kernel &kernel :
-       program->code->manifest().device->kernels)
-    if (status.ok())
+  for (const DeviceManifest::Kernel &kernel : device.kernels) {
+    if (!status.ok())
+      break;
+    if (kernel.chip.empty() || kernel.chip == chip)
       status = program->loadKernel(*context, kernel);
+    else
+      program->functions.push_back({nullptr, &kernel});
+  }
   if (!status.ok())
     return status;
   return program;

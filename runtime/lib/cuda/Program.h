@@ -31,10 +31,13 @@ public:
     CUfunction function = nullptr;
     const DeviceManifest::Kernel *facts = nullptr;
   };
-  /// In the order of the manifest.
+  /// In the order of the manifest; those for other chips have no function.
   const std::vector<Kernel> &kernels() const { return functions; }
 
   const Artifact &artifact() const { return *code; }
+
+  /// Number of the chip that the image was made for: 90 for sm_90a.
+  int chip() const { return imageChip; }
 
 private:
   Program() = default;
@@ -42,6 +45,7 @@ private:
   Status loadKernel(Context &context, const DeviceManifest::Kernel &facts);
 
   std::shared_ptr<const Artifact> code;
+  int imageChip = 0;
   /// What messages call the image.
   std::string imageName;
   ModuleHandle module;

@@ -115,6 +115,18 @@
 
 // -----
 
+// packed_c5
+// expected-error @below {{expected the trailing shape [2, N, K] for 'gated_rows', got 3 in place of 2}}
+"test.type"() : () -> tensor<3x8x64xf32, #dsv2.packed<gated_rows, 8>>
+
+// -----
+
+// packed_c9
+// expected-error @below {{expected the format 'plain' for 'gated_rows', got 'q8'}}
+"test.type"() : () -> tensor<2x8x64xf32, #dsv2.packed<gated_rows, 8, q8>>
+
+// -----
+
 // packed_c6
 // expected-error @below {{expected f32 or bf16 elements for a packed weight, got 'f16'}}
 "test.type"() : () -> tensor<8x64xf16, #dsv2.packed<panels, 16>>

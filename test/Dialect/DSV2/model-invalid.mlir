@@ -318,7 +318,7 @@ func.func @two_vectors(%w: tensor<64xf32>) {
 
 // pack_c3
 func.func @two_in_panels(%w: tensor<8x64xf32>) {
-  // expected-error @below {{expected the order gated_panels with 'second', got panels}}
+  // expected-error @below {{expected the order gated_panels or gated_rows with 'second', got panels}}
   %0 = dsv2.pack %w with %w : tensor<8x64xf32>, tensor<8x64xf32>
          -> tensor<2x8x64xf32, #dsv2.packed<panels, 8>>
   return

@@ -46,6 +46,11 @@ struct Kernels {
                       .getName()
                       .str();
           }
+        for (bool batched : {false, true}) {
+          PackConfig config{source, format, false, batched, /*rows=*/true};
+          packGatedRows[s][f][batched] =
+              getOrCreatePackGatedRowsKernel(m, config, target).getName().str();
+        }
         for (int64_t rank : {1, 2})
           convert[s][f][rank - 1] =
               getOrCreateConvertKernel(m, {source, format, rank}, target)
@@ -58,6 +63,7 @@ struct Kernels {
   KernelModule module;
   bool compiled;
   std::string pack[3][2][2][2], packGated[3][2][2][2], convert[3][2][2];
+  std::string packGatedRows[3][2][2];
 };
 
 using PackTest = KernelTest<Kernels>;
@@ -217,6 +223,46 @@ TEST_P(PackTest, PanelsHoldTheWeight) {
           if (HasFatalFailure())
             return;
         }
+}
+
+TEST_P(PackTest, GatedRowsAreGroupsOfWholeRows) {
+  constexpr int64_t kGroup = 8;
+  for (int64_t n : {int64_t(1), int64_t(8), int64_t(19)})
+    for (int64_t k : {int64_t(1), int64_t(37), int64_t(64)})
+      for (bool batched : {false, true}) {
+        int64_t batch = batched ? 3 : 1, groups = (n + kGroup - 1) / kGroup;
+        auto gate =
+            makeSource<SourceType::BF16>(batch, n, k, false, batched, 1);
+        auto up =
+            makeSource<SourceType::BF16>(batch, n, k, false, batched, 1000);
+        llvm::SmallVector<int64_t> shape;
+        if (batched)
+          shape.push_back(batch);
+        shape.append({groups, 2, kGroup, k});
+        Array<uint16_t> packed(shape);
+        packed.fill(7);
+        module().run(kernels->packGatedRows[1][1][batched], 1 + n % 3, gate, up,
+                     packed);
+        for (int64_t e = 0; e < batch; ++e)
+          for (int64_t row = 0; row < groups * kGroup; ++row)
+            for (int64_t which : {0, 1})
+              for (int64_t j = 0; j < k; ++j) {
+                int64_t at =
+                    (((e * groups + row / kGroup) * 2 + which) * kGroup +
+                     row % kGroup) *
+                        k +
+                    j;
+                int64_t seed = which ? 1000 : 1;
+                using S = Source<SourceType::BF16>;
+                uint16_t expected =
+                    row < n ? toBF16(S::value(
+                                  S::sample(seed + (e * n + row) * k + j)))
+                            : 0;
+                ASSERT_EQ(packed.data()[at], expected)
+                    << e << " " << row << " " << which << " " << j;
+              }
+        EXPECT_TRUE(packed.guardIntact());
+      }
 }
 
 TEST_P(PackTest, NothingToPack) {

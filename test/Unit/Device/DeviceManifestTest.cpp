@@ -54,7 +54,9 @@ TEST(DeviceManifestTest, ReadsEverything) {
   const DeviceManifest &device = *m.device;
   EXPECT_EQ(device.kind, "cuda");
   EXPECT_EQ(m.copyPages, "");
-  ASSERT_EQ(device.kernels.size(), 5u);
+  ASSERT_EQ(device.kernels.size(), 6u);
+  EXPECT_EQ(device.kernels[4].chip, "");
+  EXPECT_EQ(device.kernels[5].chip, "sm_70");
   const DeviceManifest::Kernel &append = device.kernels[1];
   EXPECT_EQ(append.name, "append");
   EXPECT_EQ(append.block, (DeviceManifest::Extent{32, 2, 1}));
@@ -123,6 +125,8 @@ TEST(DeviceManifestTest, RefusesEveryMissingMember) {
   EXPECT_TRUE(parseManifest(changed("/kernels/3/cluster", removed)).ok());
   EXPECT_TRUE(parseManifest(changed("/kernels/3/pdl", removed)).ok());
   expectRefused("/kernels/3/cluster", nullptr, {"cluster"});
+  expectRefused("/kernels/3/chip", "hopper", {"chip", "sm_90"});
+  expectRefused("/kernels/3/chip", 90, {"chip"});
   expectRefused("/kernels/3/pdl", 1, {"pdl", "true or false"});
 }
 

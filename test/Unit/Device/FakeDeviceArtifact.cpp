@@ -63,7 +63,9 @@ const char dsv2_manifest[] = R"({
        "parameters": [{"kind": "tensor_map", "dtype": "f32", "rank": 2,
          "box": [32, 8], "swizzle": 128}, {"kind": "pointer"},
          {"kind": "pointer"}, {"kind": "pointer"}, {"kind": "pointer"},
-         {"kind": "i64"}]}],
+         {"kind": "i64"}]},
+      {"name": "elsewhere", "chip": "sm_70", "block": [32, 1, 1],
+       "shared_bytes": 0, "parameters": []}],
     "images": [
       {"chip": "sm_90a", "kind": "cubin", "symbol": "fake_image_0",
        "size": 656},

@@ -85,11 +85,11 @@ TEST_F(LauncherTest, KernelsAndGridsAreChecked) {
   EXPECT_TRUE(embed(0, 1, 1, 1).ok());
   EXPECT_TRUE(embed(0, 1 << 20, 65535, 65535).ok());
   EXPECT_EQ(launcher.launches(), 2);
-  for (int32_t kernel : {-1, 5, INT32_MAX}) {
+  for (int32_t kernel : {-1, 6, INT32_MAX}) {
     launcher.begin(sink, false);
     expectFailure(
         embed(kernel, 1, 1, 1), StatusCode::CorruptData,
-        {"launches kernel " + std::to_string(kernel), "the manifest has 5"});
+        {"launches kernel " + std::to_string(kernel), "the manifest has 6"});
   }
   for (auto [x, y, z] : {std::array<int32_t, 3>{-1, 1, 1},
                          {1, 65536, 1},
@@ -103,6 +103,23 @@ TEST_F(LauncherTest, KernelsAndGridsAreChecked) {
   launcher.begin(sink, false);
   expectFailure(embed(3, 3, 1, 1), StatusCode::Internal,
                 {"kernel 'update'", "multiple of the cluster's 2"});
+}
+
+TEST_F(LauncherTest, KernelsOfOtherChipsAreNotThere) {
+  // Not looked for in the image, and not launched.
+  EXPECT_EQ(program->kernels()[5].function, nullptr);
+  launcher.launch(5, 1, 1, 1, nullptr);
+  expectFailure(launcher.failure(), StatusCode::CorruptData,
+                {"kernel 'elsewhere', which is for sm_70"});
+  EXPECT_EQ(stub::calls("cuLaunchKernelEx"), 0);
+}
+
+TEST_F(LauncherTest, StepsCanAskAboutTheDevice) {
+  EXPECT_EQ(launcher.deviceInfo(DSV2RT_MULTIPROCESSORS),
+            device->info().multiprocessors);
+  EXPECT_EQ(launcher.deviceInfo(DSV2RT_CHIP), 90);
+  EXPECT_EQ(launcher.deviceInfo(2), 0);
+  EXPECT_EQ(launcher.deviceInfo(-1), 0);
 }
 
 TEST_F(LauncherTest, AGridWithoutBlocksStartsNothing) {

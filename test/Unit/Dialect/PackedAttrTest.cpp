@@ -68,6 +68,14 @@ TEST_F(PackedAttrTest, GatedPanels) {
             Shape({8, 2, 2, 7, 16}));
 }
 
+TEST_F(PackedAttrTest, GatedRows) {
+  // [N / w][gate, up][w][K].
+  EXPECT_EQ(getStorage(PackOrder::GatedRows, 8, {2, 65, 7}),
+            Shape({9, 2, 8, 7}));
+  EXPECT_EQ(getStorage(PackOrder::GatedRows, 8, {6, 2, 16, 7}),
+            Shape({6, 2, 2, 8, 7}));
+}
+
 TEST_F(PackedAttrTest, TransposedPanels) {
   // [K / w][N][w].
   EXPECT_EQ(getStorage(PackOrder::TransposedPanels, 32, {7, 65}),

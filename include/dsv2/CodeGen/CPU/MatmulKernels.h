@@ -67,8 +67,7 @@ MemRefType getPanelType(MLIRContext *context, const CPUTargetInfo &target,
 /// at 0 and up at 1.
 ///   memref<?x2x?xNRxelt, strided<[?, ?, NR, 1], offset: ?>>
 MemRefType getGatedPanelType(MLIRContext *context, const CPUTargetInfo &target,
-                             PanelFormat format, int64_t leadingDims = 0,
-                             bool rows = false);
+                             PanelFormat format, int64_t leadingDims = 0);
 
 struct MatmulConfig {
   PanelFormat format = PanelFormat::F32;

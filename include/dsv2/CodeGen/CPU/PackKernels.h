@@ -32,7 +32,7 @@ struct PackConfig {
   /// Source and panels have one more leading dimension: heads or experts.
   bool batched = false;
   /// Panels of one column instead of the processor's: the rows of W, or of its
-  /// transpose, as they are. Not for formats in blocks.
+  /// transpose, as they are. Not for formats in blocks, nor for gated panels.
   bool rows = false;
 };
 
@@ -53,6 +53,14 @@ func::FuncOp getOrCreatePackPanelsKernel(ModuleOp module,
 func::FuncOp getOrCreatePackGatedPanelsKernel(ModuleOp module,
                                               const PackConfig &config,
                                               const CPUTargetInfo &target);
+
+/// Packs rows of gate[I, K] and up[I, K] in groups, those of gate first; rows
+/// behind I are zero.
+///   (gate, up: getStridedType of rank 2, dst: [I / w, 2, w, K])
+///   batched: (rank 3, dst with a leading dimension)
+func::FuncOp getOrCreatePackGatedRowsKernel(ModuleOp module,
+                                            const PackConfig &config,
+                                            const CPUTargetInfo &target);
 
 struct ConvertConfig {
   SourceType source = SourceType::F32;

@@ -91,6 +91,7 @@ std::string getGemmName(const GemmShape &shape, const GemmConfig &config);
 ///  - without experts i32 T; with: address of i32 offsets[E + 1], ascending
 ///    from 0: rows offsets[e] to offsets[e + 1] are expert e's.
 /// Any grid (x, 1, 1) is right; one block for each multiprocessor is meant.
+/// Operands of a launch: (A, W, residual?, offsets?; output).
 tile::KernelOp getOrCreateGemm(ModuleOp module, const GemmShape &shape,
                                const GemmConfig &config);
 

@@ -72,6 +72,8 @@ std::optional<std::string> explainUnsupported(const MLADecodeShape &shape,
 ///  - addresses of i32 positions[T], seqIds[T], blockTables[S, B];
 ///  - i32 T, i32 B.
 /// Grid (G, 1, 1) for any G; one block for each multiprocessor is meant.
+/// Operands of a launch: (queries, cache, positions, seqIds, blockTables;
+/// output, sums, logarithms).
 tile::KernelOp getOrCreateMLADecode(ModuleOp module,
                                     const MLADecodeShape &shape,
                                     StringRef chip);
@@ -79,7 +81,7 @@ tile::KernelOp getOrCreateMLADecode(ModuleOp module,
 /// Adds the kernel that puts parts together, to be run behind the other.
 /// Parameters: address of the output, addresses of sums and logarithms,
 /// positions, i32 T, i32 G (the other kernel's grid). Grid (T, ceil(heads /
-/// 16), 1).
+/// 16), 1). Operands of a launch: (sums, logarithms, positions, G; output).
 tile::KernelOp getOrCreateMLACombine(ModuleOp module,
                                      const MLADecodeShape &shape,
                                      StringRef chip);

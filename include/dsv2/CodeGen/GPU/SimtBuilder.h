@@ -19,7 +19,7 @@
 #define DSV2_CODEGEN_GPU_SIMTBUILDER_H
 
 #include "dsv2/CodeGen/GPU/DeviceBuilder.h"
-#include "dsv2/Dialect/DSV2/IR/DSV2.h"
+#include "dsv2/CodeGen/GPU/KernelParameters.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/BuiltinOps.h"
@@ -31,12 +31,6 @@ inline constexpr int64_t kWarpSize = 32;
 /// Address spaces of NVPTX.
 inline constexpr unsigned kGlobalSpace = 1;
 inline constexpr unsigned kSharedSpace = 3;
-
-/// One parameter of a kernel: its type and where it comes from.
-struct KernelParameter {
-  ParameterAttr source;
-  Type type;
-};
 
 /// Builds the body of one kernel.
 class SimtBuilder : public DeviceBuilder {
@@ -108,11 +102,6 @@ LLVM::LLVMFuncOp
 getOrCreateKernel(ModuleOp module, llvm::StringRef name, int64_t threads,
                   llvm::ArrayRef<KernelParameter> parameters,
                   llvm::function_ref<void(SimtBuilder &, ValueRange)> body);
-
-/// Parameters, for lists of them.
-KernelParameter pointerOf(MLIRContext *context, int64_t operand);
-KernelParameter sizeOf(MLIRContext *context, int64_t operand, int64_t dim);
-KernelParameter strideOf(MLIRContext *context, int64_t operand, int64_t dim);
 
 } // namespace mlir::dsv2::gpu
 

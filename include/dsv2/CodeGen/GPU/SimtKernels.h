@@ -71,7 +71,8 @@ LLVM::LLVMFuncOp getOrCreateCombineKernel(ModuleOp module,
 struct ProductConfig {
   int64_t outputs, inputs;
   Type input, weight, output;
-  /// Weights hold 2 rows, gate and up, for each output: silu(gate) * up.
+  /// Weights hold rows of gate and of up in turn, kGatedRowGroup of each:
+  /// silu(gate) * up.
   bool gated = false;
   /// Adds a residual [T, N], f32, to the result.
   bool residual = false;

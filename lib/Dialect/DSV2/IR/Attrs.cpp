@@ -194,6 +194,10 @@ LogicalResult PackedAttr::verify(function_ref<InFlightDiagnostic()> emitError,
     return emitError() << "expected width 1 for 'dense', which has no panels, "
                           "got "
                        << width;
+  // packed_c9
+  if (order == PackOrder::GatedRows && format != PackFormat::Plain)
+    return emitError() << "expected the format 'plain' for 'gated_rows', got '"
+                       << stringifyPackFormat(format) << "'";
   return success();
 }
 
@@ -206,6 +210,7 @@ static int64_t getMatrixRank(PackOrder order) {
   case PackOrder::TransposedPanels:
     return 2;
   case PackOrder::GatedPanels:
+  case PackOrder::GatedRows:
     return 3;
   }
   llvm_unreachable("unknown pack order");
@@ -229,10 +234,10 @@ PackedAttr::verifyEncoding(ArrayRef<int64_t> shape, Type elementType,
   if (ShapedType::isDynamicShape(shape))
     return emitError() << "expected a static shape for a packed weight";
   // packed_c5
-  if (order == PackOrder::GatedPanels && shape[shape.size() - 3] != 2)
-    return emitError()
-           << "expected the trailing shape [2, N, K] for 'gated_panels', got "
-           << shape[shape.size() - 3] << " in place of 2";
+  if (isGated(order) && shape[shape.size() - 3] != 2)
+    return emitError() << "expected the trailing shape [2, N, K] for '"
+                       << stringifyPackOrder(order) << "', got "
+                       << shape[shape.size() - 3] << " in place of 2";
   // packed_c6
   if (!elementType.isF32() && !elementType.isBF16())
     return emitError() << "expected f32 or bf16 elements for a packed weight, "
@@ -279,6 +284,12 @@ PackedAttr::getStorageShape(ArrayRef<int64_t> shape) const {
     SmallVector<int64_t> storage = leading(3);
     int64_t n = shape[shape.size() - 2], k = shape.back();
     storage.append({numPanels(n), 2, steps(k), rowBytes});
+    return storage;
+  }
+  case PackOrder::GatedRows: {
+    SmallVector<int64_t> storage = leading(3);
+    int64_t n = shape[shape.size() - 2], k = shape.back();
+    storage.append({numPanels(n), 2, width, k});
     return storage;
   }
   case PackOrder::TransposedPanels: {

@@ -196,11 +196,15 @@ LogicalResult PackOp::verify() {
     return emitOpError("expected a result with a #dsv2.packed encoding, got ")
            << result;
   // pack_c3
-  if (!getSecond() && encoding.getOrder() == PackOrder::GatedPanels)
-    return emitOpError("expected 'second' for the order gated_panels");
-  if (getSecond() && encoding.getOrder() != PackOrder::GatedPanels)
-    return emitOpError("expected the order gated_panels with 'second', got ")
-           << stringifyPackOrder(encoding.getOrder());
+  PackOrder order = encoding.getOrder();
+  if (!getSecond() && isGated(order))
+    return emitOpError("expected 'second' for the order ")
+           << stringifyPackOrder(order);
+  if (getSecond() && !isGated(order))
+    return emitOpError(
+               "expected the order gated_panels or gated_rows with 'second', "
+               "got ")
+           << stringifyPackOrder(order);
   // pack_c2
   if (!getSecond())
     return checkShape(*this, getResult(), "result", weight.getShape());

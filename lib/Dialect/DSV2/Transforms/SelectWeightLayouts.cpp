@@ -136,8 +136,9 @@ private:
     PackFormat blocks = format == WeightFormat::Q8   ? PackFormat::Q8
                         : format == WeightFormat::Q4 ? PackFormat::Q4
                                                      : PackFormat::Plain;
-    bool hasPanels = order != PackOrder::Dense;
-    int64_t width = hasPanels ? panelWidth : 1;
+    int64_t width = order == PackOrder::Dense       ? 1
+                    : order == PackOrder::GatedRows ? kGatedRowGroup
+                                                    : panelWidth;
     return RankedTensorType::get(
         shape, element, PackedAttr::get(context, order, width, blocks));
   }
@@ -179,8 +180,10 @@ private:
     SmallVector<int64_t> shape(type.getShape());
     shape.insert(shape.end() - 2, 2);
     OpBuilder b(gate.getOwner());
-    auto packed =
-        getPackedType(b.getContext(), shape, PackOrder::GatedPanels, *format);
+    // Panels of one column are rows.
+    PackOrder order =
+        panelWidth == 1 ? PackOrder::GatedRows : PackOrder::GatedPanels;
+    auto packed = getPackedType(b.getContext(), shape, order, *format);
     Value both =
         PackOp::create(b, gate.get().getLoc(), packed, gate.get(), up[0].get());
     gate.set(both);

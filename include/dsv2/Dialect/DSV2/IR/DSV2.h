@@ -48,6 +48,16 @@ inline bool hasStaticSizes(Type type, unsigned first) {
 #include "dsv2/Dialect/DSV2/IR/DSV2Enums.h.inc"
 #include "dsv2/Dialect/DSV2/IR/DSV2Interfaces.h.inc"
 
+namespace mlir::dsv2 {
+/// Whether weights in `order` are two, gate and up, stored together.
+inline bool isGated(PackOrder order) {
+  return order == PackOrder::GatedPanels || order == PackOrder::GatedRows;
+}
+/// Rows of gate, and of up, that follow each other in `gated_rows`: what tensor
+/// cores give a thread of a product is then a gate and its up.
+inline constexpr int64_t kGatedRowGroup = 8;
+} // namespace mlir::dsv2
+
 #define GET_ATTRDEF_CLASSES
 #include "dsv2/Dialect/DSV2/IR/DSV2Attrs.h.inc"
 
@@ -67,6 +77,8 @@ inline constexpr llvm::StringLiteral kEntryAttr = "dsv2.entry";
 inline constexpr llvm::StringLiteral kParametersAttr = "dsv2.parameters";
 /// On a device kernel: bytes of dynamic shared memory, i64.
 inline constexpr llvm::StringLiteral kSharedBytesAttr = "dsv2.shared_bytes";
+/// On a device kernel that is for one chip alone: the chip, `sm_90a`.
+inline constexpr llvm::StringLiteral kChipAttr = "dsv2.chip";
 /// The `gpu.module` of the device's kernels.
 inline constexpr llvm::StringLiteral kDeviceModule = "dsv2_kernels";
 /// Marks a weight-preparation function.

@@ -101,7 +101,10 @@ def DSV2_PackedAttr : DSV2_Attr<"Packed", "packed", [
     - `gated_panels`: the trailing dimensions are `[2, N, K]` (gate, up) and
       element (g, n, k) lies at `[n / w][g][k][n % w]`;
     - `transposed_panels`: as `panels` of the transposed matrix, element (n, k)
-      at `[k / w][n][k % w]`.
+      at `[k / w][n][k % w]`;
+    - `gated_rows`: `[2, N, K]` as `gated_panels`, element (g, n, k) at
+      `[n / w][g][n % w][k]`: rows as they are, `w` of gate and `w` of up in
+      turn, zero padded to whole groups of rows. It has no blocks.
 
     Leading dimensions (heads, experts) are outermost.
 
@@ -117,12 +120,13 @@ def DSV2_PackedAttr : DSV2_Attr<"Packed", "packed", [
     - packed_c1: the panel width is positive
     - packed_c2: `dense`, which has no panels, has width 1
     - packed_c3: the tensor has rank 2 or more for panels, 3 or more for
-      `gated_panels`
+      `gated_panels` and `gated_rows`
     - packed_c4: the tensor has a static shape
-    - packed_c5: for `gated_panels` the third-last dimension is 2
+    - packed_c5: for `gated_panels` and `gated_rows` the third-last dimension is 2
     - packed_c6: the elements are f32 or bf16
     - packed_c7: the number of elements, padding included, fits 63 bits
     - packed_c8: with `q8` or `q4` it has f32 elements and rank 2 or more
+    - packed_c9: `gated_rows` has the format `plain`
 
     Example:
 

@@ -10,6 +10,7 @@
 
 include "mlir/IR/SymbolInterfaces.td"
 include "mlir/Interfaces/DestinationStyleOpInterface.td"
+include "mlir/Interfaces/SideEffectInterfaces.td"
 include "dsv2/Dialect/DSV2/IR/DSV2OpBase.td"
 
 def DSV2_DeviceLaunchOp : DSV2_Op<"device_launch", [
@@ -19,7 +20,8 @@ def DSV2_DeviceLaunchOp : DSV2_Op<"device_launch", [
   let summary = "Run a kernel on the device";
   let description = [{
     Puts `kernel` into the device's queue with the given grid. The kernel is an
-    `llvm.func` of a `gpu.module`; its attribute `dsv2.parameters` says how each
+    `llvm.func` of a `gpu.module`, or a `dsv2_tile.kernel` that will become one;
+    its attribute `dsv2.parameters` says how each
     of its parameters comes from the operands, which are numbered inputs first
     (`#dsv2.parameter`). Inputs and outputs are tensors before bufferisation and
     memory references, to memory of the device, after it.
@@ -29,8 +31,8 @@ def DSV2_DeviceLaunchOp : DSV2_Op<"device_launch", [
     its columns. A launch without outputs is run for what it does to its inputs.
 
     Constraints:
-    - device_launch_c1: `kernel` names an `llvm.func` in a `gpu.module` with one
-      `dsv2.parameters` entry for each argument
+    - device_launch_c1: `kernel` names a kernel with one `dsv2.parameters` entry
+      for each argument
     - device_launch_c2: a parameter names an operand that exists and, for
       pointer, size, stride and tensor_map, is shaped; for value, is an index
     - device_launch_c3: sizes and strides name a dimension that exists; a tensor
@@ -68,6 +70,25 @@ def DSV2_DeviceLaunchOp : DSV2_Op<"device_launch", [
       return index < inputs ? getInputs()[index] : getOutputs()[index - inputs];
     }
   }];
+}
+
+def DSV2_DeviceInfoOp : DSV2_Op<"device_info", [Pure]> {
+  let summary = "A fact about the device that the step runs on";
+  let description = [{
+    - `multiprocessors`: how many the device has; one or more
+    - `chip`: number of the chip that the loaded kernels were made for, 90 for
+      `sm_90a`. Kernels with the attribute `dsv2.chip` can be launched on no
+      other.
+
+    Example:
+
+    ```mlir
+    %sms = dsv2.device_info multiprocessors
+    ```
+  }];
+  let arguments = (ins DSV2_DevicePropertyAttr:$property);
+  let results = (outs Index:$result);
+  let assemblyFormat = "$property attr-dict";
 }
 
 #endif // DSV2_DIALECT_DSV2_IR_DSV2DEVICEOPS_TD

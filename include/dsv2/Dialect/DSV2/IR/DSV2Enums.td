@@ -30,7 +30,8 @@ def DSV2_PackOrder : I32EnumAttr<"PackOrder",
       I32EnumAttrCase<"Dense", 0, "dense">,
       I32EnumAttrCase<"Panels", 1, "panels">,
       I32EnumAttrCase<"GatedPanels", 2, "gated_panels">,
-      I32EnumAttrCase<"TransposedPanels", 3, "transposed_panels">
+      I32EnumAttrCase<"TransposedPanels", 3, "transposed_panels">,
+      I32EnumAttrCase<"GatedRows", 4, "gated_rows">
     ]> {
   let cppNamespace = "::mlir::dsv2";
   let genSpecializedAttr = 0;
@@ -56,6 +57,19 @@ def DSV2_ParameterKind : I32EnumAttr<"ParameterKind",
 ]> {
   let cppNamespace = "::mlir::dsv2";
   let genSpecializedAttr = 0;
+}
+
+def DSV2_DeviceProperty : I32EnumAttr<"DeviceProperty",
+    "What a step can ask about the device", [
+  I32EnumAttrCase<"Multiprocessors", 0, "multiprocessors">,
+  I32EnumAttrCase<"Chip", 1, "chip">
+]> {
+  let cppNamespace = "::mlir::dsv2";
+  let genSpecializedAttr = 0;
+}
+def DSV2_DevicePropertyAttr
+    : EnumAttr<DSV2_Dialect, DSV2_DeviceProperty, "device_property"> {
+  let assemblyFormat = "$value";
 }
 
 #endif // DSV2_DIALECT_DSV2_IR_DSV2ENUMS_TD

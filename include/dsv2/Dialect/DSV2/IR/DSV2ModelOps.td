@@ -194,7 +194,8 @@ def DSV2_PackOp : DSV2_Op<"pack", [Pure]> {
     - pack_c1: the result type carries a `#dsv2.packed` encoding
     - pack_c2: without `second` the shapes agree; with it the result has `2`
       inserted before the trailing matrix
-    - pack_c3: the order is `gated_panels` if and only if there is a `second`
+    - pack_c3: the order is `gated_panels` or `gated_rows` if and only if there
+      is a `second`
 
     Example:
 
