@@ -53,7 +53,7 @@ GemmConfig gpu::chooseGemmConfig(StringRef chip, int64_t multiprocessors,
   // each tile of columns, so that wide is good once all have some.
   int64_t step = shape.epilogue == GemmEpilogue::SwiGLU ? 16 : 8;
   int64_t tilesM = llvm::divideCeil(rows, config.tileM) *
-                   std::max<int64_t>(shape.experts, 1);
+                   std::max<int64_t>(std::max(shape.experts, shape.heads), 1);
   config.tileN = hopper ? 16 : 32;
   for (int64_t width : {256, 192, 128, 96, 64, 32}) {
     // What a warp keeps of a row beside its addresses.
@@ -86,6 +86,8 @@ std::string gpu::getGemmName(const GemmShape &shape, const GemmConfig &config) {
   std::string name = shape.experts ? "grouped_gemm" : "gemm";
   if (shape.experts)
     name += "_e" + std::to_string(shape.experts);
+  if (shape.heads)
+    name += "_h" + std::to_string(shape.heads);
   name += "_n" + std::to_string(shape.n) + "_k" + std::to_string(shape.k);
   if (shape.epilogue == GemmEpilogue::AddResidual)
     name += "_residual";
@@ -113,8 +115,16 @@ gpu::forEachGemmTile(TileBuilder &b, const GemmShape &shape,
   Value zero = b.i32(0), one = b.i32(1);
   if (!shape.experts) {
     Value tilesM = b.ceilDiv(rowsOrOffsets, config.tileM);
-    return b.forLoop(b.blockId(), b.mul(tilesM, tilesN), b.gridSize(), init,
+    Value tiles = b.mul(tilesM, tilesN);
+    Value all = shape.heads ? b.mul(tiles, shape.heads) : tiles;
+    return b.forLoop(b.blockId(), all, b.gridSize(), init,
                      [&](Value number, ValueRange state) {
+                       GemmTile tile;
+                       tile.matrix = zero;
+                       if (shape.heads) {
+                         tile.matrix = b.div(number, tiles);
+                         number = b.rem(number, tiles);
+                       }
                        // Blocks that run at the same time share weights and
                        // rows: bands of eight tiles of rows, walked column by
                        // column.
@@ -123,8 +133,6 @@ gpu::forEachGemmTile(TileBuilder &b, const GemmShape &shape,
                        Value first = b.mul(b.div(number, inBand), band);
                        Value height = b.min(b.sub(tilesM, first), b.i32(band));
                        Value place = b.rem(number, inBand);
-                       GemmTile tile;
-                       tile.expert = zero;
                        tile.row = b.mul(b.add(first, b.rem(place, height)),
                                         config.tileM);
                        tile.column = b.mul(b.div(place, height), config.tileN);
@@ -152,7 +160,7 @@ gpu::forEachGemmTile(TileBuilder &b, const GemmShape &shape,
               // Rows first: blocks that run at the same time share weights.
               Value place = b.sub(number, base);
               GemmTile tile;
-              tile.expert = expert;
+              tile.matrix = expert;
               tile.row =
                   b.add(start, b.mul(b.rem(place, tilesM), config.tileM));
               tile.column = b.mul(b.div(place, tilesM), config.tileN);
@@ -169,19 +177,63 @@ gpu::forEachGemmTile(TileBuilder &b, const GemmShape &shape,
 }
 
 //===----------------------------------------------------------------------===//
-// Epilogue
+// Arguments and epilogue
 //===----------------------------------------------------------------------===//
 
-void gpu::emitGemmEpilogue(TileBuilder &b, const GemmShape &shape, Value sums,
-                           Value output, Value residual, Value row,
-                           Value column, Value rows) {
+SmallVector<Type> gpu::getGemmArgumentTypes(MLIRContext *context,
+                                            const GemmShape &shape,
+                                            Type matrixA, Type weight) {
+  Builder types(context);
+  Type i32 = types.getI32Type();
+  Type element =
+      shape.f32Output ? Type(types.getF32Type()) : Type(types.getBF16Type());
+  Type output = tile::GlobalType::get(context, element);
+  SmallVector<Type> arguments{matrixA, weight, output};
+  if (shape.epilogue == GemmEpilogue::AddResidual)
+    arguments.push_back(output);
+  arguments.push_back(shape.experts ? tile::GlobalType::get(context, i32)
+                                    : i32);
+  if (shape.heads)
+    arguments.append(isa<tile::TensorMapType>(matrixA) ? 2 : 4, i32);
+  return arguments;
+}
+
+GemmArguments gpu::getGemmArguments(TileBuilder &b, const GemmShape &shape) {
+  GemmArguments result;
+  unsigned next = 0;
+  result.matrixA = b.argument(next++);
+  result.weight = b.argument(next++);
+  result.output = b.argument(next++);
+  if (shape.epilogue == GemmEpilogue::AddResidual)
+    result.residual = b.argument(next++);
+  result.rowsOrOffsets = b.argument(next++);
+  if (!shape.heads) {
+    result.outputStride = b.i32(shape.outputColumns());
+    result.strideA = b.i32(shape.k);
+    return result;
+  }
+  result.outputStride = b.argument(next++);
+  result.outputHeadStride = b.argument(next++);
+  if (!isa<tile::TensorMapType>(result.matrixA.getType())) {
+    result.strideA = b.argument(next++);
+    result.headStrideA = b.argument(next++);
+  }
+  return result;
+}
+
+void gpu::emitGemmEpilogue(TileBuilder &b, const GemmShape &shape,
+                           const GemmArguments &arguments, const GemmTile &tile,
+                           Value sums, Value row) {
   auto type = cast<tile::FragmentType>(sums.getType());
   // Few columns at a time: what is computed needs registers beside the sums.
   const int64_t step = type.getWarps() == 1 ? 16 : 32;
-  int64_t stride = shape.outputColumns();
   bool swiGLU = shape.epilogue == GemmEpilogue::SwiGLU;
-  if (swiGLU)
-    column = b.div(column, 2);
+  Value column = swiGLU ? b.div(tile.column, 2) : tile.column;
+  Value firstColumn;
+  if (shape.heads)
+    firstColumn = b.mul(tile.matrix, arguments.outputHeadStride);
+  Value rows = b.sub(tile.rows, row);
+  Value firstRow = b.add(tile.row, row);
   for (int64_t from = 0; from < type.getColumns();) {
     int64_t width = std::min(step, type.getColumns() - from);
     Value part = b.columns(sums, from, width);
@@ -198,17 +250,18 @@ void gpu::emitGemmEpilogue(TileBuilder &b, const GemmShape &shape, Value sums,
       });
     }
     Value partColumn = b.add(column, offset);
-    Value columns = b.sub(b.i32(stride), partColumn);
-    Value strideValue = b.i32(stride);
-    if (residual) {
-      Value before =
-          tile::LoadOp::create(b, part.getType(), residual, row, partColumn,
-                               strideValue, rows, columns);
+    Value columns = b.sub(b.i32(shape.outputColumns()), partColumn);
+    if (shape.heads)
+      partColumn = b.add(partColumn, firstColumn);
+    if (arguments.residual) {
+      Value before = tile::LoadOp::create(
+          b, part.getType(), arguments.residual, firstRow, partColumn,
+          arguments.outputStride, rows, columns);
       part = b.map({part, before}, part.getType(),
                    [&](ValueRange x) { return b.fadd(x[0], x[1]); });
     }
-    tile::StoreOp::create(b, part, output, row, partColumn, strideValue, rows,
-                          columns);
+    tile::StoreOp::create(b, part, arguments.output, firstRow, partColumn,
+                          arguments.outputStride, rows, columns);
   }
 }
 
@@ -227,11 +280,12 @@ tile::KernelOp gpu::getOrCreateGemm(ModuleOp module, const GemmShape &shape,
   MLIRContext *c = module.getContext();
   SmallVector<KernelParameter> parameters;
   if (hopper) {
-    SmallVector<int64_t> box = {config.tileN, 64};
-    if (shape.experts)
-      box.insert(box.begin(), 1);
-    parameters = {tensorMapOf(c, 0, {config.tileM, 64}),
-                  tensorMapOf(c, 1, box)};
+    SmallVector<int64_t> boxA = {config.tileM, 64}, boxW = {config.tileN, 64};
+    if (shape.heads)
+      boxA.insert(boxA.begin() + 1, 1);
+    if (shape.heads || shape.experts)
+      boxW.insert(boxW.begin(), 1);
+    parameters = {tensorMapOf(c, 0, boxA), tensorMapOf(c, 1, boxW)};
   } else {
     parameters = {pointerOf(c, 0), pointerOf(c, 1)};
   }
@@ -242,6 +296,10 @@ tile::KernelOp gpu::getOrCreateGemm(ModuleOp module, const GemmShape &shape,
     parameters.push_back(pointerOf(c, 2));
   parameters.push_back(shape.experts ? pointerOf(c, output - 1)
                                      : sizeOf(c, 0, 0));
+  if (shape.heads)
+    parameters.append({strideOf(c, output, 0), strideOf(c, output, 1)});
+  if (shape.heads && !hopper)
+    parameters.append({strideOf(c, 0, 0), strideOf(c, 0, 1)});
   setParameters(kernel, parameters);
   return kernel;
 }

@@ -16,8 +16,9 @@ namespace mlir::dsv2::gpu {
 
 /// A tile of the output that a block computes.
 struct GemmTile {
-  /// The expert; 0 without experts.
-  Value expert;
+  /// The expert or head, whose matrix of the weight is multiplied with; 0
+  /// without.
+  Value matrix;
   /// First row and column.
   Value row, column;
   /// How many rows from `row` on are the expert's; may exceed the tile.
@@ -32,11 +33,26 @@ forEachGemmTile(TileBuilder &b, const GemmShape &shape,
                                                       ValueRange state)>
                     body);
 
-/// Emits what becomes of `sums`, whose first element is at `row` and `column`
-/// of the product, and of which `rows` rows count. `residual` may be null.
-void emitGemmEpilogue(TileBuilder &b, const GemmShape &shape, Value sums,
-                      Value output, Value residual, Value row, Value column,
-                      Value rows);
+/// Arguments of a kernel, as createGemm* order them (GemmKernels.h).
+struct GemmArguments {
+  /// A map or an address each, of A and of W.
+  Value matrixA, weight;
+  Value output, residual, rowsOrOffsets;
+  /// Elements from a row, and from a head, to the next: of the output, and of A
+  /// where it is an address.
+  Value outputStride, outputHeadStride, strideA, headStrideA;
+};
+/// Types of the arguments; `matrixA` and `weight` are those of the first two.
+SmallVector<Type> getGemmArgumentTypes(MLIRContext *context,
+                                       const GemmShape &shape, Type matrixA,
+                                       Type weight);
+GemmArguments getGemmArguments(TileBuilder &b, const GemmShape &shape);
+
+/// Emits what becomes of `sums`, the first `rows` of whose rows are those from
+/// row `row` of `tile` on.
+void emitGemmEpilogue(TileBuilder &b, const GemmShape &shape,
+                      const GemmArguments &arguments, const GemmTile &tile,
+                      Value sums, Value row);
 
 tile::KernelOp createGemmSm90(ModuleOp module, StringRef name,
                               const GemmShape &shape, const GemmConfig &config);

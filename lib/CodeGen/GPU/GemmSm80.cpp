@@ -22,24 +22,12 @@ tile::KernelOp gpu::createGemmSm80(ModuleOp module, StringRef name,
   MLIRContext *context = module.getContext();
   context->getOrLoadDialect<tile::TileDialect>();
   Builder types(context);
-  auto address = [&](Type element) -> Type {
-    return tile::GlobalType::get(context, element);
-  };
-  Type element =
-      shape.f32Output ? Type(types.getF32Type()) : Type(types.getBF16Type());
-  SmallVector<Type> arguments{address(types.getBF16Type()),
-                              address(types.getBF16Type()), address(element)};
-  if (shape.epilogue == GemmEpilogue::AddResidual)
-    arguments.push_back(address(element));
-  arguments.push_back(shape.experts ? address(types.getI32Type())
-                                    : Type(types.getI32Type()));
-
+  Type address = tile::GlobalType::get(context, types.getBF16Type());
   int64_t threads = config.threads();
-  TileBuilder b(module, name, arguments, config.chip, threads);
-  Value matrixA = b.argument(0), weight = b.argument(1), output = b.argument(2);
-  Value residual =
-      shape.epilogue == GemmEpilogue::AddResidual ? b.argument(3) : Value();
-  Value rowsOrOffsets = b.argument(arguments.size() - 1);
+  TileBuilder b(module, name,
+                getGemmArgumentTypes(context, shape, address, address),
+                config.chip, threads);
+  GemmArguments arguments = getGemmArguments(b, shape);
 
   int64_t swizzle = 2 * config.tileK;
   Value bufferA = b.sharedBuffer(
@@ -54,9 +42,9 @@ tile::KernelOp gpu::createGemmSm80(ModuleOp module, StringRef name,
       "all", 0, threads / 32, 1, /*registers=*/0, /*single=*/false,
       [&](Value warp) {
         forEachGemmTile(
-            b, shape, config, rowsOrOffsets, {},
+            b, shape, config, arguments.rowsOrOffsets, {},
             [&](const GemmTile &tile, ValueRange) {
-              Value weightRow = b.add(b.mul(tile.expert, shape.n), tile.column);
+              Value weightRow = b.add(b.mul(tile.matrix, shape.n), tile.column);
               Value weightRows = b.sub(b.i32(shape.n), tile.column);
               // A group of copies is closed for every step, behind the last one
               // empty ones, so that waiting for all but the newest means the
@@ -64,10 +52,15 @@ tile::KernelOp gpu::createGemmSm80(ModuleOp module, StringRef name,
               auto copy = [&](Value k, Value stage) {
                 b.ifThen(b.less(k, depth), [&] {
                   Value column = b.mul(k, config.tileK);
-                  b.cpAsync(matrixA, tile.row, column, stride, tile.rows,
+                  Value columnA = column;
+                  if (shape.heads)
+                    columnA = b.add(column,
+                                    b.mul(tile.matrix, arguments.headStrideA));
+                  b.cpAsync(arguments.matrixA, tile.row, columnA,
+                            arguments.strideA, tile.rows,
                             b.sharedStage(bufferA, stage));
-                  b.cpAsync(weight, weightRow, column, stride, weightRows,
-                            b.sharedStage(bufferW, stage));
+                  b.cpAsync(arguments.weight, weightRow, column, stride,
+                            weightRows, b.sharedStage(bufferW, stage));
                 });
                 b.cpAsyncCommit();
               };
@@ -94,9 +87,7 @@ tile::KernelOp gpu::createGemmSm80(ModuleOp module, StringRef name,
                                               next};
                   });
               Value firstRow = b.mul(warp, 16);
-              emitGemmEpilogue(b, shape, state[1], output, residual,
-                               b.add(tile.row, firstRow), tile.column,
-                               b.sub(tile.rows, firstRow));
+              emitGemmEpilogue(b, shape, arguments, tile, state[1], firstRow);
               // The next tile's copies overwrite what slower warps still read.
               b.barrier(1, threads);
               return SmallVector<Value>{};

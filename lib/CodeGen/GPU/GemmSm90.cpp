@@ -30,26 +30,17 @@ tile::KernelOp gpu::createGemmSm90(ModuleOp module, StringRef name,
   auto map = [&](ArrayRef<int64_t> box) -> Type {
     return tile::TensorMapType::get(context, box, types.getBF16Type(), 128);
   };
-  auto address = [&](Type element) -> Type {
-    return tile::GlobalType::get(context, element);
-  };
-  Type element =
-      shape.f32Output ? Type(types.getF32Type()) : Type(types.getBF16Type());
-  SmallVector<Type> arguments{map({config.tileM, panel}),
-                              shape.experts ? map({1, config.tileN, panel})
-                                            : map({config.tileN, panel}),
-                              address(element)};
-  if (shape.epilogue == GemmEpilogue::AddResidual)
-    arguments.push_back(address(element));
-  arguments.push_back(shape.experts ? address(types.getI32Type())
-                                    : Type(types.getI32Type()));
+  SmallVector<int64_t> boxA{config.tileM, panel}, boxW{config.tileN, panel};
+  if (shape.heads)
+    boxA.insert(boxA.begin() + 1, 1);
+  if (shape.heads || shape.experts)
+    boxW.insert(boxW.begin(), 1);
 
   int64_t warpgroups = config.tileM / 64;
-  TileBuilder b(module, name, arguments, config.chip, config.threads());
-  Value mapA = b.argument(0), mapW = b.argument(1), output = b.argument(2);
-  Value residual =
-      shape.epilogue == GemmEpilogue::AddResidual ? b.argument(3) : Value();
-  Value rowsOrOffsets = b.argument(arguments.size() - 1);
+  TileBuilder b(module, name,
+                getGemmArgumentTypes(context, shape, map(boxA), map(boxW)),
+                config.chip, config.threads());
+  GemmArguments arguments = getGemmArguments(b, shape);
 
   Value ring = b.makeRing(config.stages,
                           {b.sharedTile({config.tileM, config.tileK}),
@@ -65,18 +56,20 @@ tile::KernelOp gpu::createGemmSm90(ModuleOp module, StringRef name,
   bool share = warpgroups == 2;
   b.role("producer", 0, 4, 4, share ? 40 : 0, /*single=*/true, [&](Value) {
     forEachGemmTile(
-        b, shape, config, rowsOrOffsets, start,
+        b, shape, config, arguments.rowsOrOffsets, start,
         [&](const GemmTile &tile, ValueRange outer) {
           return b.forLoop(
               zero, depth, one, outer, [&](Value k, ValueRange state) {
                 Value column = b.mul(k, config.tileK);
                 b.ringAcquire(ring, state[0]);
-                b.tmaLoad(mapA, {tile.row, column}, ring, state[0], 0);
-                if (shape.experts)
-                  b.tmaLoad(mapW, {tile.expert, tile.column, column}, ring,
-                            state[0], 1);
-                else
-                  b.tmaLoad(mapW, {tile.column, column}, ring, state[0], 1);
+                SmallVector<Value> atA{tile.row, column},
+                    atW{tile.column, column};
+                if (shape.heads)
+                  atA.insert(atA.begin() + 1, tile.matrix);
+                if (shape.heads || shape.experts)
+                  atW.insert(atW.begin(), tile.matrix);
+                b.tmaLoad(arguments.matrixA, atA, ring, state[0], 0);
+                b.tmaLoad(arguments.weight, atW, ring, state[0], 1);
                 return SmallVector<Value>{b.ringNext(ring, state[0])};
               });
         });
@@ -92,7 +85,7 @@ tile::KernelOp gpu::createGemmSm90(ModuleOp module, StringRef name,
              return b.wgmma(a, b.ringTile(ring, state, 1), sums);
            };
            forEachGemmTile(
-               b, shape, config, rowsOrOffsets, start,
+               b, shape, config, arguments.rowsOrOffsets, start,
                [&](const GemmTile &tile, ValueRange outer) {
                  Value first = outer[0];
                  Value sums = multiply(first, Value());
@@ -108,9 +101,7 @@ tile::KernelOp gpu::createGemmSm90(ModuleOp module, StringRef name,
                      });
                  Value done = b.wgmmaDone(state[2]);
                  b.ringRelease(ring, state[1]);
-                 emitGemmEpilogue(b, shape, done, output, residual,
-                                  b.add(tile.row, firstRow), tile.column,
-                                  b.sub(tile.rows, firstRow));
+                 emitGemmEpilogue(b, shape, arguments, tile, done, firstRow);
                  return SmallVector<Value>{state[0]};
                });
          });

@@ -292,18 +292,37 @@ Value DeviceOutliner::emitSimtProduct(const dsv2::gpu::ProductConfig &config,
       .front();
 }
 
+/// Whether rows, and heads, of `tensor` start at multiples of 16 bytes for
+/// elements of bf16, as copies to tensor cores want: those of the whole that it
+/// is a slice of.
+static bool isAligned(Value tensor) {
+  constexpr int64_t elements = 8;
+  if (auto slice = tensor.getDefiningOp<tensor::ExtractSliceOp>()) {
+    for (int64_t offset : slice.getStaticOffsets())
+      if (ShapedType::isDynamic(offset) || offset % elements != 0)
+        return false;
+    tensor = slice.getSource();
+  }
+  return getWidth(tensor) % elements == 0;
+}
+
 /// What a product is to kernels of tensor cores, or nothing if it is none for
 /// them on one of `chips`: another type, or rows that may lie apart.
 static std::optional<dsv2::gpu::GemmShape>
-getGemmShape(const dsv2::gpu::ProductConfig &config, Value x,
+getGemmShape(const dsv2::gpu::ProductConfig &config, Value x, Value output,
              ArrayRef<GPUTargetInfo> chips) {
-  // A product by heads has rank 3, of one head too.
-  bool byHead = cast<ShapedType>(x.getType()).getRank() != 2;
-  if (!config.input.isBF16() || !config.weight.isBF16() || byHead ||
-      (!config.output.isBF16() && !config.output.isF32()) ||
-      x.getDefiningOp<tensor::ExtractSliceOp>())
+  if (!config.input.isBF16() || !config.weight.isBF16() ||
+      (!config.output.isBF16() && !config.output.isF32()))
     return std::nullopt;
   dsv2::gpu::GemmShape shape;
+  auto type = cast<ShapedType>(x.getType());
+  if (type.getRank() == 3) {
+    if (!isAligned(x) || !isAligned(output))
+      return std::nullopt;
+    shape.heads = type.getDimSize(1);
+  } else if (x.getDefiningOp<tensor::ExtractSliceOp>()) {
+    return std::nullopt;
+  }
   shape.n = config.outputs;
   shape.k = config.inputs;
   shape.f32Output = config.output.isF32();
@@ -328,10 +347,10 @@ static Value getMatrices(ImplicitLocOpBuilder &b, Value weights,
                          const dsv2::gpu::GemmShape &shape) {
   int64_t rank = cast<MemRefType>(weights.getType()).getRank();
   bool gated = shape.epilogue == dsv2::gpu::GemmEpilogue::SwiGLU;
-  // [E?, N, K, 1], or [E?, N / 16, 2, 8, K].
+  // [E?, N, K, 1], or [E?, N / 16, 2, 8, K]; E: experts or heads.
   SmallVector<ReassociationIndices> groups;
   int64_t dim = 0;
-  if (shape.experts)
+  if (shape.experts || shape.heads)
     groups.push_back({dim++});
   ReassociationIndices rows = {dim++};
   while (gated && dim < rank - 1)
@@ -390,7 +409,7 @@ Value DeviceOutliner::emitProduct(dsv2::gpu::ProductConfig config, Value x,
     return emitSimtProduct(config, x, weights, optional, output, rows);
   };
   std::optional<dsv2::gpu::GemmShape> shape =
-      getGemmShape(config, x, outliner.chips);
+      getGemmShape(config, x, output, outliner.chips);
   if (!shape)
     return simt();
 
@@ -419,6 +438,22 @@ Value DeviceOutliner::emitProduct(dsv2::gpu::ProductConfig config, Value x,
                 output.getType(), simt, tile);
 }
 
+/// Whether all that `value` is used for, through views, is to be queries.
+static bool isQueries(Value value) {
+  return llvm::all_of(value.getUses(), [](OpOperand &use) {
+    Operation *user = use.getOwner();
+    if (isa<tensor::DimOp>(user))
+      return true;
+    if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp,
+            tensor::ExtractSliceOp>(user))
+      return isQueries(user->getResult(0));
+    if (auto rope = dyn_cast<RopeOp>(user))
+      return cast<RankedTensorType>(rope.getType()).getRank() == 3;
+    auto attention = dyn_cast<LatentAttentionOp>(user);
+    return attention && attention.getQNope() == use.get();
+  });
+}
+
 LogicalResult DeviceOutliner::outlineLinear(LinearOp op, Value residual,
                                             Operation *result) {
   dsv2::gpu::ProductConfig config;
@@ -428,9 +463,12 @@ LogicalResult DeviceOutliner::outlineLinear(LinearOp op, Value residual,
   SmallVector<Value> optional;
   if (residual)
     optional.push_back(residual);
-  Value value =
-      emitProduct(config, lookup(op.getInput()), lookup(op.getWeight()),
-                  optional, destination(result), tokens);
+  // Queries go into products.
+  Value output = isQueries(result->getResult(0))
+                     ? emptyRows({config.outputs}, b.getBF16Type())
+                     : destination(result);
+  Value value = emitProduct(config, lookup(op.getInput()),
+                            lookup(op.getWeight()), optional, output, tokens);
   mapping.map(result->getResult(0), value);
   tap(result, value);
   return success();

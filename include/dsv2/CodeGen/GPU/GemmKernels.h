@@ -7,8 +7,9 @@
 //===----------------------------------------------------------------------===//
 //
 // C[T, N] = A[T, K] W[N, K]^T for bf16 activations and weights, and the same
-// for rows that are sorted by expert. Sums are f32. T is a fact of the launch,
-// grouped or not; N and K are facts of the kernel. Any T is right, 0 too.
+// for rows that are sorted by expert, or for each head. Sums are f32. T is a
+// fact of the launch, grouped or not; N and K are facts of the kernel. Any T is
+// right, 0 too.
 //
 //===----------------------------------------------------------------------===//
 
@@ -49,6 +50,10 @@ struct GemmShape {
   /// 0: one weight. Else the weight is [experts, N, K] and rows are sorted by
   /// expert.
   int64_t experts = 0;
+  /// 0: one weight. Else A is [T, heads, K], the weight [heads, N, K] and the
+  /// output [T, heads, N]; rows and heads of A and of the output may lie any
+  /// multiple of 8 elements apart. Without experts, with the epilogue Store.
+  int64_t heads = 0;
 
   /// Columns of the output.
   int64_t outputColumns() const {
@@ -89,7 +94,10 @@ std::string getGemmName(const GemmShape &shape, const GemmConfig &config);
 ///  - address of the output [T, outputColumns], rows behind each other;
 ///  - with AddResidual: address of the residual, which may be the output;
 ///  - without experts i32 T; with: address of i32 offsets[E + 1], ascending
-///    from 0: rows offsets[e] to offsets[e + 1] are expert e's.
+///    from 0: rows offsets[e] to offsets[e + 1] are expert e's;
+///  - with heads, i32 elements from a token and from a head to the next: of the
+///    output, then on sm_80 of A. On sm_90a the map of A is of [T, heads, K],
+///    box [tileM, 1, 64], and that of W as with experts.
 /// Any grid (x, 1, 1) is right; one block for each multiprocessor is meant.
 /// Operands of a launch: (A, W, residual?, offsets?; output).
 tile::KernelOp getOrCreateGemm(ModuleOp module, const GemmShape &shape,
