@@ -142,6 +142,15 @@ run_sanitizer() {
 }
 export -f run_sanitizer
 
+# Containers may have the driver where the loader does not look.
+if ! ldconfig -p 2>/dev/null | grep -q 'libcuda\.so\.1'; then
+  for folder in /usr/local/nvidia/lib64 /usr/lib/x86_64-linux-gnu /usr/lib64; do
+    [[ -e $folder/libcuda.so.1 ]] || continue
+    export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$folder
+    break
+  done
+fi
+
 {
   echo "dsv2 $(cat version 2>/dev/null), $(date -u '+%Y-%m-%d %H:%M') UTC"
   head -n 1 /proc/driver/nvidia/version 2>/dev/null

@@ -120,7 +120,7 @@ struct KernelCase {
   double bytes = 0, operations = 0;
 
   bool timed() const { return bytes > 0 || operations > 0; }
-  /// Bytes of all buffers.
+  /// Bytes of all buffers, at most 2^40.
   int64_t memory() const;
 };
 

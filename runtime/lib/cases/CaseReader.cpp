@@ -258,6 +258,10 @@ public:
             (this->*function)(list[i], strCat(path, ".", name, "[", i, "]"));
     };
     check(item.buffers, "buffers", &Checker::buffer);
+    int64_t sum = 0;
+    for (const CaseBuffer &buffer : item.buffers)
+      if (status.ok() && (sum += buffer.bytes) > maxBytes)
+        status = wrong(path, ".buffers: expected at most 2^40 bytes together");
     check(item.launches, "launches", &Checker::launch);
     check(item.checks, "checks", &Checker::expectation);
     return status;

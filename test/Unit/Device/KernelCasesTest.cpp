@@ -210,6 +210,8 @@ TEST(KernelCasesTest, MembersThatDoNotFit) {
   expectRefused(item + "/checks/0/absolute", -1, {"checks[0].absolute"});
   expectRefused(item + "/checks/0/relative", nullptr, {"checks[0].relative"});
   expectRefused(item + "/work/bytes", "many", {"work.bytes"});
+  expectRefused(item + "/buffers/1/bytes", int64_t(1) << 40,
+                {"at most 2^40 bytes together"});
   KernelCases twice = someCases();
   twice.cases.push_back(twice.cases[0]);
   expectFailure(checkKernelCases(twice, "these"), StatusCode::CorruptData,

@@ -109,11 +109,45 @@ void test::KernelRun::runCases(const std::shared_ptr<KernelCases> &cases,
   record(*cases);
 }
 
+test::KernelRun::Loaded test::KernelRun::loadKernel(const DeviceCode &code) {
+  Loaded result;
+  llvm::SmallVector<char, 0> bitcode = code.getBitcode();
+  CUmodule module = nullptr;
+  CUresult error =
+      emulator.cuModuleLoadDataEx(&module, bitcode.data(), 0, nullptr, nullptr);
+  EXPECT_EQ(error, CUDA_SUCCESS) << report();
+  if (error != CUDA_SUCCESS)
+    return result;
+  const KernelInfo &info = code.getKernels().front();
+  result.function = function(module, info.name);
+  result.threads = info.getThreads();
+  result.sharedBytes = info.dynamicSharedBytes;
+  if (result.sharedBytes > 48 * 1024)
+    EXPECT_EQ(emulator.cuFuncSetAttribute(
+                  result.function,
+                  CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+                  result.sharedBytes),
+              CUDA_SUCCESS)
+        << report();
+  return result;
+}
+
+std::vector<float> test::randomBF16(size_t count, uint32_t seed, float scale) {
+  return cases::caseNumbers(seed, scale, count);
+}
+
 std::vector<uint16_t> test::toBF16(const std::vector<float> &values) {
   std::vector<uint16_t> bits;
   for (float value : values)
     bits.push_back(toBFloat16(value));
   return bits;
+}
+
+std::vector<float> test::fromBF16(const std::vector<uint16_t> &bits) {
+  std::vector<float> values;
+  for (uint16_t value : bits)
+    values.push_back(fromBFloat16(value));
+  return values;
 }
 
 void test::expectClose(const std::vector<float> &actual,

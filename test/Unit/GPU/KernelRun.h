@@ -15,6 +15,7 @@
 #include "dsv2rt/CaseRunner.h"
 
 #include <memory>
+#include <random>
 
 namespace mlir::dsv2::test {
 
@@ -36,11 +37,37 @@ protected:
   void runCases(const std::shared_ptr<::dsv2rt::KernelCases> &cases,
                 int seeds = 1);
 
+  // What is not worth a case, step by step.
+
+  /// A kernel of an image in the emulator.
+  struct Loaded {
+    CUfunction function = nullptr;
+    unsigned threads = 0, sharedBytes = 0;
+  };
+  Loaded loadKernel(const DeviceCode &code);
+
+  /// Launches and expects no report.
+  template <typename... Values>
+  void run(const Loaded &kernel, unsigned x, unsigned y, Values... values) {
+    Shape shape;
+    shape.grid[0] = x;
+    shape.grid[1] = y;
+    shape.block[0] = kernel.threads;
+    shape.shared = kernel.sharedBytes;
+    CUresult error = launch(kernel.function, shape, values...);
+    EXPECT_EQ(error, CUDA_SUCCESS) << report();
+    if (error != CUDA_SUCCESS)
+      clear();
+  }
+
 private:
   std::shared_ptr<::dsv2rt::Device> device;
 };
 
+/// bf16 numbers as f32, normally distributed.
+std::vector<float> randomBF16(size_t count, uint32_t seed, float scale = 1);
 std::vector<uint16_t> toBF16(const std::vector<float> &values);
+std::vector<float> fromBF16(const std::vector<uint16_t> &bits);
 
 /// Expects that each element differs by at most `absolute` plus `relative`
 /// times its magnitude. Reports the worst.
