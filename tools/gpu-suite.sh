@@ -71,6 +71,9 @@ for chip in ${chips//,/ }; do
   "$build/bin/dsv2-kernel-cases" -o "$out/cases/bench-$chip" "${flags[@]}" \
     >/dev/null
 done
+flags[0]=--gpu-chip=${chips%%,*}
+"$build/bin/dsv2-kernel-cases" -o "$out/cases/sweep" --sweep "${flags[@]}" \
+  >/dev/null
 
 # model NAME CONFIG WEIGHTS ARGUMENTS...: an artifact, and what the CPU target
 # answers to a prompt. WEIGHTS in the folder are named by it alone.

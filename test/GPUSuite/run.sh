@@ -31,7 +31,7 @@ for program in "$folder"/bin/*; do
 done
 export DSV2_EMULATOR_LIBRARY=$build/lib/libdsv2-emulator.so
 DSV2_SUITE_BENCH='-p 6 -n 3 -r 1' "$folder/run.sh" --device=emulator \
-  --budget=600 checks models bench-all model-bench
+  --budget=600 checks models bench-all sweep model-bench
 grep -q '^checks  *ok .* passed, 0 failed;' "$folder/results/summary.txt" ||
   fail "no checks in the summary"
 grep -q ' us .*GB/s.* decode h=16 imbalanced' "$folder/results/summary.txt" ||

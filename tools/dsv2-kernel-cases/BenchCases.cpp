@@ -10,6 +10,7 @@
 #include "GemmCase.h"
 #include "MLADecodeCase.h"
 #include "MLAPrefillCase.h"
+#include "ReadCase.h"
 
 #include <cmath>
 #include <map>
@@ -28,10 +29,12 @@ public:
   Bench(StringRef chip, int64_t multiprocessors, BenchSize size)
       : chip(chip.str()), multiprocessors(multiprocessors), size(size) {}
 
+  void addRead();
   void addDecode();
   void addDense();
   void addModelProducts();
   void addExperts();
+  void addSweep();
   void addPrefill();
 
   std::vector<BenchFile> files;
@@ -44,8 +47,17 @@ private:
     cases.cases.back().name = chip == "sm_90a" ? text : chip + " " + text;
   }
   void addDecodeFile(int64_t heads);
+  /// `typicalRows`: of a launch, or of an expert, what the configuration is
+  /// chosen for.
   void addProduct(const std::string &text, const GemmShape &shape,
-                  const std::vector<int64_t> &counts, int64_t typicalRows);
+                  const std::vector<int64_t> &counts, int64_t typicalRows) {
+    addProduct(text, shape, counts,
+               chooseGemmConfig(chip, multiprocessors, shape, typicalRows));
+  }
+  void addProduct(const std::string &text, const GemmShape &shape,
+                  const std::vector<int64_t> &counts, const GemmConfig &config);
+  void addVariants(const std::string &text, const GemmShape &shape,
+                   const std::vector<int64_t> &counts);
 
   std::string chip;
   int64_t multiprocessors;
@@ -112,6 +124,17 @@ void Bench::addDecode() {
     addDecodeFile(heads);
 }
 
+void Bench::addRead() {
+  BenchFile &file = files.emplace_back();
+  file.name = "a_read_" + chip;
+  file.build = [](ModuleOp module) { addReadKernel(module); };
+  file.addCases = [=](KernelCases &cases) {
+    // Two blocks fill a multiprocessor; about a gigabyte.
+    addReadCase(cases, 2 * multiprocessors, full() ? 60 : 3);
+    label(cases, "read");
+  };
+}
+
 void Bench::addPrefill() {
   for (int64_t heads :
        full() ? std::vector<int64_t>{16, 128} : std::vector<int64_t>{2}) {
@@ -156,13 +179,10 @@ static GemmShape makeShape(int64_t n, int64_t k,
   return shape;
 }
 
-/// Adds a case to the file of its kernel. `typicalRows`: of a launch, or of an
-/// expert, what the configuration is chosen for.
+/// Adds a case to the file of its kernel.
 void Bench::addProduct(const std::string &text, const GemmShape &shape,
                        const std::vector<int64_t> &counts,
-                       int64_t typicalRows) {
-  GemmConfig config =
-      chooseGemmConfig(chip, multiprocessors, shape, typicalRows);
+                       const GemmConfig &config) {
   std::string kernel = getGemmName(shape, config);
   auto [place, isFirst] = fileOf.try_emplace(kernel, files.size());
   if (isFirst) {
@@ -230,6 +250,14 @@ void Bench::addModelProducts() {
                    product.shape, {t}, t);
 }
 
+/// Rows of each expert when there are few: 0 to 15.
+static std::vector<int64_t> fewRows(int64_t experts) {
+  std::vector<int64_t> counts;
+  for (int64_t e = 0; e < experts; ++e)
+    counts.push_back(uint64_t(e + 1) * 0x9E3779B97F4A7C15 >> 60);
+  return counts;
+}
+
 void Bench::addExperts() {
   struct Model {
     const char *name;
@@ -241,12 +269,9 @@ void Bench::addExperts() {
     models = {{"small", 5, 128, 96}};
   for (const Model &m : models) {
     // What a step of so many tokens brings to each: all alike, or 0 to 16 rows.
-    std::vector<int64_t> many(m.experts, full() ? 256 : 70), few;
-    int64_t total = 0;
-    for (int64_t e = 0; e < m.experts; ++e) {
-      few.push_back(uint64_t(e + 1) * 0x9E3779B97F4A7C15 >> 60);
-      total += few.back();
-    }
+    std::vector<int64_t> many(m.experts, full() ? 256 : 70);
+    std::vector<int64_t> few = fewRows(m.experts);
+    int64_t total = std::accumulate(few.begin(), few.end(), int64_t(0));
     struct Load {
       std::string name;
       const std::vector<int64_t> &counts;
@@ -269,15 +294,73 @@ void Bench::addExperts() {
   }
 }
 
-std::vector<BenchFile>
-cases::listBenchFiles(StringRef chip, int64_t multiprocessors, BenchSize size) {
+//===----------------------------------------------------------------------===//
+// Configurations
+//===----------------------------------------------------------------------===//
+
+/// Adds a product once with each configuration that there is a kernel for, with
+/// as many stages as fit.
+void Bench::addVariants(const std::string &text, const GemmShape &shape,
+                        const std::vector<int64_t> &counts) {
+  int64_t step = shape.epilogue == GemmEpilogue::SwiGLU ? 16 : 8;
+  int64_t budget = tile::getSharedLimit(chip) - 1024;
+  for (int64_t m : {64, 128})
+    for (int64_t n : {32, 64, 96, 128, 192, 256})
+      for (int64_t k : {64, 128}) {
+        GemmConfig config;
+        config.chip = chip;
+        config.tileM = m;
+        config.tileN = n;
+        config.tileK = k;
+        config.stages = std::min<int64_t>(budget / ((m + n) * k * 2),
+                                          chip == "sm_90a" ? 8 : 4);
+        bool isWide = n > int64_t(llvm::alignTo(shape.n, 2 * step));
+        // What a warp of sm_80 keeps of a row, and depth that fills no tile.
+        bool hasKernel = chip == "sm_90a" || (n <= 128 && shape.k % k == 0);
+        if (config.stages < 2 || isWide || !hasKernel || (k == 128 && n > 128))
+          continue;
+        addProduct("sweep " + text + " m" + std::to_string(m) + "n" +
+                       std::to_string(n) + "k" + std::to_string(k) + "s" +
+                       std::to_string(config.stages),
+                   shape, counts, config);
+        if (!full())
+          return;
+      }
+}
+
+void Bench::addSweep() {
+  using E = GemmEpilogue;
+  if (!full())
+    return addVariants("small", makeShape(96, 128), {70});
+  addVariants("T=4096 N=4096 K=4096", makeShape(4096, 4096), {4096});
+  addVariants("Lite o T=64",
+              makeShape(2048, 2048, E::AddResidual, 0, /*f32=*/true), {64});
+  addVariants("Lite shared gate+up T=512", makeShape(5632, 2048, E::SwiGLU),
+              {512});
+  addVariants("Lite experts gate+up few", makeShape(2816, 2048, E::SwiGLU, 64),
+              fewRows(64));
+  addVariants("Lite experts down few", makeShape(2048, 1408, E::Store, 64),
+              fewRows(64));
+  addVariants("V2 experts gate+up 256 each",
+              makeShape(3072, 5120, E::SwiGLU, 160),
+              std::vector<int64_t>(160, 256));
+}
+
+std::vector<BenchFile> cases::listBenchFiles(StringRef chip,
+                                             int64_t multiprocessors,
+                                             BenchSize size, BenchSet set) {
   // Closures keep it.
   auto bench = std::make_shared<Bench>(chip, multiprocessors, size);
-  bench->addDecode();
-  bench->addDense();
-  bench->addExperts();
-  bench->addPrefill();
-  bench->addModelProducts();
+  if (set == BenchSet::Sweep) {
+    bench->addSweep();
+  } else {
+    bench->addRead();
+    bench->addDecode();
+    bench->addDense();
+    bench->addExperts();
+    bench->addPrefill();
+    bench->addModelProducts();
+  }
   std::vector<BenchFile> files = std::move(bench->files);
   for (BenchFile &file : files)
     file.addCases = [bench, add = std::move(file.addCases)](

@@ -22,6 +22,15 @@ enum class BenchSize {
   Small,
 };
 
+/// What is to be timed.
+enum class BenchSet {
+  /// Absorbed and expanded attention, and dense and grouped products, as they
+  /// come in DeepSeek-V2 and V2-Lite.
+  Models,
+  /// Some of the products with every configuration of their kernel.
+  Sweep,
+};
+
 /// Kernels of one file, and the cases to be made of them.
 struct BenchFile {
   /// Name of the file, without an ending.
@@ -30,10 +39,10 @@ struct BenchFile {
   std::function<void(KernelCases &)> addCases;
 };
 
-/// Absorbed and expanded attention, and dense and grouped products, as they
-/// come in DeepSeek-V2 and V2-Lite, for `chip` with `multiprocessors`.
+/// The files of a set for `chip` with `multiprocessors`.
 std::vector<BenchFile> listBenchFiles(llvm::StringRef chip,
-                                      int64_t multiprocessors, BenchSize size);
+                                      int64_t multiprocessors, BenchSize size,
+                                      BenchSet set);
 
 } // namespace mlir::dsv2::cases
 

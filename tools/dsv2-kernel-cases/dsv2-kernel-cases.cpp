@@ -47,6 +47,10 @@ static cl::opt<bool>
     smallFlag("small", cl::cat(category),
               cl::desc("Sizes that the emulator runs in seconds"));
 
+static cl::opt<bool>
+    sweepFlag("sweep", cl::cat(category),
+              cl::desc("Some products with every configuration of tiles"));
+
 static llvm::Expected<cases::ImageKinds> parseKinds() {
   cases::ImageKinds kinds;
   for (StringRef kind : llvm::split(codeFlag.getValue(), ',')) {
@@ -109,11 +113,11 @@ static llvm::Error run() {
   MLIRContext context(registry);
   context.loadAllAvailableDialects();
   auto size = smallFlag ? cases::BenchSize::Small : cases::BenchSize::Full;
-  // On the emulator more blocks than there is work for are a case of interest.
+  auto set = sweepFlag ? cases::BenchSet::Sweep : cases::BenchSet::Models;
   for (const GPUTargetInfo &target : *targets) {
     int64_t multiprocessors = smallFlag ? 4 : target.peak.multiprocessors;
     for (const cases::BenchFile &file :
-         cases::listBenchFiles(target.chip, multiprocessors, size))
+         cases::listBenchFiles(target.chip, multiprocessors, size, set))
       if (StringRef(file.name).contains(onlyFlag))
         if (llvm::Error error = writeFile(context, target.chip, file, *kinds))
           return error;

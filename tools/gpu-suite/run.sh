@@ -10,6 +10,7 @@
 #        models    small models against the CPU target
 #        bench     kernels, timed
 #        bench-all the same for every chip that the folder has code for
+#        sweep     some products with every configuration of tiles, timed
 #        model-bench a model of DeepSeek-V2-Lite's shape with 6 layers, timed
 #        sanitizer kernels under compute-sanitizer, if there is one
 # Without parts: checks, models, bench, model-bench. The last lines are a table,
@@ -27,7 +28,7 @@ for argument; do
   --budget=*) budget=${argument#*=} ;;
   --cublas=*) cublas=${argument#*=} ;;
   --results=*) results=${argument#*=} ;;
-  checks | models | bench | bench-all | model-bench | sanitizer)
+  checks | models | bench | bench-all | sweep | model-bench | sanitizer)
     parts+=("$argument")
     ;;
   *)
@@ -178,9 +179,11 @@ for name in "${parts[@]}"; do
       --json="$results/checks.jsonl"
     ;;
   models) part models run_models ;;
-  bench | bench-all)
-    [[ $name == bench-all ]] && bench_folders=(cases/bench-*)
-    part "$name" check "${bench_folders[@]}" --bench --budget="$(left)" \
+  bench | bench-all | sweep)
+    folders=("${bench_folders[@]}")
+    [[ $name == bench-all ]] && folders=(cases/bench-*)
+    [[ $name == sweep ]] && folders=(cases/sweep)
+    part "$name" check "${folders[@]}" --bench --budget="$(left)" \
       --json="$results/$name.jsonl" ${cublas:+--cublas="$cublas"}
     ;;
   model-bench)
