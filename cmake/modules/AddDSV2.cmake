@@ -85,8 +85,10 @@ function(add_dsv2rt_tool name)
   add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
   dsv2_runtime_flags(${name})
   target_link_libraries(${name} PRIVATE ${ARG_LINK_LIBS})
-  # Artifacts are shared objects that call back into the program.
-  set_target_properties(${name} PROPERTIES ENABLE_EXPORTS ON)
+  # Artifacts are shared objects that call back into the program. A program that
+  # is copied takes libraries from the folder lib beside its own, if there.
+  set_target_properties(${name} PROPERTIES ENABLE_EXPORTS ON
+    BUILD_RPATH "$ORIGIN/../lib")
   install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endfunction()
 

@@ -82,6 +82,9 @@ struct DeviceManifest {
 /// The name of an image's kind in a manifest.
 const char *imageKindName(DeviceManifest::ImageKind kind);
 
+/// The name of an element type in a manifest.
+const char *elementName(DeviceManifest::Element element);
+
 /// Bytes of one element.
 int64_t elementBytes(DeviceManifest::Element element);
 

@@ -221,6 +221,10 @@ const char *dsv2rt::imageKindName(DeviceManifest::ImageKind kind) {
   return imageNames[int(kind)].name;
 }
 
+const char *dsv2rt::elementName(DeviceManifest::Element element) {
+  return elementNames[int(element)].name;
+}
+
 int64_t dsv2rt::elementBytes(DeviceManifest::Element element) {
   switch (element) {
   case Element::U8:
@@ -245,8 +249,9 @@ std::string DeviceManifest::imagesText() const {
   return text;
 }
 
-DeviceManifest dsv2rt::readDeviceManifest(const json &object, Status &status) {
-  const std::string path = "manifest.device";
+DeviceManifest dsv2rt::readDeviceManifest(const json &object,
+                                          const std::string &path,
+                                          Status &status) {
   ObjectReader reader(object, path, status);
   DeviceManifest device;
   device.kind = reader.string("kind");

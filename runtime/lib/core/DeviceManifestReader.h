@@ -12,12 +12,15 @@
 #include "dsv2rt/DeviceManifest.h"
 #include "dsv2rt/Status.h"
 
+#include <string>
+
 namespace dsv2rt {
 
-/// Reads and validates the member `device` of a manifest. The first failure is
-/// left in `status`: CorruptData naming the key, the expected and the found
-/// value; Unsupported for another kind of device.
-DeviceManifest readDeviceManifest(const nlohmann::json &object, Status &status);
+/// Reads and validates the member `device` of a manifest, which messages call
+/// `path`. The first failure is left in `status`: CorruptData naming the key,
+/// the expected and the found value; Unsupported for another kind of device.
+DeviceManifest readDeviceManifest(const nlohmann::json &object,
+                                  const std::string &path, Status &status);
 
 } // namespace dsv2rt
 

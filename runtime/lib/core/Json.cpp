@@ -8,6 +8,8 @@
 #include "Json.h"
 #include "Support.h"
 
+#include <cmath>
+
 using namespace dsv2rt;
 using nlohmann::json;
 
@@ -208,6 +210,15 @@ int64_t ObjectReader::integer(const char *key, int64_t low, int64_t high) {
 int64_t ObjectReader::integerOr(const char *key, int64_t low, int64_t high,
                                 int64_t fallback) {
   return find(key) ? integer(key, low, high) : fallback;
+}
+
+double ObjectReader::number(const char *key, double low, double high) {
+  std::string expected = strCat("a number from ", low, " to ", high);
+  const json *found = required(key, expected.c_str());
+  double result = found && found->is_number() ? found->get<double>() : NAN;
+  if (found && !(result >= low && result <= high))
+    fail(key, expected, jsonKind(*found));
+  return result >= low && result <= high ? result : low;
 }
 
 std::string ObjectReader::string(const char *key) {

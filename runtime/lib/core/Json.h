@@ -50,6 +50,8 @@ public:
   /// Reads an optional integer of [low, high].
   int64_t integerOr(const char *key, int64_t low, int64_t high,
                     int64_t fallback);
+  /// Reads a required finite number of [low, high].
+  double number(const char *key, double low, double high);
   /// Reads a required string.
   std::string string(const char *key);
   /// Reads an optional string.

@@ -394,7 +394,8 @@ void ManifestReader::read(const json &root) {
   readEntries(reader.array("entries"));
   m.prefillMinTokens = reader.integerOr("prefill_min_tokens", 1, maxSize, 1);
   if (reader.find("device"))
-    m.device = readDeviceManifest(reader.object("device"), status);
+    m.device =
+        readDeviceManifest(reader.object("device"), "manifest.device", status);
   // Pages of a device are copied by its driver.
   if (!m.device || reader.find("copy_pages"))
     m.copyPages = symbol(reader, "copy_pages");

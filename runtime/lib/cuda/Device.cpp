@@ -158,7 +158,11 @@ static Status wrongTarget(const Artifact &artifact, const std::string &asked) {
 Status dsv2rt::checkTarget(const Artifact &artifact, const Device *device) {
   if (artifact.manifest().device.has_value() != (device != nullptr))
     return wrongTarget(artifact, device ? device->text() : "the CPU");
-  return device ? chooseImage(artifact, device->info()).status() : Status();
+  return device
+             ? chooseImage(*artifact.manifest().device,
+                           "artifact " + quote(artifact.path()), device->info())
+                   .status()
+             : Status();
 }
 
 Expected<std::shared_ptr<Device>>

@@ -137,7 +137,8 @@ DeviceEngine::open(const PackedWeights &packed,
   if (!status.ok())
     return status;
   // Kernels first: they are quick to load, and may be refused.
-  Expected<std::unique_ptr<Program>> loaded = Program::load(context, artifact);
+  Expected<std::unique_ptr<Program>> loaded =
+      Program::load(context, sourceOf(artifact));
   if (!loaded.ok())
     return loaded.status();
   program = std::move(loaded.value());

@@ -64,16 +64,15 @@ int64_t dsv2rt::suitableImage(const DeviceManifest &code,
   return best;
 }
 
-Expected<size_t> cuda::chooseImage(const Artifact &artifact,
+Expected<size_t> cuda::chooseImage(const DeviceManifest &code,
+                                   const std::string &name,
                                    const Device::Info &device) {
-  const DeviceManifest &code = *artifact.manifest().device;
   int64_t best = suitableImage(code, device);
   if (best >= 0)
     return size_t(best);
-  return makeError(StatusCode::Unsupported, "artifact ", quote(artifact.path()),
-                   " has code for ", code.imagesText(), ", but device ",
-                   device.name, " ", quote(device.model),
-                   " is of compute capability ", device.major, ".",
-                   device.minor,
+  return makeError(StatusCode::Unsupported, name, " has code for ",
+                   code.imagesText(), ", but device ", device.name, " ",
+                   quote(device.model), " is of compute capability ",
+                   device.major, ".", device.minor,
                    device.emulated ? " and emulated, which needs bitcode" : "");
 }

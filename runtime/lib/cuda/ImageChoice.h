@@ -13,6 +13,7 @@
 #include "dsv2rt/Status.h"
 
 #include <cstddef>
+#include <string>
 
 namespace dsv2rt::cuda {
 
@@ -23,9 +24,11 @@ int chipNumber(const std::string &chip);
 /// Whether the device runs the image; suitableImage() has the rules.
 bool canRun(const DeviceManifest::Image &image, const Device::Info &device);
 
-/// Index of the image to load, as of suitableImage(). Errors: Unsupported,
-/// naming the device's compute capability and all images.
-Expected<size_t> chooseImage(const Artifact &artifact,
+/// Index of the image of `code` to load, as of suitableImage(). Errors:
+/// Unsupported, naming the device's compute capability and all images; `name`
+/// is what the message calls their owner.
+Expected<size_t> chooseImage(const DeviceManifest &code,
+                             const std::string &name,
                              const Device::Info &device);
 
 } // namespace dsv2rt::cuda

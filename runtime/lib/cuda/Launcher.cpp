@@ -47,15 +47,14 @@ Status Launcher::start(int32_t index, const int32_t (&grid)[3],
                        void **parameters) {
   const std::vector<Program::Kernel> &kernels = program.kernels();
   if (index < 0 || size_t(index) >= kernels.size())
-    return makeError(StatusCode::CorruptData, "artifact ",
-                     quote(program.artifact().path()), " launches kernel ",
-                     index, ", the manifest has ", kernels.size());
+    return makeError(StatusCode::CorruptData, program.name(),
+                     " launches kernel ", index, ", the manifest has ",
+                     kernels.size());
   const DeviceManifest::Kernel &facts = *kernels[index].facts;
   if (!kernels[index].function)
-    return makeError(StatusCode::CorruptData, "artifact ",
-                     quote(program.artifact().path()), " launches kernel ",
-                     quote(facts.name), ", which is for ", facts.chip,
-                     ", with its code for another chip loaded");
+    return makeError(StatusCode::CorruptData, program.name(),
+                     " launches kernel ", quote(facts.name), ", which is for ",
+                     facts.chip, ", with its code for another chip loaded");
   auto what = [&](const char *doing) {
     return [&facts, &grid, doing] {
       return strCat(doing, " kernel ", quote(facts.name), " with a grid of ",
@@ -144,8 +143,7 @@ Status Launcher::show(int32_t site, int64_t layer, void *data, int64_t rowCount,
   if (rowCount < 0 || columns < 0 || rowStride < columns ||
       !mulFits(std::max<int64_t>(rowCount - 1, 0), rowStride, elements) ||
       !addFits(elements, columns, elements) || elements > int64_t(1) << 40)
-    return makeError(StatusCode::CorruptData, "artifact ",
-                     quote(program.artifact().path()), ", site ", site,
+    return makeError(StatusCode::CorruptData, program.name(), ", site ", site,
                      ": a tap of ", rowCount, " rows of ", columns,
                      " elements, ", rowStride, " apart");
   const Driver &driver = context->driver();

@@ -45,13 +45,22 @@ static const void *loadable(const DeviceManifest::Image &image,
   return data;
 }
 
+ProgramSource cuda::sourceOf(std::shared_ptr<const Artifact> artifact) {
+  ProgramSource source;
+  source.name = "artifact " + quote(artifact->path());
+  source.code = &*artifact->manifest().device;
+  source.images.assign(artifact->images().begin(), artifact->images().end());
+  source.owner = std::move(artifact);
+  return source;
+}
+
 Status Program::loadModule(const std::shared_ptr<Context> &context,
                            size_t index) {
-  const DeviceManifest::Image &image = code->manifest().device->images[index];
+  const DeviceManifest::Image &image = source.code->images[index];
   imageName = strCat("the ", imageKindName(image.kind), " for ", image.chip,
-                     " of artifact ", quote(code->path()));
+                     " of ", source.name);
   std::string storage;
-  const void *data = loadable(image, code->images()[index], storage);
+  const void *data = loadable(image, source.images[index], storage);
   // What the driver's compiler says of text, or the emulator's of bitcode.
   char log[8192] = "";
   CUjit_option options[] = {CU_JIT_ERROR_LOG_BUFFER,
@@ -121,14 +130,14 @@ Status Program::loadKernel(Context &context,
 }
 
 Expected<std::unique_ptr<Program>>
-Program::load(const std::shared_ptr<Context> &context,
-              std::shared_ptr<const Artifact> artifact) {
-  Expected<size_t> index = chooseImage(*artifact, context->info());
+Program::load(const std::shared_ptr<Context> &context, ProgramSource source) {
+  Expected<size_t> index =
+      chooseImage(*source.code, source.name, context->info());
   if (!index.ok())
     return index.status();
   std::unique_ptr<Program> program(new Program());
-  program->code = std::move(artifact);
-  const DeviceManifest &device = *program->code->manifest().device;
+  program->source = std::move(source);
+  const DeviceManifest &device = *program->source.code;
   const std::string &chip = device.images[index.value()].chip;
   program->imageChip = chipNumber(chip);
   Status status = program->loadModule(context, index.value());

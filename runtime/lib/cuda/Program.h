@@ -17,15 +17,28 @@
 
 namespace dsv2rt::cuda {
 
-/// One of an artifact's images, loaded, and its kernels, ready to be launched.
+/// Kernels and their images, in memory.
+struct ProgramSource {
+  /// What messages call it: "artifact 'FILE'".
+  std::string name;
+  const DeviceManifest *code = nullptr;
+  /// The bytes of each image.
+  std::vector<const void *> images;
+  /// Keeps all of it in place.
+  std::shared_ptr<const void> owner;
+};
+
+/// What an artifact for a device has.
+ProgramSource sourceOf(std::shared_ptr<const Artifact> artifact);
+
+/// One of several images, loaded, and its kernels, ready to be launched.
 class Program {
 public:
   /// Loads the image that suits the device. Errors: Unsupported when there is
   /// none or a kernel needs more than the device has; CorruptData when the
   /// driver refuses the image or it lacks a kernel; those of the driver.
   static Expected<std::unique_ptr<Program>>
-  load(const std::shared_ptr<Context> &context,
-       std::shared_ptr<const Artifact> artifact);
+  load(const std::shared_ptr<Context> &context, ProgramSource source);
 
   struct Kernel {
     CUfunction function = nullptr;
@@ -34,7 +47,8 @@ public:
   /// In the order of the manifest; those for other chips have no function.
   const std::vector<Kernel> &kernels() const { return functions; }
 
-  const Artifact &artifact() const { return *code; }
+  /// What messages call it.
+  const std::string &name() const { return source.name; }
 
   /// Number of the chip that the image was made for: 90 for sm_90a.
   int chip() const { return imageChip; }
@@ -44,7 +58,7 @@ private:
   Status loadModule(const std::shared_ptr<Context> &context, size_t index);
   Status loadKernel(Context &context, const DeviceManifest::Kernel &facts);
 
-  std::shared_ptr<const Artifact> code;
+  ProgramSource source;
   int imageChip = 0;
   /// What messages call the image.
   std::string imageName;

@@ -32,7 +32,7 @@ protected:
   LauncherTest()
       : device(take(Device::open("cuda"))),
         context(device->implementation().context),
-        program(take(Program::load(context, deviceArtifact()))),
+        program(take(Program::load(context, sourceOf(deviceArtifact())))),
         stream(take(makeStream(context))),
         launcher(context, *program, stream.get()) {
     launcher.begin(sink, /*waitForEach=*/false);

@@ -7,12 +7,9 @@
 
 #include "KernelCompile.h"
 
-#include "dsv2/Conversion/Passes.h"
+#include "CaseBuilder.h"
 #include "dsv2/InitAll.h"
 #include "dsv2/Target/Assembler.h"
-#include "mlir/Dialect/GPU/IR/GPUDialect.h"
-#include "mlir/IR/Verifier.h"
-#include "mlir/Pass/PassManager.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/raw_ostream.h"
 
@@ -54,28 +51,12 @@ static void dump(StringRef name, StringRef text) {
 std::optional<DeviceCode>
 test::compileKernel(const std::string &chip,
                     const std::function<void(ModuleOp)> &build) {
-  OwningOpRef<ModuleOp> module(
-      ModuleOp::create(UnknownLoc::get(&getContext())));
-  build(*module);
-  if (failed(verify(*module))) {
-    ADD_FAILURE() << "the kernel is not valid";
-    return std::nullopt;
-  }
   std::string text;
-  llvm::raw_string_ostream(text) << *module;
-  PassManager passes(module->getContext());
-  passes.addPass(createConvertTileToNVVMPass());
-  buildLowerDeviceToLLVMPipeline(passes);
-  if (failed(passes.run(*module))) {
-    ADD_FAILURE() << "the kernel cannot be lowered";
-    return std::nullopt;
-  }
-  std::optional<GPUTargetInfo> target = expected(GPUTargetInfo::parse(chip));
-  if (!target)
-    return std::nullopt;
-  auto device = *module->getOps<mlir::gpu::GPUModuleOp>().begin();
   std::optional<DeviceCode> code =
-      expected(DeviceCode::create(device, *target));
+      expected(cases::compileKernels(getContext(), chip, [&](ModuleOp module) {
+        build(module);
+        llvm::raw_string_ostream(text) << module;
+      }));
   if (code)
     dump(code->getKernels().front().name + ".mlir", text);
   return code;

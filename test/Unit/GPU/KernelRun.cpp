@@ -7,9 +7,107 @@
 
 #include "KernelRun.h"
 
+#include "dsv2/Target/Assembler.h"
+
 #include <cmath>
+#include <cstdlib>
+#include <map>
 
 using namespace mlir::dsv2;
+using namespace dsv2rt;
+
+/// Where cases are to be written, or null.
+static const char *dumpFolder() { return std::getenv("DSV2_DUMP_CASES"); }
+/// Whether they are to be for the emulator.
+static bool dumpsBitcode() {
+  const char *code = std::getenv("DSV2_DUMP_CASES_CODE");
+  return code && llvm::StringRef(code) == "bitcode";
+}
+
+void test::KernelRun::SetUp() {
+  EmulatorTest::SetUp();
+  // The library that EmulatorTest has opened: options count for it.
+  setenv("DSV2_EMULATOR_LIBRARY", DSV2_EMULATOR_LIBRARY, /*overwrite=*/1);
+  Expected<std::shared_ptr<Device>> opened = Device::open("emulator");
+  ASSERT_TRUE(opened.ok()) << opened.status().message();
+  device = std::move(opened.value());
+}
+
+std::shared_ptr<KernelCases>
+test::KernelRun::compileCases(const std::string &chip,
+                              const std::function<void(ModuleOp)> &build) {
+  std::optional<DeviceCode> code = compileKernel(chip, build);
+  if (!code)
+    return nullptr;
+  cases::ImageKinds kinds;
+  kinds.bitcode = true;
+  kinds.cubin = dumpFolder() && !dumpsBitcode();
+  if (kinds.cubin) {
+    llvm::Expected<std::string> ptxas = findCUDAProgram("ptxas", "", "--ptxas");
+    if (!ptxas) {
+      ADD_FAILURE() << llvm::toString(ptxas.takeError());
+      return nullptr;
+    }
+    kinds.ptxas = *ptxas;
+  }
+  auto result = std::make_shared<KernelCases>();
+  if (llvm::Error error = cases::addCode(*result, *code, kinds)) {
+    ADD_FAILURE() << llvm::toString(std::move(error));
+    return nullptr;
+  }
+  return result;
+}
+
+/// Adds cases to the file of their kernels, which tests share.
+static void record(const KernelCases &added) {
+  if (!dumpFolder())
+    return;
+  std::string path = std::string(dumpFolder()) + "/" +
+                     added.code.kernels.front().name + ".cases";
+  static std::map<std::string, KernelCases> files;
+  auto [place, isFirst] = files.try_emplace(path, added);
+  // Bitcode has been run, and is larger than what it becomes.
+  auto &images = place->second.code.images;
+  if (isFirst && !dumpsBitcode()) {
+    ASSERT_EQ(images.front().kind, DeviceManifest::ImageKind::Bitcode);
+    images.erase(images.begin());
+    place->second.images.erase(place->second.images.begin());
+  }
+  if (!isFirst)
+    for (const KernelCase &item : added.cases)
+      if (llvm::none_of(place->second.cases, [&](const KernelCase &other) {
+            return other.name == item.name;
+          }))
+        place->second.cases.push_back(item);
+  Status status = writeKernelCases(place->second, path);
+  EXPECT_TRUE(status.ok()) << status.message();
+}
+
+void test::KernelRun::runCases(const std::shared_ptr<KernelCases> &cases,
+                               int seeds) {
+  // As after a file: what is written can be read.
+  Status valid = checkKernelCases(*cases, "the cases");
+  ASSERT_TRUE(valid.ok()) << valid.message();
+  Expected<std::unique_ptr<CaseRunner>> runner =
+      CaseRunner::create(device, cases, "the test");
+  ASSERT_TRUE(runner.ok()) << runner.status().message();
+  for (const KernelCase &item : cases->cases)
+    for (int seed = 1; seed <= seeds; ++seed) {
+      SCOPED_TRACE(item.name + ", seed " + std::to_string(seed));
+      setOptions("seed=" + std::to_string(seed));
+      Expected<CaseDeviation> result = runner.value()->check(item);
+      EXPECT_TRUE(result.ok()) << result.status().message();
+      if (!result.ok()) {
+        clear();
+        continue;
+      }
+      EXPECT_EQ(result.value().wrong, 0)
+          << "of " << result.value().elements << " elements; the worst, "
+          << result.value().worst
+          << " times what is allowed: " << result.value().worstText;
+    }
+  record(*cases);
+}
 
 test::KernelRun::Loaded test::KernelRun::loadKernel(const DeviceCode &code) {
   Loaded result;
@@ -34,54 +132,21 @@ test::KernelRun::Loaded test::KernelRun::loadKernel(const DeviceCode &code) {
   return result;
 }
 
-CUtensorMap test::KernelRun::tensorMap(CUdeviceptr address,
-                                       std::vector<uint64_t> sizes,
-                                       std::vector<uint32_t> box,
-                                       int64_t swizzle) {
-  CUtensorMap map;
-  size_t rank = sizes.size();
-  std::vector<uint64_t> dims(sizes.rbegin(), sizes.rend()), strides;
-  std::vector<uint32_t> boxDims(box.rbegin(), box.rend()), ones(rank, 1);
-  CUtensorMapSwizzle mode = swizzle == 128  ? CU_TENSOR_MAP_SWIZZLE_128B
-                            : swizzle == 64 ? CU_TENSOR_MAP_SWIZZLE_64B
-                                            : CU_TENSOR_MAP_SWIZZLE_32B;
-  uint64_t stride = 2;
-  for (size_t i = 0; i + 1 < rank; ++i)
-    strides.push_back(stride *= dims[i]);
-  // A tensor of no elements cannot be described; a launch on none reads none.
-  for (uint64_t &dim : dims)
-    dim = std::max<uint64_t>(dim, 1);
-  EXPECT_EQ(emulator.cuTensorMapEncodeTiled(
-                &map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, rank,
-                reinterpret_cast<void *>(address), dims.data(), strides.data(),
-                boxDims.data(), ones.data(), CU_TENSOR_MAP_INTERLEAVE_NONE,
-                mode, CU_TENSOR_MAP_L2_PROMOTION_NONE,
-                CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE),
-            CUDA_SUCCESS)
-      << report();
-  return map;
-}
-
 std::vector<float> test::randomBF16(size_t count, uint32_t seed, float scale) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0, scale);
-  std::vector<float> values(count);
-  for (float &value : values)
-    value = ::dsv2::test::fromBf16(::dsv2::test::bf16(normal(random)));
-  return values;
+  return cases::caseNumbers(seed, scale, count);
 }
 
 std::vector<uint16_t> test::toBF16(const std::vector<float> &values) {
   std::vector<uint16_t> bits;
   for (float value : values)
-    bits.push_back(::dsv2::test::bf16(value));
+    bits.push_back(toBFloat16(value));
   return bits;
 }
 
 std::vector<float> test::fromBF16(const std::vector<uint16_t> &bits) {
   std::vector<float> values;
   for (uint16_t value : bits)
-    values.push_back(::dsv2::test::fromBf16(value));
+    values.push_back(fromBFloat16(value));
   return values;
 }
 

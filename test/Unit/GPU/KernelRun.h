@@ -9,26 +9,42 @@
 #define DSV2_TEST_UNIT_GPU_KERNELRUN_H
 
 #include "../Emulator/EmulatorTest.h"
+#include "CaseBuilder.h"
 #include "KernelCompile.h"
 
+#include "dsv2rt/CaseRunner.h"
+
+#include <memory>
 #include <random>
 
 namespace mlir::dsv2::test {
 
-/// Kernels on the emulator, whose checks are on: races, bounds, lifetimes.
+/// Cases of kernels on the emulator, whose checks are on: races, bounds,
+/// lifetimes. With DSV2_DUMP_CASES=FOLDER in the environment they are written
+/// there too, to be run on a device, with machine code, for which there has to
+/// be a ptxas, or as DSV2_DUMP_CASES_CODE=bitcode for the emulator.
 class KernelRun : public ::dsv2::test::EmulatorTest {
 protected:
+  void SetUp() override;
+
+  /// Kernels for `chip`, as compileKernel makes them, without cases; nothing,
+  /// and failures of the test, if that does not work.
+  std::shared_ptr<::dsv2rt::KernelCases>
+  compileCases(const std::string &chip,
+               const std::function<void(ModuleOp)> &build);
+
+  /// Runs all cases with so many seeds each, and records them.
+  void runCases(const std::shared_ptr<::dsv2rt::KernelCases> &cases,
+                int seeds = 1);
+
+  // What is not worth a case, step by step.
+
   /// A kernel of an image in the emulator.
   struct Loaded {
     CUfunction function = nullptr;
     unsigned threads = 0, sharedBytes = 0;
   };
   Loaded loadKernel(const DeviceCode &code);
-
-  /// A bf16 tensor, dimensions outermost first, as boxes with a swizzle of 32,
-  /// 64 or 128 bytes.
-  CUtensorMap tensorMap(CUdeviceptr address, std::vector<uint64_t> sizes,
-                        std::vector<uint32_t> box, int64_t swizzle = 128);
 
   /// Launches and expects no report.
   template <typename... Values>
@@ -43,6 +59,9 @@ protected:
     if (error != CUDA_SUCCESS)
       clear();
   }
+
+private:
+  std::shared_ptr<::dsv2rt::Device> device;
 };
 
 /// bf16 numbers as f32, normally distributed.

@@ -1,0 +1,181 @@
+//===- GemmCase.cpp - cases of products with weights ----------------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "GemmCase.h"
+
+#include <algorithm>
+#include <cmath>
+
+using namespace mlir::dsv2;
+using namespace mlir::dsv2::cases;
+using namespace mlir::dsv2::gpu;
+using namespace dsv2rt;
+
+/// Of weights, so that sums of any depth have some size.
+static constexpr float kWeightScale = 0.2f;
+
+GemmProblem::GemmProblem(const GemmShape &shape,
+                         const std::vector<int64_t> &counts, uint64_t seed)
+    : shape(shape), seed(seed) {
+  if (shape.experts)
+    offsets.push_back(0);
+  for (int64_t count : counts) {
+    rows += count;
+    if (shape.experts)
+      offsets.push_back(int32_t(rows));
+  }
+}
+
+std::vector<float> GemmProblem::activations() const {
+  return caseNumbers(3 * seed, 1, rows * shape.k);
+}
+std::vector<float> GemmProblem::weights() const {
+  return caseNumbers(3 * seed + 1, kWeightScale,
+                     std::max<int64_t>(shape.experts, 1) * shape.n * shape.k);
+}
+std::vector<float> GemmProblem::residual() const {
+  return caseNumbers(3 * seed + 2, 1, rows * shape.outputColumns());
+}
+
+int64_t GemmProblem::expertOf(int64_t row) const {
+  if (!shape.experts)
+    return 0;
+  return std::upper_bound(offsets.begin(), offsets.end(), row) -
+         offsets.begin() - 1;
+}
+
+/// One element of the output; `a` and `w` give elements of the operands.
+template <typename A, typename W>
+float GemmProblem::output(int64_t row, int64_t column, A a, W w) const {
+  auto product = [&](int64_t n) {
+    int64_t weight = (expertOf(row) * shape.n + n) * shape.k;
+    double sum = 0;
+    for (int64_t k = 0; k < shape.k; ++k)
+      sum += double(a(row * shape.k + k)) * w(weight + k);
+    return sum;
+  };
+  if (shape.epilogue == GemmEpilogue::SwiGLU) {
+    double gate = product(column / 8 * 16 + column % 8);
+    double up = product(column / 8 * 16 + 8 + column % 8);
+    return float(gate / (1 + std::exp(-gate)) * up);
+  }
+  double sum = product(column);
+  if (shape.epilogue == GemmEpilogue::AddResidual)
+    sum += caseNumber(3 * seed + 2, 1, row * shape.outputColumns() + column);
+  return float(sum);
+}
+
+std::vector<float> GemmProblem::expected() const {
+  std::vector<float> a = activations(), w = weights(), result;
+  for (int64_t t = 0; t < rows; ++t)
+    for (int64_t c = 0; c < shape.outputColumns(); ++c)
+      result.push_back(output(
+          t, c, [&](int64_t i) { return a[i]; },
+          [&](int64_t i) { return w[i]; }));
+  return result;
+}
+
+double GemmProblem::absolute() const {
+  // Sums of k products of about 0.2, each rounded in f32 (2^-24), in another
+  // order; SwiGLU multiplies two, with an approximate exponential.
+  double result = 2e-5 * std::sqrt(double(shape.k));
+  if (shape.epilogue != GemmEpilogue::SwiGLU)
+    return result;
+  // What one factor is off by counts as often as the other is large.
+  double size = kWeightScale * std::sqrt(double(shape.k));
+  return result * std::max(10.0, 4 * size);
+}
+
+double GemmProblem::relative() const {
+  // A bf16 output is rounded to 8 bits.
+  return shape.f32Output ? 1e-5 : 1.0 / 256;
+}
+
+KernelCase &GemmProblem::addTo(KernelCases &cases, const GemmConfig &config,
+                               int64_t blocks, Extent extent) const {
+  KernelCase &item = cases.cases.emplace_back();
+  item.name = getGemmName(shape, config) + "/" + std::to_string(rows) + "rows";
+  if (shape.experts)
+    item.name +=
+        "-of-" +
+        std::to_string(*std::max_element(offsets.begin(), offsets.end())) +
+        "-seed" + std::to_string(seed);
+  // There is no memory of no bytes.
+  int64_t columns = shape.outputColumns(), some = std::max<int64_t>(rows, 1);
+  int64_t experts = std::max<int64_t>(shape.experts, 1);
+  bool hasResidual = shape.epilogue == GemmEpilogue::AddResidual;
+  int64_t a = addNormal(item, "activations", some * shape.k, 3 * seed);
+  int64_t w = addNormal(item, "weights", experts * shape.n * shape.k,
+                        3 * seed + 1, kWeightScale);
+  int64_t out =
+      addOutput(item, "output", some * columns * (shape.f32Output ? 4 : 2));
+  if (hasResidual) {
+    // The output is the residual too, as in a model.
+    CaseFill &fill = item.buffers[out].fills.emplace_back();
+    fill.element = shape.f32Output ? CaseElement::F32 : CaseElement::BF16;
+    fill.count = some * columns;
+    fill.seed = 3 * seed + 2;
+  }
+
+  int64_t first = 0;
+  if (shape.experts)
+    first = addValues(item, "offsets", offsets);
+  LaunchBuilder launch(cases, item, 0, blocks);
+  if (config.chip == "sm_90a") {
+    launch.tensor(a, {rows, shape.k}, {config.tileM, 64});
+    if (shape.experts)
+      launch.tensor(w, {experts, shape.n, shape.k}, {1, config.tileN, 64});
+    else
+      launch.tensor(w, {shape.n, shape.k}, {config.tileN, 64});
+  } else {
+    launch.pointer(a).pointer(w);
+  }
+  launch.pointer(out);
+  if (hasResidual)
+    launch.pointer(out);
+  if (shape.experts)
+    launch.pointer(first);
+  else
+    launch.i32(rows);
+
+  CaseCheck &check =
+      addCheck(item, out, shape.f32Output, absolute(), relative());
+  // Of no rows the output is of none; its memory stays as it was.
+  check.finite = rows > 0;
+  if (extent == Extent::All) {
+    check.spans.emplace_back(0, rows * columns);
+    check.expected = expected();
+  } else {
+    constexpr int64_t samples = 24, run = 8;
+    for (int64_t i = 0; i < samples && rows > 0; ++i) {
+      // The corners, then anywhere.
+      uint64_t at = uint64_t(i) * 0x9E3779B97F4A7C15;
+      int64_t t = i == 0 ? 0 : i == 1 ? rows - 1 : int64_t(at >> 32) % rows;
+      int64_t c = i == 1 ? columns - run
+                         : int64_t(at & 0xFFFFFFFF) % (columns / run) * run;
+      check.spans.emplace_back(t * columns + c, run);
+      for (int64_t j = 0; j < run; ++j)
+        check.expected.push_back(output(
+            t, c + j, [&](int64_t k) { return caseNumber(3 * seed, 1, k); },
+            [&](int64_t k) {
+              return caseNumber(3 * seed + 1, kWeightScale, k);
+            }));
+    }
+  }
+
+  int64_t touched = 1;
+  if (shape.experts) {
+    touched = 0;
+    for (size_t e = 0; e + 1 < offsets.size(); ++e)
+      touched += offsets[e + 1] > offsets[e];
+  }
+  item.bytes =
+      2.0 * rows * shape.k + 2.0 * touched * shape.n * shape.k +
+      (shape.f32Output ? 4.0 : 2.0) * rows * columns * (hasResidual ? 2 : 1);
+  item.operations = 2.0 * rows * shape.n * shape.k;
+  return item;
+}
