@@ -146,10 +146,10 @@ cases::LaunchBuilder &cases::LaunchBuilder::i32(int64_t value) {
   return *this;
 }
 
-cases::LaunchBuilder &cases::LaunchBuilder::tensor(int64_t buffer,
-                                                   std::vector<int64_t> sizes,
-                                                   std::vector<int64_t> box,
-                                                   int64_t swizzle) {
+cases::LaunchBuilder &
+cases::LaunchBuilder::tensor(int64_t buffer, std::vector<int64_t> sizes,
+                             std::vector<int64_t> box, int64_t swizzle,
+                             std::vector<int64_t> pitches) {
   DeviceManifest::Parameter parameter;
   parameter.kind = DeviceManifest::ParameterKind::TensorMap;
   parameter.map.rank = int64_t(sizes.size());
@@ -164,6 +164,8 @@ cases::LaunchBuilder &cases::LaunchBuilder::tensor(int64_t buffer,
     dim = std::max<int64_t>(dim, 1);
     stride *= dim;
   }
+  for (size_t i = 0; i < pitches.size(); ++i)
+    argument.strides[pitches.size() - i] = 2 * pitches[i];
   return *this;
 }
 

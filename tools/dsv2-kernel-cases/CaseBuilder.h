@@ -78,10 +78,13 @@ public:
 
   LaunchBuilder &pointer(int64_t buffer);
   LaunchBuilder &i32(int64_t value);
-  /// A bf16 tensor at the start of a buffer, rows behind each other; sizes and
-  /// box outermost first. A tensor of no elements is described as of one row.
+  /// A bf16 tensor at the start of a buffer; sizes, box and pitches outermost
+  /// first. `pitches`, in elements, are of all dimensions but the innermost;
+  /// none: rows are behind each other. A tensor of no elements is described as
+  /// of one row.
   LaunchBuilder &tensor(int64_t buffer, std::vector<int64_t> sizes,
-                        std::vector<int64_t> box, int64_t swizzle = 128);
+                        std::vector<int64_t> box, int64_t swizzle = 128,
+                        std::vector<int64_t> pitches = {});
 
 private:
   ::dsv2rt::CaseArgument &add(CaseArgument::Kind kind,

@@ -30,12 +30,16 @@ GemmProblem::GemmProblem(const GemmShape &shape,
   }
 }
 
+int64_t GemmProblem::matrices() const {
+  return std::max<int64_t>(std::max(shape.experts, shape.heads), 1);
+}
+
 std::vector<float> GemmProblem::activations() const {
-  return caseNumbers(3 * seed, 1, rows * shape.k);
+  return caseNumbers(3 * seed, 1, rows * pitchA());
 }
 std::vector<float> GemmProblem::weights() const {
   return caseNumbers(3 * seed + 1, kWeightScale,
-                     std::max<int64_t>(shape.experts, 1) * shape.n * shape.k);
+                     matrices() * shape.n * shape.k);
 }
 std::vector<float> GemmProblem::residual() const {
   return caseNumbers(3 * seed + 2, 1, rows * shape.outputColumns());
@@ -51,11 +55,14 @@ int64_t GemmProblem::expertOf(int64_t row) const {
 /// One element of the output; `a` and `w` give elements of the operands.
 template <typename A, typename W>
 float GemmProblem::output(int64_t row, int64_t column, A a, W w) const {
+  int64_t head = shape.heads ? column / shape.n : 0;
+  column -= head * shape.n;
   auto product = [&](int64_t n) {
-    int64_t weight = (expertOf(row) * shape.n + n) * shape.k;
+    int64_t weight = ((expertOf(row) + head) * shape.n + n) * shape.k;
+    int64_t first = row * pitchA() + head * headPitchA();
     double sum = 0;
     for (int64_t k = 0; k < shape.k; ++k)
-      sum += double(a(row * shape.k + k)) * w(weight + k);
+      sum += double(a(first + k)) * w(weight + k);
     return sum;
   };
   if (shape.epilogue == GemmEpilogue::SwiGLU) {
@@ -72,7 +79,8 @@ float GemmProblem::output(int64_t row, int64_t column, A a, W w) const {
 std::vector<float> GemmProblem::expected() const {
   std::vector<float> a = activations(), w = weights(), result;
   for (int64_t t = 0; t < rows; ++t)
-    for (int64_t c = 0; c < shape.outputColumns(); ++c)
+    for (int64_t c = 0;
+         c < std::max<int64_t>(shape.heads, 1) * shape.outputColumns(); ++c)
       result.push_back(output(
           t, c, [&](int64_t i) { return a[i]; },
           [&](int64_t i) { return w[i]; }));
@@ -105,11 +113,10 @@ KernelCase &GemmProblem::addTo(KernelCases &cases, const GemmConfig &config,
         std::to_string(*std::max_element(offsets.begin(), offsets.end())) +
         "-seed" + std::to_string(seed);
   // There is no memory of no bytes.
-  int64_t columns = shape.outputColumns(), some = std::max<int64_t>(rows, 1);
-  int64_t experts = std::max<int64_t>(shape.experts, 1);
+  int64_t columns = outputPitch(), some = std::max<int64_t>(rows, 1);
   bool hasResidual = shape.epilogue == GemmEpilogue::AddResidual;
-  int64_t a = addNormal(item, "activations", some * shape.k, 3 * seed);
-  int64_t w = addNormal(item, "weights", experts * shape.n * shape.k,
+  int64_t a = addNormal(item, "activations", some * pitchA(), 3 * seed);
+  int64_t w = addNormal(item, "weights", matrices() * shape.n * shape.k,
                         3 * seed + 1, kWeightScale);
   int64_t out =
       addOutput(item, "output", some * columns * (shape.f32Output ? 4 : 2));
@@ -126,9 +133,13 @@ KernelCase &GemmProblem::addTo(KernelCases &cases, const GemmConfig &config,
     first = addValues(item, "offsets", offsets);
   LaunchBuilder launch(cases, item, 0, blocks);
   if (config.chip == "sm_90a") {
-    launch.tensor(a, {rows, shape.k}, {config.tileM, 64});
-    if (shape.experts)
-      launch.tensor(w, {experts, shape.n, shape.k}, {1, config.tileN, 64});
+    if (shape.heads)
+      launch.tensor(a, {rows, shape.heads, shape.k}, {config.tileM, 1, 64}, 128,
+                    {pitchA(), headPitchA()});
+    else
+      launch.tensor(a, {rows, shape.k}, {config.tileM, 64});
+    if (shape.experts || shape.heads)
+      launch.tensor(w, {matrices(), shape.n, shape.k}, {1, config.tileN, 64});
     else
       launch.tensor(w, {shape.n, shape.k}, {config.tileN, 64});
   } else {
@@ -141,12 +152,23 @@ KernelCase &GemmProblem::addTo(KernelCases &cases, const GemmConfig &config,
     launch.pointer(first);
   else
     launch.i32(rows);
+  if (shape.heads) {
+    launch.i32(outputPitch()).i32(outputHeadPitch());
+    if (config.chip != "sm_90a")
+      launch.i32(pitchA()).i32(headPitchA());
+  }
 
   CaseCheck &check =
       addCheck(item, out, shape.f32Output, absolute(), relative());
   // Of no rows the output is of none; its memory stays as it was.
   check.finite = rows > 0;
-  if (extent == Extent::All) {
+  if (shape.heads) {
+    // What is between them stays as it was.
+    check.finite = false;
+    for (int64_t i = 0; i < rows * shape.heads; ++i)
+      check.spans.emplace_back(i * outputHeadPitch(), shape.n);
+    check.expected = expected();
+  } else if (extent == Extent::All) {
     check.spans.emplace_back(0, rows * columns);
     check.expected = expected();
   } else {
@@ -167,7 +189,7 @@ KernelCase &GemmProblem::addTo(KernelCases &cases, const GemmConfig &config,
     }
   }
 
-  int64_t touched = 1;
+  int64_t touched = matrices();
   if (shape.experts) {
     touched = 0;
     for (size_t e = 0; e + 1 < offsets.size(); ++e)
@@ -176,6 +198,7 @@ KernelCase &GemmProblem::addTo(KernelCases &cases, const GemmConfig &config,
   item.bytes =
       2.0 * rows * shape.k + 2.0 * touched * shape.n * shape.k +
       (shape.f32Output ? 4.0 : 2.0) * rows * columns * (hasResidual ? 2 : 1);
-  item.operations = 2.0 * rows * shape.n * shape.k;
+  item.operations =
+      2.0 * rows * shape.n * shape.k * std::max<int64_t>(shape.heads, 1);
   return item;
 }

@@ -33,12 +33,24 @@ struct GemmProblem {
   int64_t rows = 0;
   uint64_t seed;
 
-  /// [rows, k], [experts, n, k], [rows, outputColumns], row-major.
+  /// [rows, pitchA], [matrices, n, k], [rows, outputColumns], row-major.
   std::vector<float> activations() const;
   std::vector<float> weights() const;
   std::vector<float> residual() const;
 
-  /// All elements of the output, by plain loops.
+  /// Elements from a row of A, and of the output, to the next, and from a head
+  /// to the next: with heads there is something between them.
+  int64_t headPitchA() const { return shape.k + kGap; }
+  int64_t pitchA() const {
+    return shape.heads ? shape.heads * headPitchA() : shape.k;
+  }
+  int64_t outputHeadPitch() const { return shape.n + kGap; }
+  int64_t outputPitch() const {
+    return shape.heads ? shape.heads * outputHeadPitch()
+                       : shape.outputColumns();
+  }
+
+  /// All elements of the output, of all heads, by plain loops.
   std::vector<float> expected() const;
 
   /// What each element of the output may differ by.
@@ -50,6 +62,10 @@ struct GemmProblem {
                     int64_t blocks, Extent extent) const;
 
 private:
+  /// Elements between heads.
+  static constexpr int64_t kGap = 8;
+
+  int64_t matrices() const;
   int64_t expertOf(int64_t row) const;
   template <typename A, typename W>
   float output(int64_t row, int64_t column, A a, W w) const;

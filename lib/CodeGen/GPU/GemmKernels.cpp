@@ -36,6 +36,9 @@ std::optional<std::string> gpu::explainUnsupported(const GemmShape &shape,
   if (shape.n < rows || shape.n % rows != 0)
     return "a product with weights of " + std::to_string(shape.n) +
            " rows: expected a multiple of " + std::to_string(rows);
+  if (shape.heads && (shape.experts || shape.epilogue != GemmEpilogue::Store))
+    return std::string("a product of heads: expected no experts and no "
+                       "epilogue");
   if (shape.k < depth || shape.k % depth != 0)
     return "a product with weights of " + std::to_string(shape.k) +
            " columns: expected a multiple of " + std::to_string(depth) +

@@ -144,6 +144,16 @@ TEST_P(GemmRun, ExpertsWithTwoWarpgroups) {
         config(128, 32, 64, 3), 4);
 }
 
+TEST_P(GemmRun, Heads) {
+  for (int64_t heads : {1, 3})
+    for (int64_t rows : {0, 1, 65, 129}) {
+      GemmShape byHead = shape(72, 64, GemmEpilogue::Store, rows % 2 == 0);
+      byHead.heads = heads;
+      check(Problem(byHead, {rows}, rows + heads),
+            config(rows > 65 ? 128 : 64, 32, 64, 3), 3);
+    }
+}
+
 TEST_P(GemmRun, ManySeeds) {
   check(Problem(shape(96, 256), {100}, 1), config(64, 32, 64, 3), 3,
         /*seeds=*/10);
