@@ -38,6 +38,10 @@ inline constexpr llvm::StringLiteral kRelaxedAtomicsAttr =
 /// A dictionary from names of instruction counts (InstructionCounts.def) to
 /// the least number that the kernel's PTX must have of each.
 inline constexpr llvm::StringLiteral kExpectAttr = "dsv2.expect";
+/// A unit attribute that says: the kernel may be started before the launches
+/// before it are over, and waits for them itself (griddepcontrol.wait). Chips
+/// before sm_90 have no such starts: kernels for them lose the instruction.
+inline constexpr llvm::StringLiteral kEarlyStartAttr = "dsv2.early_start";
 /// The external array that dynamic shared memory is addressed by.
 inline constexpr llvm::StringLiteral kSharedMemorySymbol = "dsv2_smem";
 

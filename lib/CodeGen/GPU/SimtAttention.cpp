@@ -128,7 +128,10 @@ LLVM::LLVMFuncOp
 dsv2::gpu::getOrCreateApplyRopeKernel(ModuleOp module,
                                       const ApplyRopeConfig &config) {
   int64_t pairs = config.width / 2;
-  constexpr int64_t threads = 128;
+  // Of few tokens, each has a thread for what it moves at a time.
+  constexpr int64_t kPairs = 4;
+  int64_t threads = std::clamp<int64_t>(
+      llvm::alignTo(config.heads * pairs / kPairs, kWarpSize), kWarpSize, 256);
   std::string name =
       llvm::formatv("apply_rope_{0}x{1}_{2}_{3}", config.heads, config.width,
                     elementName(config.input), elementName(config.output));
@@ -141,31 +144,60 @@ dsv2::gpu::getOrCreateApplyRopeKernel(ModuleOp module,
       [&](SimtBuilder &b, ValueRange args) {
         Type f32 = b.getF32Type();
         Value token = b.blockId();
-        b.forEach(
-            b.threadId(), b.i32(config.heads * pairs), b.i32(threads),
-            [&](Value item) {
-              Value head = b.div(item, pairs), pair = b.rem(item, pairs);
-              Value column = b.mul(pair, 2);
-              auto at = [&](int64_t operand, Type element, Value stride,
-                            Value headStride, int64_t odd) {
-                return b.at(args[operand], element, token, stride,
-                            b.add(b.mul(head, headStride), b.add(column, odd)));
-              };
-              auto in = [&](int64_t odd) {
-                return b.loadFloat(config.input,
-                                   at(0, config.input, args[1], args[2], odd));
-              };
-              Value even = in(0), odd = in(1);
-              Value cos = b.load(f32, b.at(args[3], f32, token, args[4], pair));
-              Value sin = b.load(
-                  f32, b.at(args[3], f32, token, args[4], b.add(pair, pairs)));
-              Value first = b.fsub(b.fmul(even, cos), b.fmul(odd, sin));
-              Value second = b.fadd(b.fmul(odd, cos), b.fmul(even, sin));
-              b.storeFloat(first, config.output,
-                           at(5, config.output, args[6], args[7], 0));
-              b.storeFloat(second, config.output,
-                           at(5, config.output, args[6], args[7], 1));
-            });
+        // `count` adjacent pairs at a time.
+        auto rotate = [&](int64_t count) {
+          int64_t units = pairs / count;
+          b.forEach(
+              b.threadId(), b.i32(config.heads * units), b.i32(threads),
+              [&](Value item) {
+                Value head = b.div(item, units);
+                Value pair = b.mul(b.rem(item, units), count);
+                auto at = [&](int64_t operand, Type element) {
+                  return b.at(
+                      args[operand], element, token, args[operand + 1],
+                      b.add(b.mul(head, args[operand + 2]), b.mul(pair, 2)));
+                };
+                SmallVector<Value> x, results;
+                if (count > 1)
+                  x = b.loadFloats(config.input, 2 * count,
+                                   at(0, config.input));
+                else
+                  for (int64_t odd : {0, 1})
+                    x.push_back(b.loadFloat(
+                        config.input,
+                        b.at(at(0, config.input), config.input, b.i32(odd))));
+                auto factors = [&](Value column) {
+                  return b.loadFloats(
+                      f32, count, b.at(args[3], f32, token, args[4], column));
+                };
+                SmallVector<Value> cos = factors(pair);
+                SmallVector<Value> sin = factors(b.add(pair, pairs));
+                for (int64_t i = 0; i < count; ++i) {
+                  Value even = x[2 * i], odd = x[2 * i + 1];
+                  results.push_back(
+                      b.fsub(b.fmul(even, cos[i]), b.fmul(odd, sin[i])));
+                  results.push_back(
+                      b.fadd(b.fmul(odd, cos[i]), b.fmul(even, sin[i])));
+                }
+                if (count > 1)
+                  return b.storeFloats(results, config.output,
+                                       at(5, config.output));
+                for (int64_t odd : {0, 1})
+                  b.storeFloat(
+                      results[odd], config.output,
+                      b.at(at(5, config.output), config.output, b.i32(odd)));
+              });
+        };
+        if (pairs % kPairs != 0)
+          return rotate(1);
+        b.ifElse(
+            b.areMultiplesOf16({args[0], args[3], args[5]},
+                               {{args[1], config.input},
+                                {args[2], config.input},
+                                {args[4], f32},
+                                {args[6], config.output},
+                                {args[7], config.output}}),
+            [&] { rotate(kPairs); }, [&] { rotate(1); });
       });
 }
 
@@ -208,15 +240,29 @@ LLVM::LLVMFuncOp dsv2::gpu::getOrCreateLatentAppendKernel(
         Value sequence = b.load(i32, b.at(args[5], i32, token));
         Value blocks = b.at(args[6], i32, sequence, args[7], b.i32(0));
         Value row = cacheRow(b, config, args[8], args[9], blocks, position);
+        constexpr int64_t kVector = 8;
+        auto copyBy = [&](int64_t vector, Value from, Value stride,
+                          Type element, int64_t width, int64_t first) {
+          b.forEach(
+              b.mul(b.threadId(), vector), b.i32(width),
+              b.i32(threads * vector), [&](Value column) {
+                SmallVector<Value> values =
+                    b.loadFloats(element, vector,
+                                 b.at(from, element, token, stride, column));
+                b.storeFloats(values, config.element,
+                              b.at(row, config.element, b.add(column, first)));
+              });
+        };
         auto copy = [&](Value from, Value stride, Type element, int64_t width,
                         int64_t first) {
-          b.forEach(
-              b.threadId(), b.i32(width), b.i32(threads), [&](Value column) {
-                Value value = b.loadFloat(
-                    element, b.at(from, element, token, stride, column));
-                b.storeFloat(value, config.element,
-                             b.at(row, config.element, b.add(column, first)));
-              });
+          if (width % kVector != 0 || first % kVector != 0 ||
+              config.row() % kVector != 0)
+            return copyBy(1, from, stride, element, width, first);
+          b.ifElse(
+              b.areMultiplesOf16({from, args[8]}, {{stride, element},
+                                                   {args[9], config.element}}),
+              [&] { copyBy(kVector, from, stride, element, width, first); },
+              [&] { copyBy(1, from, stride, element, width, first); });
         };
         copy(args[0], args[1], latent, config.latent, 0);
         copy(args[2], args[3], rope, config.rope, config.latent);

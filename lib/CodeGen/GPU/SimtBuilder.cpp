@@ -7,6 +7,7 @@
 
 #include "dsv2/CodeGen/GPU/SimtBuilder.h"
 
+#include "dsv2/Target/KernelInfo.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "llvm/Support/MathExtras.h"
@@ -68,6 +69,9 @@ Value SimtBuilder::blockId(int dim) {
   return NVVM::BlockIdZOp::create(*this, getI32Type());
 }
 void SimtBuilder::barrier() { NVVM::BarrierOp::create(*this); }
+void SimtBuilder::awaitPredecessors() {
+  NVVM::GriddepcontrolOp::create(*this, NVVM::GridDepActionKind::wait);
+}
 
 Value SimtBuilder::shuffleXor(Value value, int32_t mask) {
   return NVVM::ShflOp::create(*this, value.getType(), i32(kFullMask), value,
@@ -80,6 +84,48 @@ Value SimtBuilder::warpReduce(Value value,
   for (int32_t mask = kWarpSize / 2; mask > 0; mask /= 2)
     value = combine(value, shuffleXor(value, mask));
   return value;
+}
+
+Value SimtBuilder::shuffleUp(Value value, int32_t delta) {
+  return NVVM::ShflOp::create(*this, value.getType(), i32(kFullMask), value,
+                              i32(delta), i32(0), NVVM::ShflKind::up,
+                              UnitAttr());
+}
+Value SimtBuilder::matchAny(Value value) {
+  return NVVM::MatchSyncOp::create(*this, getI32Type(), i32(kFullMask), value,
+                                   NVVM::MatchSyncKind::any);
+}
+Value SimtBuilder::lowerLanes() {
+  Value bit = arith::ShLIOp::create(*this, i32(1), lane());
+  return sub(bit, i32(1));
+}
+void SimtBuilder::warpBarrier() {
+  NVVM::SyncWarpOp::create(*this, i32(kFullMask));
+}
+Value SimtBuilder::ballot(Value condition) {
+  return NVVM::VoteSyncOp::create(*this, getI32Type(), i32(kFullMask),
+                                  condition, NVVM::VoteSyncKind::ballot);
+}
+Value SimtBuilder::countBits(Value value) {
+  return LLVM::CtPopOp::create(*this, value.getType(), value);
+}
+Value SimtBuilder::lowestBit(Value value) {
+  return LLVM::CountTrailingZerosOp::create(*this, value.getType(), value,
+                                            /*is_zero_poison=*/true);
+}
+
+SmallVector<Value> SimtBuilder::multiplyTile(ValueRange a, ValueRange b,
+                                             ValueRange sums) {
+  auto type = LLVM::LLVMStructType::getLiteral(
+      getContext(), SmallVector<Type>(4, getF32Type()));
+  auto product = NVVM::MmaOp::create(
+      *this, type, a, b, sums, ArrayRef<int64_t>{16, 8, 16}, std::nullopt,
+      std::nullopt, std::array{NVVM::MMATypes::bf16, NVVM::MMATypes::bf16},
+      std::array{NVVM::MMALayout::row, NVVM::MMALayout::col});
+  SmallVector<Value> results;
+  for (int64_t i = 0; i < 4; ++i)
+    results.push_back(LLVM::ExtractValueOp::create(*this, product, i));
+  return results;
 }
 
 //===----------------------------------------------------------------------===//
@@ -120,6 +166,111 @@ void SimtBuilder::storeFloat(Value value, Type element, Value address) {
   if (!element.isF32())
     value = arith::TruncFOp::create(*this, element, value);
   store(value, address);
+}
+
+/// Words that one instruction moves, of `left` that are to be moved.
+static int64_t instructionWords(int64_t left) {
+  return left >= 4 ? 4 : left >= 2 ? 2 : 1;
+}
+
+SmallVector<Value> SimtBuilder::loadWords(int64_t words, Value address,
+                                          bool invariant) {
+  SmallVector<Value> result;
+  for (int64_t at = 0; at < words;) {
+    int64_t count = instructionWords(words - at);
+    auto type = VectorType::get(count, getI32Type());
+    Value from = LLVM::GEPOp::create(*this, address.getType(), getI32Type(),
+                                     address, ArrayRef<LLVM::GEPArg>{at});
+    auto vector = LLVM::LoadOp::create(*this, type, from,
+                                       /*alignment=*/4 * count);
+    vector.setInvariant(invariant);
+    for (int64_t i = 0; i < count; ++i)
+      result.push_back(LLVM::ExtractElementOp::create(*this, vector, i32(i)));
+    at += count;
+  }
+  return result;
+}
+
+void SimtBuilder::storeWords(ValueRange words, Value address) {
+  for (int64_t at = 0; at < static_cast<int64_t>(words.size());) {
+    int64_t count = instructionWords(words.size() - at);
+    auto type = VectorType::get(count, getI32Type());
+    Value to = LLVM::GEPOp::create(*this, address.getType(), getI32Type(),
+                                   address, ArrayRef<LLVM::GEPArg>{at});
+    Value vector = LLVM::PoisonOp::create(*this, type);
+    for (int64_t i = 0; i < count; ++i)
+      vector =
+          LLVM::InsertElementOp::create(*this, vector, words[at + i], i32(i));
+    LLVM::StoreOp::create(*this, vector, to, /*alignment=*/4 * count);
+    at += count;
+  }
+}
+
+Value SimtBuilder::areMultiplesOf16(ValueRange pointers,
+                                    ArrayRef<std::pair<Value, Type>> strides) {
+  Value bits = i32(0);
+  auto join = [&](Value more) {
+    bits = createOrFold<arith::OrIOp>(bits, more);
+  };
+  for (Value pointer : pointers)
+    join(arith::TruncIOp::create(
+        *this, getI32Type(),
+        LLVM::PtrToIntOp::create(*this, getI64Type(), pointer)));
+  for (auto [stride, element] : strides)
+    join(mul(stride, element.getIntOrFloatBitWidth() / 8));
+  return equal(arith::AndIOp::create(*this, bits, i32(15)), i32(0));
+}
+
+SmallVector<Value> SimtBuilder::loadFloats(Type element, int64_t count,
+                                           Value address, bool invariant) {
+  if (count == 1)
+    return {loadFloat(element, address)};
+  int64_t words = count * element.getIntOrFloatBitWidth() / 32;
+  return unpack(element, loadWords(words, address, invariant));
+}
+
+void SimtBuilder::storeFloats(ValueRange values, Type element, Value address) {
+  if (values.size() == 1)
+    return storeFloat(values[0], element, address);
+  storeWords(pack(element, values), address);
+}
+
+SmallVector<Value> SimtBuilder::unpack(Type element, ValueRange words) {
+  auto asFloat = [&](Value word) -> Value {
+    return arith::BitcastOp::create(*this, getF32Type(), word);
+  };
+  SmallVector<Value> values;
+  for (Value word : words) {
+    if (element.isF32()) {
+      values.push_back(asFloat(word));
+      continue;
+    }
+    // Two plain instructions; conversions have a quarter of their rate.
+    assert(element.isBF16() && "expected f32 or bf16");
+    values.push_back(asFloat(arith::ShLIOp::create(*this, word, i32(16))));
+    values.push_back(
+        asFloat(arith::AndIOp::create(*this, word, i32(0xFFFF0000))));
+  }
+  return values;
+}
+
+SmallVector<Value> SimtBuilder::pack(Type element, ValueRange values) {
+  SmallVector<Value> words;
+  if (element.isF32()) {
+    for (Value value : values)
+      words.push_back(arith::BitcastOp::create(*this, getI32Type(), value));
+    return words;
+  }
+  assert(element.isBF16() && values.size() % 2 == 0 && "expected pairs");
+  for (size_t i = 0; i < values.size(); i += 2) {
+    Value pair =
+        LLVM::PoisonOp::create(*this, VectorType::get(2, getF32Type()));
+    for (int64_t j = 0; j < 2; ++j)
+      pair = LLVM::InsertElementOp::create(*this, pair, values[i + j], i32(j));
+    pair = arith::TruncFOp::create(*this, VectorType::get(2, element), pair);
+    words.push_back(LLVM::BitcastOp::create(*this, getI32Type(), pair));
+  }
+  return words;
 }
 
 Value SimtBuilder::sharedArray(StringRef name, Type element, int64_t count) {
@@ -164,6 +315,16 @@ SmallVector<Value> SimtBuilder::forCarry(
   return SmallVector<Value>(loop.getResults());
 }
 
+void SimtBuilder::ifElse(Value condition, llvm::function_ref<void()> thenBody,
+                         llvm::function_ref<void()> elseBody) {
+  auto branch = scf::IfOp::create(*this, condition, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(*this);
+  setInsertionPoint(branch.thenYield());
+  thenBody();
+  setInsertionPoint(branch.elseYield());
+  elseBody();
+}
+
 //===----------------------------------------------------------------------===//
 // Kernels
 //===----------------------------------------------------------------------===//
@@ -179,7 +340,7 @@ static mlir::gpu::GPUModuleOp getOrCreateDeviceModule(ModuleOp module) {
 LLVM::LLVMFuncOp dsv2::gpu::getOrCreateKernel(
     ModuleOp module, StringRef name, int64_t threads,
     ArrayRef<KernelParameter> parameters,
-    llvm::function_ref<void(SimtBuilder &, ValueRange)> body) {
+    llvm::function_ref<void(SimtBuilder &, ValueRange)> body, Waiting waiting) {
   mlir::gpu::GPUModuleOp device = getOrCreateDeviceModule(module);
   if (auto kernel = device.lookupSymbol<LLVM::LLVMFuncOp>(name))
     return kernel;
@@ -201,8 +362,14 @@ LLVM::LLVMFuncOp dsv2::gpu::getOrCreateKernel(
       NVVM::NVVMDialect::getMaxntidAttrName(),
       DenseI32ArrayAttr::get(context, {static_cast<int32_t>(threads)}));
   kernel->setAttr(kParametersAttr, ArrayAttr::get(context, sources));
+  kernel->setAttr(kEarlyStartAttr, UnitAttr::get(context));
   Block *entry = kernel.addEntryBlock(outer);
   SimtBuilder b(loc, OpBuilder::atBlockBegin(entry));
+  // Successors start once all blocks of this kernel have: they then fill what
+  // multiprocessors have left, and load weights, while the last of these run.
+  NVVM::GriddepcontrolOp::create(b, NVVM::GridDepActionKind::launch_dependents);
+  if (waiting == Waiting::First)
+    b.awaitPredecessors();
   body(b, entry->getArguments());
   LLVM::ReturnOp::create(b, ValueRange());
   return kernel;

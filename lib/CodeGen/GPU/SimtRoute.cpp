@@ -27,7 +27,8 @@ public:
       : b(b), config(config), f32(b.getF32Type()), i32(b.getI32Type()),
         lane(b.lane()) {}
 
-  void emit(ValueRange args);
+  /// The choice for `token`. Arguments are those of the kernel of a route.
+  void emit(Value token, ValueRange args);
 
 private:
   static constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -130,8 +131,8 @@ void RouteToken::dropLosingGroups(SmallVectorImpl<Value> &held) {
     value = b.select(b.equal(kept, b.i32(1)), value, b.f32(-kInfinity));
 }
 
-void RouteToken::emit(ValueRange args) {
-  token = b.blockId();
+void RouteToken::emit(Value ofToken, ValueRange args) {
+  token = ofToken;
   SmallVector<Value> held = softmax(args[0], args[1]);
   // Lanes past the last expert hold 0, which must not tie with an expert's.
   for (auto [i, value] : llvm::enumerate(held))
@@ -164,77 +165,216 @@ void RouteToken::emit(ValueRange args) {
   });
 }
 
+static std::string getName(const RouteConfig &config) {
+  return llvm::formatv("route_{0}_top{1}_groups{2}of{3}_{4:x-}{5}",
+                       config.experts, config.topK, config.topGroups,
+                       config.groups, llvm::bit_cast<uint32_t>(config.scale),
+                       config.normalize ? "_normalize" : "");
+}
+
 LLVM::LLVMFuncOp dsv2::gpu::getOrCreateRouteKernel(ModuleOp module,
                                                    const RouteConfig &config) {
   MLIRContext *c = module.getContext();
-  std::string name = llvm::formatv(
-      "route_{0}_top{1}_groups{2}of{3}_{4:x-}{5}", config.experts, config.topK,
-      config.topGroups, config.groups, llvm::bit_cast<uint32_t>(config.scale),
-      config.normalize ? "_normalize" : "");
   return getOrCreateKernel(
-      module, name, kWarpSize,
+      module, getName(config), kWarpSize,
       {pointerOf(c, 0), strideOf(c, 0, 0), pointerOf(c, 1), pointerOf(c, 2)},
       [&](SimtBuilder &b, ValueRange args) {
-        RouteToken(b, config).emit(args);
+        RouteToken(b, config).emit(b.blockId(), args);
       });
+}
+
+//===----------------------------------------------------------------------===//
+// Dispatch
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+/// Emits the sorting of (token, slot) pairs by expert, by one block: each warp
+/// counts its stretch of the pairs, sums say where its rows of each expert
+/// start, and it goes over its stretch again. Pairs of an expert stay in order.
+class DispatchPairs {
+public:
+  DispatchPairs(SimtBuilder &b, int64_t experts, int64_t topK)
+      : b(b), i32(b.getI32Type()), experts(experts), topK(topK),
+        warps(getWarps(experts)),
+        counts(b.sharedArray("counts", i32, warps * experts)),
+        starts(b.sharedArray("starts", i32, experts)), lane(b.lane()),
+        lower(b.lowerLanes()) {}
+
+  static int64_t getWarps(int64_t experts) {
+    // A counter for each warp and expert, in less than the 48 KiB that a kernel
+    // can have statically.
+    constexpr int64_t kCounters = 10 * 1024;
+    return std::clamp<int64_t>(llvm::bit_floor(uint64_t(kCounters / experts)),
+                               1, 32);
+  }
+  static int64_t getThreads(int64_t experts) {
+    return getWarps(experts) * kWarpSize;
+  }
+
+  /// `numPairs` pairs have the experts at `ids`; the others are results.
+  void emit(Value ids, Value numPairs, Value offsets, Value tokens, Value rows);
+
+private:
+  /// Loads of ids that are under way at once.
+  static constexpr int64_t kUnroll = 4;
+
+  /// Address of the warp's counter of an expert.
+  Value counterOf(Value expert) {
+    return b.at(counts, i32, b.add(b.mul(b.warp(), experts), expert));
+  }
+  Value startOf(Value expert) { return b.at(starts, i32, expert); }
+  /// Goes over the warp's pairs, 32 at a time, in order. `body` is given a
+  /// lane's pair, its expert, the lanes whose pair is of the same expert, and
+  /// whether there is a pair; afterwards those are counted.
+  void forPairs(llvm::function_ref<void(Value, Value, Value, Value)> body);
+  /// Turns counts of warps into sums of those before, and totals of experts
+  /// into rows where they start.
+  void sumUp();
+
+  SimtBuilder &b;
+  Type i32;
+  int64_t experts, topK, warps;
+  Value counts, starts, lane, lower;
+  Value ids, numPairs, offsets;
+};
+
+} // namespace
+
+void DispatchPairs::forPairs(
+    llvm::function_ref<void(Value, Value, Value, Value)> body) {
+  // Whole warps' worth of pairs to each warp.
+  Value each = b.mul(b.ceilDiv(numPairs, warps * kWarpSize), kWarpSize);
+  Value begin = b.mul(b.warp(), each);
+  Value end = b.min(b.add(begin, each), numPairs);
+  b.forEach(begin, end, b.i32(kUnroll * kWarpSize), [&](Value first) {
+    SmallVector<Value> pairs, loaded;
+    for (int64_t i = 0; i < kUnroll; ++i) {
+      pairs.push_back(b.add(b.add(first, i * kWarpSize), lane));
+      loaded.push_back(b.load(
+          i32, b.at(ids, i32, b.min(pairs[i], b.sub(numPairs, b.i32(1))))));
+    }
+    for (int64_t i = 0; i < kUnroll; ++i) {
+      Value isPair = b.less(pairs[i], end);
+      Value same = b.matchAny(b.select(isPair, loaded[i], b.i32(-1)));
+      if (body)
+        body(pairs[i], loaded[i], same, isPair);
+      // One lane counts for all of the same expert, after all have read.
+      b.warpBarrier();
+      Value isFirst = b.equal(arith::AndIOp::create(b, same, lower), b.i32(0));
+      b.ifThen(b.logicalAnd(isPair, isFirst), [&] {
+        Value counter = counterOf(loaded[i]);
+        b.store(b.add(b.load(i32, counter), b.countBits(same)), counter);
+      });
+      b.warpBarrier();
+    }
+  });
+}
+
+void DispatchPairs::sumUp() {
+  b.forEach(b.threadId(), b.i32(experts), b.i32(warps * kWarpSize),
+            [&](Value expert) {
+              Value total =
+                  b.forCarry(
+                       b.i32(0), b.i32(warps), b.i32(1), b.i32(0),
+                       [&](Value warp, ValueRange before) {
+                         Value counter = b.at(
+                             counts, i32, b.add(b.mul(warp, experts), expert));
+                         Value count = b.load(i32, counter);
+                         b.store(before[0], counter);
+                         return SmallVector<Value>{b.add(before[0], count)};
+                       })
+                      .front();
+              b.store(total, startOf(expert));
+            });
+  b.barrier();
+  // Lanes of the first warp have some adjacent experts each.
+  b.ifThen(b.equal(b.warp(), b.i32(0)), [&] {
+    int64_t each = llvm::divideCeil(experts, kWarpSize);
+    Value begin = b.min(b.mul(lane, each), b.i32(experts));
+    Value end = b.min(b.add(begin, each), b.i32(experts));
+    Value own = b.forCarry(begin, end, b.i32(1), b.i32(0),
+                           [&](Value expert, ValueRange sum) {
+                             return SmallVector<Value>{
+                                 b.add(sum[0], b.load(i32, startOf(expert)))};
+                           })
+                    .front();
+    Value upTo = own;
+    for (int32_t delta = 1; delta < kWarpSize; delta *= 2) {
+      Value other = b.shuffleUp(upTo, delta);
+      upTo = b.select(b.less(lane, b.i32(delta)), upTo, b.add(upTo, other));
+    }
+    // LLVM may let lanes read the totals of others.
+    b.warpBarrier();
+    b.forCarry(begin, end, b.i32(1), b.sub(upTo, own),
+               [&](Value expert, ValueRange before) {
+                 Value total = b.load(i32, startOf(expert));
+                 b.store(before[0], startOf(expert));
+                 b.store(before[0], b.at(offsets, i32, expert));
+                 return SmallVector<Value>{b.add(before[0], total)};
+               });
+    b.ifThen(b.equal(lane, b.i32(0)),
+             [&] { b.store(numPairs, b.at(offsets, i32, b.i32(experts))); });
+  });
+}
+
+void DispatchPairs::emit(Value idsOfPairs, Value count, Value toOffsets,
+                         Value tokens, Value rows) {
+  ids = idsOfPairs;
+  numPairs = count;
+  offsets = toOffsets;
+  b.forEach(b.threadId(), b.i32(warps * experts), b.i32(warps * kWarpSize),
+            [&](Value i) { b.store(b.i32(0), b.at(counts, i32, i)); });
+  b.barrier();
+  forPairs(nullptr);
+  b.barrier();
+  sumUp();
+  b.barrier();
+  forPairs([&](Value pair, Value expert, Value same, Value isPair) {
+    b.ifThen(isPair, [&] {
+      Value start =
+          b.add(b.load(i32, startOf(expert)), b.load(i32, counterOf(expert)));
+      Value row =
+          b.add(start, b.countBits(arith::AndIOp::create(b, same, lower)));
+      b.store(b.div(pair, topK), b.at(tokens, i32, row));
+      b.store(row, b.at(rows, i32, pair));
+    });
+  });
 }
 
 LLVM::LLVMFuncOp dsv2::gpu::getOrCreateDispatchKernel(ModuleOp module,
                                                       int64_t experts,
                                                       int64_t topK) {
-  // Thread e looks for the pairs of the experts e, e + threads, ...; every
-  // pair is read by all of them at once.
-  int64_t threads = std::min<int64_t>(llvm::alignTo(experts, kWarpSize), 1024);
   MLIRContext *c = module.getContext();
   return getOrCreateKernel(
       module, llvm::formatv("dispatch_{0}_top{1}", experts, topK).str(),
-      threads,
+      DispatchPairs::getThreads(experts),
       {pointerOf(c, 0), sizeOf(c, 0, 0), pointerOf(c, 1), pointerOf(c, 2),
        pointerOf(c, 3)},
       [&](SimtBuilder &b, ValueRange args) {
-        Type i32 = b.getI32Type();
-        Value ids = args[0], offsets = args[2], tokens = args[3];
-        Value rows = args[4];
-        Value pairs = b.mul(args[1], topK);
-        Value counts = b.sharedArray("counts", i32, experts);
-        auto forExperts = [&](llvm::function_ref<void(Value)> body) {
-          b.forEach(b.threadId(), b.i32(experts), b.i32(threads), body);
-        };
-        /// Calls `found(pair, carried)` for every pair of the expert in order.
-        auto forPairs = [&](Value expert, Value init,
-                            llvm::function_ref<void(Value, Value)> found) {
-          return b
-              .forCarry(b.i32(0), pairs, b.i32(1), init,
-                        [&](Value pair, ValueRange carried) {
-                          Value id = b.load(i32, b.at(ids, i32, pair));
-                          Value isOwn = b.equal(id, expert);
-                          if (found)
-                            b.ifThen(isOwn, [&] { found(pair, carried[0]); });
-                          return SmallVector<Value>{b.select(
-                              isOwn, b.add(carried[0], 1), carried[0])};
-                        })
-              .front();
-        };
-        forExperts([&](Value expert) {
-          b.store(forPairs(expert, b.i32(0), nullptr),
-                  b.at(counts, i32, expert));
+        DispatchPairs(b, experts, topK)
+            .emit(args[0], b.mul(args[1], topK), args[2], args[3], args[4]);
+      });
+}
+
+LLVM::LLVMFuncOp
+dsv2::gpu::getOrCreateRouteDispatchKernel(ModuleOp module,
+                                          const RouteConfig &config) {
+  MLIRContext *c = module.getContext();
+  return getOrCreateKernel(
+      module, getName(config) + "_dispatch",
+      DispatchPairs::getThreads(config.experts),
+      {pointerOf(c, 0), strideOf(c, 0, 0), pointerOf(c, 1), pointerOf(c, 2),
+       sizeOf(c, 0, 0), pointerOf(c, 3), pointerOf(c, 4), pointerOf(c, 5)},
+      [&](SimtBuilder &b, ValueRange args) {
+        DispatchPairs pairs(b, config.experts, config.topK);
+        int64_t warps = DispatchPairs::getWarps(config.experts);
+        b.forEach(b.warp(), args[4], b.i32(warps), [&](Value token) {
+          RouteToken(b, config).emit(token, args.take_front(4));
         });
+        // The ids are in global memory, where all of the block see them.
         b.barrier();
-        forExperts([&](Value expert) {
-          Value first =
-              b.forCarry(b.i32(0), expert, b.i32(1), b.i32(0),
-                         [&](Value i, ValueRange carried) {
-                           return SmallVector<Value>{b.add(
-                               carried[0], b.load(i32, b.at(counts, i32, i)))};
-                         })
-                  .front();
-          b.store(first, b.at(offsets, i32, expert));
-          forPairs(expert, first, [&](Value pair, Value row) {
-            b.store(b.div(pair, topK), b.at(tokens, i32, row));
-            b.store(row, b.at(rows, i32, pair));
-          });
-        });
-        b.ifThen(b.equal(b.threadId(), b.i32(0)),
-                 [&] { b.store(pairs, b.at(offsets, i32, b.i32(experts))); });
+        pairs.emit(args[2], b.mul(args[4], config.topK), args[5], args[6],
+                   args[7]);
       });
 }

@@ -10,18 +10,42 @@
 
 #include "llvm/ADT/bit.h"
 #include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 using namespace mlir::dsv2;
 using namespace mlir::dsv2::gpu;
 
-/// Threads of a block that works on one row.
-static constexpr int64_t kRowThreads = 128;
+/// Elements that a thread moves at a time where rows allow it: 16 bytes of bf16
+/// or twice that of f32.
+static constexpr int64_t kVector = 8;
 
-/// Calls `body` for each column of a row, the columns dealt to the threads.
-static void forColumns(SimtBuilder &b, int64_t width,
+/// Threads of a block that works on one row of `width` elements: each has one
+/// vector if a block can have as many.
+static int64_t getRowThreads(int64_t width) {
+  return std::clamp<int64_t>(
+      llvm::alignTo(llvm::divideCeil(width, kVector), kWarpSize), kWarpSize,
+      512);
+}
+
+/// Emits `body` for elements a thread moves at a time: kVector if the width and
+/// what `pointers` and `strides` are allow it, else 1.
+static void emitByVector(SimtBuilder &b, int64_t width, ValueRange pointers,
+                         ArrayRef<std::pair<Value, Type>> strides,
+                         llvm::function_ref<void(int64_t)> body) {
+  if (width % kVector != 0)
+    return body(1);
+  b.ifElse(
+      b.areMultiplesOf16(pointers, strides), [&] { body(kVector); },
+      [&] { body(1); });
+}
+
+/// Calls `body` with the first of each `vector` columns of a row, which are
+/// dealt to the threads.
+static void forColumns(SimtBuilder &b, int64_t width, int64_t vector,
                        llvm::function_ref<void(Value)> body) {
-  b.forEach(b.threadId(), b.i32(width), b.i32(kRowThreads), body);
+  b.forEach(b.mul(b.threadId(), vector), b.i32(width),
+            b.i32(getRowThreads(width) * vector), body);
 }
 
 LLVM::LLVMFuncOp
@@ -32,30 +56,37 @@ dsv2::gpu::getOrCreateGatherRowsKernel(ModuleOp module,
       llvm::formatv("gather_rows_{0}_{1}_{2}", config.width,
                     elementName(config.from), elementName(config.to));
   return getOrCreateKernel(
-      module, name, kRowThreads,
+      module, name, getRowThreads(config.width),
       {pointerOf(c, 0), pointerOf(c, 1), strideOf(c, 1, 0), pointerOf(c, 2),
        strideOf(c, 2, 0)},
       [&](SimtBuilder &b, ValueRange args) {
         Value token = b.blockId();
         Value row =
             b.load(b.getI32Type(), b.at(args[0], b.getI32Type(), token));
-        forColumns(b, config.width, [&](Value column) {
-          Value value = b.loadFloat(
-              config.from, b.at(args[1], config.from, row, args[2], column));
-          b.storeFloat(value, config.to,
-                       b.at(args[3], config.to, token, args[4], column));
-        });
+        emitByVector(b, config.width, {args[1], args[3]},
+                     {{args[2], config.from}, {args[4], config.to}},
+                     [&](int64_t vector) {
+                       forColumns(b, config.width, vector, [&](Value column) {
+                         SmallVector<Value> values = b.loadFloats(
+                             config.from, vector,
+                             b.at(args[1], config.from, row, args[2], column));
+                         b.storeFloats(
+                             values, config.to,
+                             b.at(args[3], config.to, token, args[4], column));
+                       });
+                     });
       });
 }
 
-/// The sum of `value` over a block of kRowThreads.
-static Value sumBlock(SimtBuilder &b, Value value) {
-  constexpr int64_t warps = kRowThreads / kWarpSize;
+/// The sum of `value` over a block of `warps`, whose partial sums are in
+/// `shared`.
+static Value sumBlock(SimtBuilder &b, Value value, Value shared,
+                      int64_t warps) {
   Type f32 = b.getF32Type();
   auto plus = [&](Value x, Value y) { return b.fadd(x, y); };
   Value partial = b.warpReduce(value, plus);
-  Value shared = b.sharedArray("sums", f32, warps);
-  // Every lane holds the sum: all write the same value.
+  if (warps == 1)
+    return partial;
   b.ifThen(b.equal(b.lane(), b.i32(0)),
            [&] { b.store(partial, b.at(shared, f32, b.warp())); });
   b.barrier();
@@ -64,6 +95,93 @@ static Value sumBlock(SimtBuilder &b, Value value) {
     sum = b.fadd(sum, b.load(f32, b.at(shared, f32, b.i32(i))));
   return sum;
 }
+
+namespace {
+/// Emits the norm of one row.
+class NormRow {
+public:
+  NormRow(SimtBuilder &b, const RMSNormConfig &config, ValueRange args)
+      : b(b), config(config), args(args), token(b.blockId()),
+        threads(getRowThreads(config.width)) {
+    if (threads > kWarpSize)
+      shared = b.sharedArray("sums", b.getF32Type(), threads / kWarpSize);
+  }
+
+  void emit(int64_t vector) {
+    // What a thread reads of its row it keeps, unless that is too much.
+    constexpr int64_t kKept = 32;
+    int64_t stride = threads * vector;
+    int64_t turns = llvm::divideCeil(config.width, stride);
+    Value first = b.mul(b.threadId(), vector);
+    if (turns * vector <= kKept) {
+      SmallVector<Value> columns;
+      SmallVector<SmallVector<Value>> values, weights;
+      for (int64_t turn = 0; turn < turns; ++turn) {
+        columns.push_back(b.add(first, turn * stride));
+        // Threads past the end have the last columns again.
+        Value column = b.min(columns.back(), b.i32(config.width - vector));
+        values.push_back(load(vector, column));
+        weights.push_back(loadWeights(vector, column));
+      }
+      Value sum = b.f32(0.0);
+      for (auto [column, row] : llvm::zip(columns, values))
+        sum = b.select(isInside(column), addSquares(row, sum), sum);
+      Value factor = getFactor(sum);
+      for (int64_t i = 0; i < turns; ++i)
+        b.ifThen(isInside(columns[i]),
+                 [&] { store(columns[i], values[i], weights[i], factor); });
+      return;
+    }
+    Value sum =
+        b.forCarry(first, b.i32(config.width), b.i32(stride), b.f32(0.0),
+                   [&](Value column, ValueRange carried) {
+                     return SmallVector<Value>{
+                         addSquares(load(vector, column), carried[0])};
+                   })
+            .front();
+    Value factor = getFactor(sum);
+    forColumns(b, config.width, vector, [&](Value column) {
+      store(column, load(vector, column), loadWeights(vector, column), factor);
+    });
+  }
+
+private:
+  Value isInside(Value column) { return b.less(column, b.i32(config.width)); }
+  SmallVector<Value> load(int64_t vector, Value column) {
+    return b.loadFloats(config.input, vector,
+                        b.at(args[0], config.input, token, args[1], column));
+  }
+  SmallVector<Value> loadWeights(int64_t vector, Value column) {
+    return b.loadFloats(config.weight, vector,
+                        b.at(args[2], config.weight, column));
+  }
+  Value addSquares(ArrayRef<Value> values, Value sum) {
+    for (Value value : values)
+      sum = b.fma(value, value, sum);
+    return sum;
+  }
+  Value getFactor(Value sum) {
+    Value total = sumBlock(b, sum, shared, threads / kWarpSize);
+    Value mean = b.fmul(total, b.f32(1.0f / config.width));
+    return b.rsqrt(b.fadd(mean, b.f32(static_cast<float>(config.eps))));
+  }
+  void store(Value column, ArrayRef<Value> values, ArrayRef<Value> weights,
+             Value factor) {
+    SmallVector<Value> results;
+    for (auto [value, weight] : llvm::zip(values, weights))
+      results.push_back(b.fmul(b.fmul(value, factor), weight));
+    b.storeFloats(results, config.output,
+                  b.at(args[3], config.output, token, args[4], column));
+  }
+
+  SimtBuilder &b;
+  const RMSNormConfig &config;
+  ValueRange args;
+  Value token;
+  int64_t threads;
+  Value shared;
+};
+} // namespace
 
 LLVM::LLVMFuncOp
 dsv2::gpu::getOrCreateRMSNormKernel(ModuleOp module,
@@ -75,32 +193,14 @@ dsv2::gpu::getOrCreateRMSNormKernel(ModuleOp module,
                     llvm::bit_cast<uint32_t>(eps), elementName(config.input),
                     elementName(config.weight), elementName(config.output));
   return getOrCreateKernel(
-      module, name, kRowThreads,
+      module, name, getRowThreads(config.width),
       {pointerOf(c, 0), strideOf(c, 0, 0), pointerOf(c, 1), pointerOf(c, 2),
        strideOf(c, 2, 0)},
       [&](SimtBuilder &b, ValueRange args) {
-        Value token = b.blockId();
-        auto loadColumn = [&](Value column) {
-          return b.loadFloat(config.input, b.at(args[0], config.input, token,
-                                                args[1], column));
-        };
-        Value sum =
-            b.forCarry(b.threadId(), b.i32(config.width), b.i32(kRowThreads),
-                       b.f32(0.0f),
-                       [&](Value column, ValueRange carried) {
-                         Value x = loadColumn(column);
-                         return SmallVector<Value>{b.fma(x, x, carried[0])};
-                       })
-                .front();
-        Value mean = b.fmul(sumBlock(b, sum), b.f32(1.0f / config.width));
-        Value factor = b.rsqrt(b.fadd(mean, b.f32(eps)));
-        forColumns(b, config.width, [&](Value column) {
-          Value weight =
-              b.loadFloat(config.weight, b.at(args[2], config.weight, column));
-          Value value = b.fmul(b.fmul(loadColumn(column), factor), weight);
-          b.storeFloat(value, config.output,
-                       b.at(args[3], config.output, token, args[4], column));
-        });
+        NormRow row(b, config, args);
+        emitByVector(b, config.width, {args[0], args[2], args[3]},
+                     {{args[1], config.input}, {args[4], config.output}},
+                     [&](int64_t vector) { row.emit(vector); });
       });
 }
 
@@ -108,17 +208,29 @@ LLVM::LLVMFuncOp dsv2::gpu::getOrCreateAddKernel(ModuleOp module,
                                                  int64_t width) {
   MLIRContext *c = module.getContext();
   return getOrCreateKernel(
-      module, llvm::formatv("add_{0}", width).str(), kRowThreads,
+      module, llvm::formatv("add_{0}", width).str(), getRowThreads(width),
       {pointerOf(c, 0), strideOf(c, 0, 0), pointerOf(c, 1), strideOf(c, 1, 0),
        pointerOf(c, 2), strideOf(c, 2, 0)},
       [&](SimtBuilder &b, ValueRange args) {
         Value token = b.blockId();
         Type f32 = b.getF32Type();
-        forColumns(b, width, [&](Value column) {
-          Value x = b.load(f32, b.at(args[0], f32, token, args[1], column));
-          Value y = b.load(f32, b.at(args[2], f32, token, args[3], column));
-          b.store(b.fadd(x, y), b.at(args[4], f32, token, args[5], column));
-        });
+        emitByVector(b, width, {args[0], args[2], args[4]},
+                     {{args[1], f32}, {args[3], f32}, {args[5], f32}},
+                     [&](int64_t vector) {
+                       forColumns(b, width, vector, [&](Value column) {
+                         auto load = [&](int64_t operand) {
+                           return b.loadFloats(f32, vector,
+                                               b.at(args[operand], f32, token,
+                                                    args[operand + 1], column));
+                         };
+                         SmallVector<Value> x = load(0), y = load(2);
+                         for (auto [sum, other] : llvm::zip(x, y))
+                           sum = b.fadd(sum, other);
+                         b.storeFloats(
+                             x, f32,
+                             b.at(args[4], f32, token, args[5], column));
+                       });
+                     });
       });
 }
 
@@ -139,7 +251,7 @@ dsv2::gpu::getOrCreateCombineKernel(ModuleOp module,
     ++operand;
   }
   return getOrCreateKernel(
-      module, name, kRowThreads, parameters,
+      module, name, getRowThreads(config.width), parameters,
       [&](SimtBuilder &b, ValueRange args) {
         Value token = b.blockId();
         Type f32 = b.getF32Type(), i32 = b.getI32Type();
@@ -149,22 +261,38 @@ dsv2::gpu::getOrCreateCombineKernel(ModuleOp module,
           rows.push_back(b.load(i32, b.at(args[2], i32, index)));
           weights.push_back(b.load(f32, b.at(args[3], f32, index)));
         }
-        forColumns(b, config.width, [&](Value column) {
-          Value sum = b.f32(0.0f);
-          for (auto [row, weight] : llvm::zip(rows, weights))
-            sum = b.fma(weight,
-                        b.load(f32, b.at(args[0], f32, row, args[1], column)),
-                        sum);
-          int64_t next = 4;
-          for (bool present : {config.hasShared, config.hasResidual}) {
-            if (!present)
-              continue;
-            sum = b.fadd(b.load(f32, b.at(args[next], f32, token,
-                                          args[next + 1], column)),
-                         sum);
-            next += 2;
-          }
-          b.store(sum, b.at(args[next], f32, token, args[next + 1], column));
+        // The sums of experts, what is added to them, and the results.
+        SmallVector<Value> pointers = {args[0]};
+        SmallVector<std::pair<Value, Type>> strides = {{args[1], f32}};
+        for (size_t i = 4; i < args.size(); i += 2) {
+          pointers.push_back(args[i]);
+          strides.emplace_back(args[i + 1], f32);
+        }
+        emitByVector(b, config.width, pointers, strides, [&](int64_t vector) {
+          forColumns(b, config.width, vector, [&](Value column) {
+            auto load = [&](size_t operand, Value row) {
+              return b.loadFloats(
+                  f32, vector,
+                  b.at(args[operand], f32, row, args[operand + 1], column));
+            };
+            // All loads, then sums.
+            SmallVector<SmallVector<Value>> outputs, others;
+            for (Value row : rows)
+              outputs.push_back(load(0, row));
+            size_t result = args.size() - 2;
+            for (size_t operand = 4; operand < result; operand += 2)
+              others.push_back(load(operand, token));
+            SmallVector<Value> sums(vector, b.f32(0.0));
+            for (auto [values, weight] : llvm::zip(outputs, weights))
+              for (auto [value, sum] : llvm::zip(values, sums))
+                sum = b.fma(weight, value, sum);
+            for (ArrayRef<Value> values : others)
+              for (auto [value, sum] : llvm::zip(values, sums))
+                sum = b.fadd(value, sum);
+            b.storeFloats(
+                sums, f32,
+                b.at(args[result], f32, token, args[result + 1], column));
+          });
         });
       });
 }

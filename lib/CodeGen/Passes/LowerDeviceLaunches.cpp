@@ -8,6 +8,7 @@
 #include "dsv2/CodeGen/Passes.h"
 
 #include "RuntimeEntries.h"
+#include "dsv2/Target/KernelInfo.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -218,7 +219,7 @@ static Attribute describe(LLVM::LLVMFuncOp kernel,
       b.getNamedAttr("shared_bytes",
                      b.getI64IntegerAttr(shared ? shared.getInt() : 0)),
       b.getNamedAttr("parameters", b.getArrayAttr(parameters)),
-      b.getNamedAttr("pdl", b.getBoolAttr(false)),
+      b.getNamedAttr("pdl", b.getBoolAttr(kernel->hasAttr(kEarlyStartAttr))),
   };
   if (auto chip = kernel->getAttrOfType<StringAttr>(kChipAttr))
     facts.push_back(b.getNamedAttr("chip", chip));

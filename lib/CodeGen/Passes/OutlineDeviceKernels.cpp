@@ -286,8 +286,7 @@ Value DeviceOutliner::emitSimtProduct(const dsv2::gpu::ProductConfig &config,
   auto kernel = dsv2::gpu::getOrCreateProductKernel(outliner.module, config);
   SmallVector<Value> inputs = {x, weights};
   llvm::append_range(inputs, optional);
-  int64_t blocks = llvm::divideCeil(config.outputs, dsv2::gpu::kProductWarps);
-  return launchDevice(kernel, {rows, index(blocks), index(config.heads)},
+  return launchDevice(kernel, dsv2::gpu::getProductGrid(b, config, rows),
                       inputs, output)
       .front();
 }

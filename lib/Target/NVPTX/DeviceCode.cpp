@@ -86,6 +86,21 @@ static void eraseOtherChips(mlir::gpu::GPUModuleOp module, StringRef chip) {
         function.erase();
 }
 
+/// Removes what kernels say about launches that overlap from code for a chip on
+/// which none do.
+static void dropEarlyStarts(mlir::gpu::GPUModuleOp module,
+                            const GPUTargetInfo &target) {
+  // PTX ISA, "griddepcontrol".
+  const NVVM::NVVMCheckSMVersion first(/*archAccelerated=*/false, 90);
+  if (first.isCompatibleWith(
+          NVVM::NVVMCheckSMVersion::getTargetSMVersionFromStr(target.chip)))
+    return;
+  SmallVector<Operation *> ops;
+  module->walk([&](NVVM::GriddepcontrolOp op) { ops.push_back(op); });
+  for (Operation *op : ops)
+    op->erase();
+}
+
 /// The first symbol of `module` that PTX has no way to spell ("Identifiers" in
 /// the PTX ISA), or nothing.
 static std::optional<StringRef> findBadName(mlir::gpu::GPUModuleOp module) {
@@ -159,6 +174,7 @@ llvm::Expected<DeviceCode> DeviceCode::create(mlir::gpu::GPUModuleOp source,
   auto copy = cast<mlir::gpu::GPUModuleOp>(source->clone());
   holder->push_back(copy);
   eraseOtherChips(copy, target.chip);
+  dropEarlyStarts(copy, target);
 
   DeviceCode code;
   code.target = target;

@@ -13,10 +13,6 @@ using namespace dsv2rt::cuda;
 /// Blocks of a grid in y and z (CUDA C++ Programming Guide, "Technical
 /// Specifications per Compute Capability"); in x every int32_t will do.
 static constexpr int32_t maxGridDepth = 65535;
-/// The first compute capability with clusters and with kernels that start
-/// before their predecessor ends.
-static constexpr int firstWithClusters = 9;
-
 void Launcher::begin(TapSink &sink, bool wait) {
   maps.trim();
   taps = &sink;
@@ -102,9 +98,7 @@ Status Launcher::start(int32_t index, const int32_t (&grid)[3],
     attribute.value.clusterDim = {unsigned(cluster[0]), unsigned(cluster[1]),
                                   unsigned(cluster[2])};
   }
-  // Older devices start it when its predecessor has ended, which is no worse
-  // than correct.
-  if (facts.programmaticLaunch && context->info().major >= firstWithClusters) {
+  if (kernels[index].startsEarly) {
     CUlaunchAttribute &attribute = attributes[config.numAttrs++];
     attribute.id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
     attribute.value.programmaticStreamSerializationAllowed = 1;

@@ -19,6 +19,10 @@ using ImageKind = DeviceManifest::ImageKind;
 /// "Thread Block Clusters").
 static constexpr int64_t portableCluster = 8;
 
+/// Code for chips before this one has no way to wait for its predecessor, on
+/// whatever device it runs (PTX ISA, "griddepcontrol").
+static constexpr int firstWithEarlyStarts = 90;
+
 /// The image as the driver takes it, which gets no size: machine code is ELF
 /// and tells its own, text ends in a zero, and bitcode is put into LLVM's
 /// wrapper (LLVM Bitcode File Format, "Bitcode Wrapper Format"), which tells
@@ -91,6 +95,8 @@ Status Program::loadKernel(Context &context,
   };
   Kernel kernel;
   kernel.facts = &facts;
+  kernel.startsEarly =
+      facts.programmaticLaunch && imageChip >= firstWithEarlyStarts;
   Status status =
       context.call(driver.cuModuleGetFunction, what("looking for"),
                    &kernel.function, module.get(), facts.name.c_str());

@@ -43,6 +43,9 @@ public:
   struct Kernel {
     CUfunction function = nullptr;
     const DeviceManifest::Kernel *facts = nullptr;
+    /// Whether it may start before its predecessor has ended: the image has
+    /// the wait that this takes.
+    bool startsEarly = false;
   };
   /// In the order of the manifest; those for other chips have no function.
   const std::vector<Kernel> &kernels() const { return functions; }

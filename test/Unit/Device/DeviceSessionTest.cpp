@@ -193,6 +193,19 @@ TEST_F(DeviceSessionTest, OlderDevicesGetNoProgrammaticLaunches) {
     EXPECT_FALSE(launch.programmatic) << launch.kernel;
 }
 
+TEST_F(DeviceSessionTest, CodeOfOlderDevicesGetsNoneOnNewerOnes) {
+  // Of the images, text for sm_80 is what this one can take.
+  stub::Config config;
+  config.major = 10, config.minor = 0;
+  stub::reset(config);
+  auto device = take(openDeviceSession());
+  std::vector<SequenceId> ids = {take(device->addSequence())};
+  decode(*device, ids, {1});
+  EXPECT_FALSE(stub::launches().empty());
+  for (const stub::Launch &launch : stub::launches())
+    EXPECT_FALSE(launch.programmatic) << launch.kernel;
+}
+
 TEST_F(DeviceSessionTest, OneCopyBringsTheInput) {
   auto device = take(openDeviceSession());
   std::vector<SequenceId> ids = {take(device->addSequence())};

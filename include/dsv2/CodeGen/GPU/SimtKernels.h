@@ -20,6 +20,7 @@
 
 #include "dsv2/CodeGen/GPU/SimtBuilder.h"
 
+#include <array>
 #include <vector>
 
 namespace mlir::dsv2::gpu {
@@ -66,15 +67,24 @@ LLVM::LLVMFuncOp getOrCreateCombineKernel(ModuleOp module,
 // Products (SimtProducts.cpp)
 //===----------------------------------------------------------------------===//
 
-/// A product with row-major weights [..., N, K], one warp an output: any sizes,
-/// no alignment, no tensor cores. f32 sums.
+/// A product of few rows with row-major weights [..., N, K]: any sizes, sums in
+/// f32. What it costs is the bytes of the weights, each of which is read once
+/// for up to kProductRows rows; more rows are taken as many at a time.
+/// docs/GPUKernels.md says how it keeps the memory busy.
+///
+/// bf16 weights with K a multiple of 8 go through tensor cores, which truncate
+/// sums of products and round an f32 input to bf16 (docs/NumericPolicy.md);
+/// others through FMA, with loads of 16 bytes if rows have multiples of that,
+/// else one element a load. So does an input that is not where it can be loaded
+/// so.
+/// A row's result depends on nothing but that row, and is the same every time.
 struct ProductConfig {
   int64_t outputs, inputs;
   Type input, weight, output;
-  /// Weights hold rows of gate and of up in turn, kGatedRowGroup of each:
-  /// silu(gate) * up.
+  /// Weights hold rows of gate and of up in turn, kGatedRowGroup of each, the
+  /// last filled up: silu(gate) * up.
   bool gated = false;
-  /// Adds a residual [T, N], f32, to the result.
+  /// Adds a residual [T, N], f32, to the result; not by heads.
   bool residual = false;
   /// Heads: input [T, heads, K], weights [heads, N, K], output [T, heads, N].
   int64_t heads = 1;
@@ -85,11 +95,18 @@ struct ProductConfig {
 };
 /// (x [T, K], weights, residual?, offsets: i32 [E + 1]?, rowTokens: i32
 /// [rows]?;
-///  out [T, N]), grid (rows, ceil(N / kProductWarps), heads)
+///  out [T, N]), grid of getProductGrid
 LLVM::LLVMFuncOp getOrCreateProductKernel(ModuleOp module,
                                           const ProductConfig &config);
-/// Outputs that a block computes.
-inline constexpr int64_t kProductWarps = 4;
+/// Rows that share one reading of the weights.
+inline constexpr int64_t kProductRows = 8;
+/// The grid of a launch that gives `rows` rows, as `index`: (groups of rows, or
+/// experts that have any; groups of outputs; heads).
+SmallVector<Value> getProductGrid(ImplicitLocOpBuilder &b,
+                                  const ProductConfig &config, Value rows);
+/// The same as numbers.
+std::array<int64_t, 3> getProductGrid(const ProductConfig &config,
+                                      int64_t rows);
 
 //===----------------------------------------------------------------------===//
 // Attention (SimtAttention.cpp)
@@ -162,6 +179,13 @@ LLVM::LLVMFuncOp getOrCreateRouteKernel(ModuleOp module,
 ///    rows: i32 [T, k]), grid (1)
 LLVM::LLVMFuncOp getOrCreateDispatchKernel(ModuleOp module, int64_t experts,
                                            int64_t topK);
+
+/// A route and its dispatch in one launch of one block: for few tokens, whose
+/// launches take longer than their work.
+///   (scores f32 [T, E]; ids: i32 [T, k], weights f32 [T, k],
+///    offsets: i32 [E + 1], tokens: i32 [T * k], rows: i32 [T, k]), grid (1)
+LLVM::LLVMFuncOp getOrCreateRouteDispatchKernel(ModuleOp module,
+                                                const RouteConfig &config);
 
 } // namespace mlir::dsv2::gpu
 

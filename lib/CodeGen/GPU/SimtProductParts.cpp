@@ -1,0 +1,319 @@
+//===- SimtProductParts.cpp - the inside of products ----------------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "SimtProductParts.h"
+
+#include "llvm/ADT/bit.h"
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir;
+using namespace mlir::dsv2;
+using namespace mlir::dsv2::gpu;
+
+static int64_t getBytes(Type element) {
+  return element.getIntOrFloatBitWidth() / 8;
+}
+
+/// Bytes of one load of weights.
+static constexpr int64_t kLoadBytes = 16;
+
+//===----------------------------------------------------------------------===//
+// Tiling
+//===----------------------------------------------------------------------===//
+
+/// Rows of weights of an instruction of the tensor cores; columns of K that a
+/// warp takes in one step, two instructions' 16-byte loads, which are 128
+/// adjacent bytes of each row.
+static constexpr int64_t kTileRows = 16;
+static constexpr int64_t kStepColumns = 64;
+
+ProductTiling::ProductTiling(const ProductConfig &config) {
+  bool isBF16 =
+      config.weight.isBF16() && (config.input.isBF16() || config.input.isF32());
+  isWide = config.inputs % (kLoadBytes / getBytes(config.weight)) == 0;
+  onTensorCores = isWide && isBF16;
+  warps = 4;
+  splits = 1;
+  tileOutputs = 1;
+  if (onTensorCores) {
+    // A warp wants two steps, 8 loads a thread, at least; then the more warps
+    // share a tile, the more multiprocessors have something to load.
+    int64_t steps = llvm::divideCeil(config.inputs, kStepColumns);
+    tileOutputs = kTileRows / rowsPerOutput(config);
+    splits = std::clamp<int64_t>(llvm::bit_floor(uint64_t(steps / 2)), 1, 8);
+    warps = std::max<int64_t>(splits, 4);
+  } else if (isWide) {
+    // Enough warps for all multiprocessors of an H100, 132, to have some.
+    constexpr int64_t kEnoughOutputs = 4096;
+    int64_t outputs = config.outputs * config.heads;
+    int64_t loads = llvm::divideCeil(config.inputs * getBytes(config.weight),
+                                     kLoadBytes * kWarpSize);
+    warps = 8;
+    splits = std::clamp<int64_t>(
+        llvm::bit_floor(uint64_t(std::min(kEnoughOutputs / outputs, loads))), 1,
+        warps);
+  }
+}
+
+//===----------------------------------------------------------------------===//
+// What both kinds of sums share
+//===----------------------------------------------------------------------===//
+
+int64_t ProductSums::pitch(const ProductConfig &config) {
+  // 4 more than the rows of a tile: the threads of a warp then write to
+  // different banks.
+  return ProductTiling(config).onTensorCores ? kTileRows + 4
+                                             : rowsPerOutput(config);
+}
+
+ProductSums::Place ProductSums::getPlace(int64_t index, Value round) {
+  int64_t offset = getOffset(index);
+  if (!round && lastFirstElement + offset + vector <= config.inputs)
+    return {offset, {}, {}};
+  Value column = b.add(firstElement, offset);
+  if (round)
+    column = b.add(column, b.mul(round, getOffset(roundLoads)));
+  return {std::nullopt, b.min(column, b.i32(config.inputs - vector)),
+          b.less(column, b.i32(config.inputs))};
+}
+
+Value ProductSums::getAddress(Value row, Type element, const Place &place) {
+  if (!place.offset)
+    return b.at(row, element, place.column);
+  // The constant last, so that it becomes part of the instruction.
+  return b.at(b.at(row, element, firstElement), element, b.i32(*place.offset));
+}
+
+SmallVector<Value> ProductSums::mask(SmallVector<Value> words,
+                                     const Place &place) {
+  if (!place.offset)
+    for (Value &word : words)
+      word = b.select(place.isInside, word, b.i32(0));
+  return words;
+}
+
+void ProductSums::emit(Value first, Value count, Value shared,
+                       llvm::function_ref<void()> beforeInput) {
+  auto loadRound = [&](Value round) {
+    SmallVector<std::pair<Place, SmallVector<Value>>> loaded;
+    for (int64_t i = 0; i < roundLoads; ++i) {
+      Place place = getPlace(i, round);
+      loaded.emplace_back(place, loadWeights(place));
+    }
+    return loaded;
+  };
+  auto addRound = [&](ArrayRef<std::pair<Place, SmallVector<Value>>> loaded,
+                      ValueRange before) {
+    SmallVector<Value> sums(before);
+    for (auto [i, load] : llvm::enumerate(loaded))
+      sums = accumulate(load.first, i, load.second, sums);
+    return sums;
+  };
+  auto loaded = loadRound(Value());
+  beforeInput();
+  prepare(first, count);
+  SmallVector<Value> sums = addRound(loaded, getZeros());
+  int64_t rounds = llvm::divideCeil(loads, roundLoads);
+  if (rounds > 1)
+    sums = b.forCarry(b.i32(1), b.i32(rounds), b.i32(1), sums,
+                      [&](Value round, ValueRange carried) {
+                        return addRound(loadRound(round), carried);
+                      });
+  store(sums, shared);
+}
+
+//===----------------------------------------------------------------------===//
+// Tensor cores
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+/// With g = lane / 4 and t = lane % 4, a thread loads 8 columns from 8 t on of
+/// the rows g and g + 8 of the weights and of row g of the input. Each load is
+/// good for two instructions, whose columns of K are then not in order; both
+/// operands agree on it.
+class TensorCoreSums : public ProductSums {
+public:
+  TensorCoreSums(SimtBuilder &b, const ProductConfig &config, ProductRows &rows,
+                 Value output, Value split)
+      : ProductSums(b, config, rows) {
+    Value lane = b.lane();
+    group = b.div(lane, 4);
+    thread = b.rem(lane, 4);
+    vector = 8;
+    firstElement = b.add(b.mul(split, kStepColumns), b.mul(thread, vector));
+    lastFirstElement = (tiling.splits - 1) * kStepColumns + 3 * vector;
+    int64_t steps = llvm::divideCeil(
+        llvm::divideCeil(config.inputs, kStepColumns), tiling.splits);
+    // One round of up to 4 steps: 16 loads of weights, which are 64 registers.
+    // A loop of them has registers for 3.
+    int64_t roundSteps =
+        steps <= 4 ? steps
+                   : llvm::divideCeil(steps, llvm::divideCeil(steps, 3));
+    loads = 2 * steps;
+    roundLoads = 2 * roundSteps;
+    if (config.gated) {
+      Value own = b.add(output, group);
+      weightRows = {rows.getWeightRow(own, 0), rows.getWeightRow(own, 1)};
+    } else {
+      weightRows = {rows.getWeightRow(b.add(output, group), 0),
+                    rows.getWeightRow(b.add(b.add(output, group), 8), 0)};
+    }
+  }
+
+private:
+  static constexpr int64_t kHalfStep = kStepColumns / 2;
+  /// An instruction waits for the one before it with the same accumulator, so
+  /// that the 16 of one round, which come last of all, have 4. A loop of rounds
+  /// has time while it loads, and better uses for registers.
+  int64_t getAccumulators() const { return loads > roundLoads ? 2 : 4; }
+
+  int64_t getOffset(int64_t index) const override {
+    return index / 2 * kStepColumns * tiling.splits + index % 2 * kHalfStep;
+  }
+  void prepare(Value first, Value count) override {
+    // Columns past the last row are computed from that and not used.
+    inputRow =
+        rows.getInputRow(b.add(first, b.min(group, b.sub(count, b.i32(1)))));
+  }
+  SmallVector<Value> getZeros() override {
+    return SmallVector<Value>(4 * getAccumulators(), b.f32(0.0));
+  }
+  SmallVector<Value> loadWeights(const Place &place) override {
+    SmallVector<Value> words;
+    for (Value row : weightRows)
+      llvm::append_range(words,
+                         b.loadWords(4, getAddress(row, config.weight, place),
+                                     /*invariant=*/true));
+    return words;
+  }
+  SmallVector<Value> accumulate(const Place &place, int64_t index,
+                                ArrayRef<Value> w, ValueRange before) override {
+    // Zeros here make what was loaded of the weights count for nothing.
+    SmallVector<Value> x =
+        b.loadWords(vector * getBytes(config.input) / 4,
+                    getAddress(inputRow, config.input, place));
+    if (config.input.isF32())
+      x = b.pack(config.weight, b.unpack(config.input, x));
+    x = mask(x, place);
+    SmallVector<Value> sums(before);
+    for (int64_t half = 0; half < 2; ++half) {
+      int64_t k = 2 * half;
+      int64_t number = (2 * index + half) % getAccumulators();
+      auto own = MutableArrayRef(sums).slice(4 * number, 4);
+      SmallVector<Value> next =
+          b.multiplyTile({w[k], w[4 + k], w[k + 1], w[5 + k]}, {x[k], x[k + 1]},
+                         ValueRange(ArrayRef<Value>(own)));
+      llvm::copy(next, own.begin());
+    }
+    return sums;
+  }
+  void store(ValueRange sums, Value shared) override {
+    for (int64_t i = 0; i < 4; ++i) {
+      SmallVector<Value> parts;
+      for (int64_t j = i; j < static_cast<int64_t>(sums.size()); j += 4)
+        parts.push_back(sums[j]);
+      while (parts.size() > 1) {
+        for (size_t j = 0; j < parts.size() / 2; ++j)
+          parts[j] = b.fadd(parts[2 * j], parts[2 * j + 1]);
+        parts.truncate(parts.size() / 2);
+      }
+      Value row = b.add(b.mul(thread, 2), i % 2);
+      Value column = b.add(group, i / 2 * 8);
+      b.store(parts[0], b.at(shared, b.getF32Type(),
+                             b.add(b.mul(row, pitch(config)), column)));
+    }
+  }
+
+  Value group, thread, inputRow;
+  SmallVector<Value, 2> weightRows;
+};
+
+/// One output: every lane takes a vector of columns at a time.
+class VectorSums : public ProductSums {
+public:
+  VectorSums(SimtBuilder &b, const ProductConfig &config, ProductRows &rows,
+             Value output, Value split, bool oneRow)
+      : ProductSums(b, config, rows), inputCount(oneRow ? 1 : kProductRows) {
+    vector = kLoadBytes / getBytes(config.weight);
+    firstElement = b.mul(b.add(b.mul(split, kWarpSize), b.lane()), vector);
+    lastFirstElement = (tiling.splits * kWarpSize - 1) * vector;
+    loads = llvm::divideCeil(config.inputs, vector * kWarpSize * tiling.splits);
+    // With 8 rows the registers are for sums.
+    int64_t most = (oneRow ? 8 : 4) / rowsPerOutput(config);
+    roundLoads = llvm::divideCeil(loads, llvm::divideCeil(loads, most));
+    for (int64_t part = 0; part < rowsPerOutput(config); ++part)
+      weightRows.push_back(rows.getWeightRow(output, part));
+  }
+
+private:
+  int64_t getOffset(int64_t index) const override {
+    return index * vector * kWarpSize * tiling.splits;
+  }
+  void prepare(Value first, Value count) override {
+    for (int64_t i = 0; i < inputCount; ++i)
+      inputRows.push_back(rows.getInputRow(
+          b.add(first, b.min(b.i32(i), b.sub(count, b.i32(1))))));
+  }
+  SmallVector<Value> getZeros() override {
+    return SmallVector<Value>(inputCount * weightRows.size(), b.f32(0.0));
+  }
+  static int64_t getWords(Type element, int64_t count) {
+    return count * getBytes(element) / 4;
+  }
+  SmallVector<Value> loadWeights(const Place &place) override {
+    SmallVector<Value> words;
+    for (Value row : weightRows)
+      llvm::append_range(words,
+                         b.loadWords(getWords(config.weight, vector),
+                                     getAddress(row, config.weight, place),
+                                     /*invariant=*/true));
+    return words;
+  }
+  SmallVector<Value> accumulate(const Place &place, int64_t index,
+                                ArrayRef<Value> words,
+                                ValueRange before) override {
+    SmallVector<Value> sums(before);
+    SmallVector<Value> w = b.unpack(config.weight, words);
+    for (auto [i, row] : llvm::enumerate(inputRows)) {
+      SmallVector<Value> x = b.unpack(
+          config.input, mask(b.loadWords(getWords(config.input, vector),
+                                         getAddress(row, config.input, place)),
+                             place));
+      for (size_t part = 0; part < weightRows.size(); ++part) {
+        Value &sum = sums[i * weightRows.size() + part];
+        for (int64_t k = 0; k < vector; ++k)
+          sum = b.fma(x[k], w[part * vector + k], sum);
+      }
+    }
+    return sums;
+  }
+  void store(ValueRange sums, Value shared) override {
+    SmallVector<Value> totals;
+    for (Value sum : sums)
+      totals.push_back(
+          b.warpReduce(sum, [&](Value x, Value y) { return b.fadd(x, y); }));
+    b.ifThen(b.equal(b.lane(), b.i32(0)), [&] {
+      for (auto [i, total] : llvm::enumerate(totals))
+        b.store(total, b.at(shared, b.getF32Type(), b.i32(i)));
+    });
+  }
+
+  int64_t inputCount;
+  SmallVector<Value> inputRows;
+  SmallVector<Value, 2> weightRows;
+};
+
+} // namespace
+
+std::unique_ptr<ProductSums>
+ProductSums::create(SimtBuilder &b, const ProductConfig &config,
+                    ProductRows &rows, Value output, Value split, bool oneRow) {
+  if (ProductTiling(config).onTensorCores)
+    return std::make_unique<TensorCoreSums>(b, config, rows, output, split);
+  return std::make_unique<VectorSums>(b, config, rows, output, split, oneRow);
+}

@@ -1,0 +1,133 @@
+//===- SimtProductParts.h - the inside of products --------------*- C++ -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// How a product is dealt to blocks and warps (ProductTiling), and what one warp
+// adds up (ProductSums). SimtProducts.cpp puts them together.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_LIB_CODEGEN_GPU_SIMTPRODUCTPARTS_H
+#define DSV2_LIB_CODEGEN_GPU_SIMTPRODUCTPARTS_H
+
+#include "dsv2/CodeGen/GPU/SimtKernels.h"
+
+#include <memory>
+#include <optional>
+
+namespace mlir::dsv2::gpu {
+
+/// How a product is dealt to blocks and warps.
+///
+/// A tile is what one warp computes at once: 16 rows of weights on tensor
+/// cores, those of one output else. The `splits` warps of a tile share its K,
+/// and a block has `warps` / `splits` tiles.
+struct ProductTiling {
+  /// Whether rows of weights can be read 16 bytes at a time, and through tensor
+  /// cores then. Otherwise warps take outputs one by one.
+  bool isWide, onTensorCores;
+  int64_t tileOutputs, splits, warps;
+
+  explicit ProductTiling(const ProductConfig &config);
+
+  int64_t threads() const { return warps * kWarpSize; }
+  int64_t tiles() const { return warps / splits; }
+  int64_t blockOutputs() const { return tiles() * tileOutputs; }
+};
+
+/// Rows of weights for each output.
+inline int64_t rowsPerOutput(const ProductConfig &config) {
+  return config.gated ? 2 : 1;
+}
+
+/// What ProductSums asks of the kernel around it.
+class ProductRows {
+public:
+  virtual ~ProductRows() = default;
+  /// Address of the first element of row `row` of the launch's input.
+  virtual Value getInputRow(Value row) = 0;
+  /// Address of the first element of a row of weights: that of `output`, or
+  /// with `part` 1 the row of its up. Outputs past the end have that of the
+  /// last.
+  virtual Value getWeightRow(Value output, int64_t part) = 0;
+};
+
+/// Emits the sums of one tile for up to kProductRows rows of the input, for one
+/// thread of one of the tile's warps.
+///
+/// Loads of weights come in rounds, whose loads are all issued before the first
+/// is used: the more bytes are under way at once, the less time they take.
+class ProductSums {
+public:
+  virtual ~ProductSums() = default;
+
+  /// Emits it all, sums into shared memory: [rows of the input, pitch()], the
+  /// tile's rows of weights adjacent. `first` and `count` are the rows of the
+  /// input, `beforeInput` emits what has to come before the first load of them
+  /// and after the first loads of weights.
+  void emit(Value first, Value count, Value shared,
+            llvm::function_ref<void()> beforeInput);
+
+  /// f32 in shared memory from one row of the input to the next, and in all.
+  static int64_t pitch(const ProductConfig &config);
+  static int64_t sharedElements(const ProductConfig &config) {
+    return pitch(config) * kProductRows;
+  }
+
+  /// The sums of outputs from `output` on. `split` says which part of K. With
+  /// `oneRow` the count of rows is known to be 1.
+  static std::unique_ptr<ProductSums> create(SimtBuilder &b,
+                                             const ProductConfig &config,
+                                             ProductRows &rows, Value output,
+                                             Value split, bool oneRow);
+
+protected:
+  ProductSums(SimtBuilder &b, const ProductConfig &config, ProductRows &rows)
+      : b(b), config(config), rows(rows), tiling(config) {}
+
+  /// Where a thread's load lies in a row.
+  struct Place {
+    /// Elements from the thread's first, if that is inside of the row for every
+    /// thread;
+    std::optional<int64_t> offset;
+    /// else elements from the start of the row, clamped, and whether that was
+    /// not needed.
+    Value column, isInside;
+  };
+  /// Place of load `index` of a round; without `round` it is the first.
+  Place getPlace(int64_t index, Value round);
+  /// The address of a place in the row that starts at `row`.
+  Value getAddress(Value row, Type element, const Place &place);
+  /// `words`, or zeros where the place is not inside.
+  SmallVector<Value> mask(SmallVector<Value> words, const Place &place);
+
+  virtual void prepare(Value first, Value count) = 0;
+  virtual SmallVector<Value> getZeros() = 0;
+  /// The weights of load `index`.
+  virtual SmallVector<Value> loadWeights(const Place &place) = 0;
+  /// `sums` and what load `index` of the weights adds to them.
+  virtual SmallVector<Value> accumulate(const Place &place, int64_t index,
+                                        ArrayRef<Value> weights,
+                                        ValueRange sums) = 0;
+  virtual void store(ValueRange sums, Value shared) = 0;
+
+  /// Elements from a thread's first to where its load `index` starts.
+  virtual int64_t getOffset(int64_t index) const = 0;
+
+  SimtBuilder &b;
+  const ProductConfig &config;
+  ProductRows &rows;
+  ProductTiling tiling;
+  /// A thread's first element, the largest of all threads', elements of a load.
+  Value firstElement;
+  int64_t lastFirstElement = 0, vector = 0;
+  /// Loads of a row that a thread needs, and of a round.
+  int64_t loads = 0, roundLoads = 0;
+};
+
+} // namespace mlir::dsv2::gpu
+
+#endif // DSV2_LIB_CODEGEN_GPU_SIMTPRODUCTPARTS_H
