@@ -36,13 +36,16 @@ int64_t MLAPrefillProblem::countTiles() const {
 }
 
 std::vector<float> MLAPrefillProblem::queries() const {
-  return caseNumbers(3 * seed, 1, tokens() * shape.heads * shape.query());
+  return caseNumbers(4 * seed, 1, tokens() * shape.heads * shape.query());
 }
-std::vector<float> MLAPrefillProblem::keyValues() const {
-  return caseNumbers(3 * seed + 1, 1, rows() * shape.heads * shape.keyValue());
+std::vector<float> MLAPrefillProblem::keys() const {
+  return caseNumbers(4 * seed + 1, 1, rows() * shape.heads * shape.nope);
+}
+std::vector<float> MLAPrefillProblem::values() const {
+  return caseNumbers(4 * seed + 3, 1, rows() * shape.heads * shape.value);
 }
 std::vector<float> MLAPrefillProblem::rotated() const {
-  return caseNumbers(3 * seed + 2, 1, rows() * shape.rope);
+  return caseNumbers(4 * seed + 2, 1, rows() * shape.rope);
 }
 
 /// One head of one token.
@@ -54,22 +57,23 @@ void MLAPrefillProblem::attend(int64_t token, int64_t head,
   int64_t begin = rowStarts[s];
   int64_t last = rowStarts[s + 1] - (seqStarts[s + 1] - token);
   std::vector<float> query = caseNumbers(
-      3 * seed, 1, shape.query(), (token * shape.heads + head) * shape.query());
+      4 * seed, 1, shape.query(), (token * shape.heads + head) * shape.query());
   std::vector<float> rowValues;
   std::vector<double> scores;
   for (int64_t row = begin; row <= last; ++row) {
-    std::vector<float> keyValue =
-        caseNumbers(3 * seed + 1, 1, shape.keyValue(),
-                    (row * shape.heads + head) * shape.keyValue());
+    int64_t place = row * shape.heads + head;
+    std::vector<float> key =
+        caseNumbers(4 * seed + 1, 1, shape.nope, place * shape.nope);
+    std::vector<float> value =
+        caseNumbers(4 * seed + 3, 1, shape.value, place * shape.value);
     double sum = 0;
     for (int64_t i = 0; i < shape.nope; ++i)
-      sum += double(query[i]) * keyValue[i];
+      sum += double(query[i]) * key[i];
     for (int64_t i = 0; i < shape.rope; ++i)
       sum += double(query[shape.nope + i]) *
-             caseNumber(3 * seed + 2, 1, row * shape.rope + i);
+             caseNumber(4 * seed + 2, 1, row * shape.rope + i);
     scores.push_back(sum * shape.scale);
-    rowValues.insert(rowValues.end(), keyValue.begin() + shape.nope,
-                     keyValue.end());
+    rowValues.insert(rowValues.end(), value.begin(), value.end());
   }
   double largest = *std::max_element(scores.begin(), scores.end());
   double sum = 0;
@@ -95,7 +99,7 @@ std::vector<float> MLAPrefillProblem::expected() const {
 void MLAPrefillProblem::addWork(KernelCase &item) const {
   item.bytes =
       2.0 * tokens() * shape.heads * shape.query() +
-      2.0 * rows() * (shape.heads * shape.keyValue() + shape.rope) +
+      2.0 * rows() * (shape.heads * (shape.nope + shape.value) + shape.rope) +
       (shape.f32Output ? 4.0 : 2.0) * tokens() * shape.heads * shape.value;
   for (int64_t s = 0; s < sequences(); ++s) {
     double chunk = seqStarts[s + 1] - seqStarts[s];
@@ -114,11 +118,13 @@ KernelCase &MLAPrefillProblem::addTo(KernelCases &cases, StringRef chip,
               ",sequences=" + std::to_string(sequences()) +
               ",seed=" + std::to_string(seed);
   int64_t queries =
-      addNormal(item, "queries", tokens() * heads * shape.query(), 3 * seed);
-  int64_t keyValues = addNormal(
-      item, "keyValues", rows() * heads * shape.keyValue(), 3 * seed + 1);
+      addNormal(item, "queries", tokens() * heads * shape.query(), 4 * seed);
+  int64_t keys =
+      addNormal(item, "keys", rows() * heads * shape.nope, 4 * seed + 1);
+  int64_t values =
+      addNormal(item, "values", rows() * heads * shape.value, 4 * seed + 3);
   int64_t rotated =
-      addNormal(item, "rotated", rows() * shape.rope, 3 * seed + 2);
+      addNormal(item, "rotated", rows() * shape.rope, 4 * seed + 2);
   int64_t outputs = tokens() * heads * shape.value;
   int64_t out = addOutput(item, "output", outputs * (shape.f32Output ? 4 : 2));
   int64_t starts = addValues(item, "seqStarts", seqStarts);
@@ -130,11 +136,11 @@ KernelCase &MLAPrefillProblem::addTo(KernelCases &cases, StringRef chip,
     launch
         .tensor(queries, {tokens(), heads, shape.query()}, {128, 1, panel},
                 swizzle)
-        .tensor(keyValues, {rows(), heads, shape.keyValue()}, {128, 1, panel},
-                swizzle)
+        .tensor(keys, {rows(), heads, shape.nope}, {128, 1, panel}, swizzle)
+        .tensor(values, {rows(), heads, shape.value}, {128, 1, panel}, swizzle)
         .tensor(rotated, {rows(), shape.rope}, {128, panel}, swizzle);
   } else {
-    launch.pointer(queries).pointer(keyValues).pointer(rotated);
+    launch.pointer(queries).pointer(keys).pointer(values).pointer(rotated);
   }
   launch.pointer(out).pointer(starts).pointer(firstRows).i32(sequences());
 

@@ -31,9 +31,11 @@ struct MLAPrefillProblem {
   /// Tiles of queries, the kernel's grid.
   int64_t countTiles() const;
 
-  /// [tokens, heads, query], [rows, heads, keyValue] and [rows, rope].
+  /// [tokens, heads, query], [rows, heads, nope], [rows, heads, value] and
+  /// [rows, rope].
   std::vector<float> queries() const;
-  std::vector<float> keyValues() const;
+  std::vector<float> keys() const;
+  std::vector<float> values() const;
   std::vector<float> rotated() const;
   /// All elements of the output [tokens, heads, value], by plain loops.
   std::vector<float> expected() const;

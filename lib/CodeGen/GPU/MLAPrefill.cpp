@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "MLAPrefill.h"
+#include "dsv2/CodeGen/GPU/KernelParameters.h"
 
 #include "llvm/ADT/StringExtras.h"
 
@@ -103,6 +104,21 @@ tile::KernelOp gpu::getOrCreateMLAPrefill(ModuleOp module,
   std::string name = getMLAPrefillName(shape, chip);
   if (auto kernel = module.lookupSymbol<tile::KernelOp>(name))
     return kernel;
-  return chip == "sm_90a" ? createMLAPrefillSm90(module, name, shape)
-                          : createMLAPrefillSm80(module, name, shape);
+  bool hopper = chip == "sm_90a";
+  tile::KernelOp kernel = (hopper ? createMLAPrefillSm90
+                                  : createMLAPrefillSm80)(module, name, shape);
+  MLIRContext *c = module.getContext();
+  int64_t keys = getPrefillKeys(shape, chip), swizzle = shape.swizzle();
+  auto matrix = [&](int64_t operand, ArrayRef<int64_t> rows) {
+    if (!hopper)
+      return pointerOf(c, operand);
+    SmallVector<int64_t> box(rows);
+    box.push_back(swizzle / 2);
+    return tensorMapOf(c, operand, box, swizzle);
+  };
+  setParameters(kernel,
+                {matrix(0, {kPrefillRows, 1}), matrix(1, {keys, 1}),
+                 matrix(2, {keys, 1}), matrix(3, {keys}), pointerOf(c, 7),
+                 pointerOf(c, 4), pointerOf(c, 5), sizeOf(c, 6, 0)});
+  return kernel;
 }

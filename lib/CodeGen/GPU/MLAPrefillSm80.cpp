@@ -31,11 +31,12 @@ tile::KernelOp gpu::createMLAPrefillSm80(ModuleOp module, StringRef name,
   Type i32 = types.getI32Type(), bf16 = types.getBF16Type();
   Type element = shape.f32Output ? Type(types.getF32Type()) : bf16;
   TileBuilder b(module, name,
-                {address(bf16), address(bf16), address(bf16), address(element),
-                 address(i32), address(i32), i32},
+                {address(bf16), address(bf16), address(bf16), address(bf16),
+                 address(element), address(i32), address(i32), i32},
                 "sm_80", threads);
-  Value queries = b.argument(0), keyValues = b.argument(1),
-        rotated = b.argument(2), output = b.argument(3);
+  Value queries = b.argument(0), ownKeys = b.argument(1),
+        ownValues = b.argument(2), rotated = b.argument(3),
+        output = b.argument(4);
   Value query =
       b.sharedBuffer(b.sharedTile({kPrefillRows, shape.query()}, swizzle));
   Value keyBuffer =
@@ -47,7 +48,7 @@ tile::KernelOp gpu::createMLAPrefillSm80(ModuleOp module, StringRef name,
   Value zero = b.i32(0), one = b.i32(1);
   Value head = b.blockId(1);
   PrefillTile tile =
-      findPrefillTile(b, b.argument(4), b.argument(5), b.argument(6));
+      findPrefillTile(b, b.argument(5), b.argument(6), b.argument(7));
   Value tiles = b.ceilDiv(tile.length, keys);
 
   b.role(
@@ -55,18 +56,18 @@ tile::KernelOp gpu::createMLAPrefillSm80(ModuleOp module, StringRef name,
       [&](Value warp) {
         Value firstRow = b.mul(warp, 16);
         Value queryStride = b.i32(shape.heads * shape.query());
-        Value keyStride = b.i32(shape.heads * shape.keyValue());
-        Value keyColumn = b.mul(head, shape.keyValue());
+        Value keyStride = b.i32(shape.heads * shape.nope);
+        Value valueStride = b.i32(shape.heads * shape.value);
         auto copy = [&](Value number, Value stage) {
           Value first = b.mul(number, keys);
           Value row = b.add(tile.keyRow, first);
           // Positions that do not count arrive as zeros.
           Value valid = b.sub(tile.length, first);
-          b.cpAsync(keyValues, row, keyColumn, keyStride, valid,
+          b.cpAsync(ownKeys, row, b.mul(head, shape.nope), keyStride, valid,
                     b.sharedStage(keyBuffer, stage));
           b.cpAsync(rotated, row, zero, b.i32(shape.rope), valid,
                     b.sharedStage(ropeBuffer, stage));
-          b.cpAsync(keyValues, row, b.add(keyColumn, shape.nope), keyStride,
+          b.cpAsync(ownValues, row, b.mul(head, shape.value), valueStride,
                     valid, b.sharedStage(valueBuffer, stage));
         };
         b.ifThen(b.less(zero, tiles), [&] {

@@ -36,11 +36,12 @@ tile::KernelOp gpu::createMLAPrefillSm90(ModuleOp module, StringRef name,
       shape.f32Output ? Type(types.getF32Type()) : Type(types.getBF16Type());
   TileBuilder b(module, name,
                 {map({kPrefillRows, 1, panel}), map({keys, 1, panel}),
-                 map({keys, panel}), address(element), address(i32),
-                 address(i32), i32},
+                 map({keys, 1, panel}), map({keys, panel}), address(element),
+                 address(i32), address(i32), i32},
                 "sm_90a", 384);
-  Value queries = b.argument(0), keyValues = b.argument(1),
-        rotated = b.argument(2), output = b.argument(3);
+  Value queries = b.argument(0), ownKeys = b.argument(1),
+        ownValues = b.argument(2), rotated = b.argument(3),
+        output = b.argument(4);
 
   Value queryRing = b.makeRing(
       1, b.sharedTile({kPrefillRows, shape.query()}, swizzle), /*releases=*/8);
@@ -54,7 +55,7 @@ tile::KernelOp gpu::createMLAPrefillSm90(ModuleOp module, StringRef name,
   Value zero = b.i32(0), one = b.i32(1);
   Value head = b.blockId(1);
   PrefillTile tile =
-      findPrefillTile(b, b.argument(4), b.argument(5), b.argument(6));
+      findPrefillTile(b, b.argument(5), b.argument(6), b.argument(7));
   Value tiles = b.ceilDiv(tile.length, keys);
   Value hasWork = b.less(zero, tiles);
 
@@ -66,12 +67,11 @@ tile::KernelOp gpu::createMLAPrefillSm90(ModuleOp module, StringRef name,
     b.forLoop(zero, tiles, one, start, [&](Value number, ValueRange state) {
       Value row = b.add(tile.keyRow, b.mul(number, keys));
       b.ringAcquire(keyRing, state[0]);
-      b.tmaLoad(keyValues, {row, head, zero}, keyRing, state[0], 0);
+      b.tmaLoad(ownKeys, {row, head, zero}, keyRing, state[0], 0);
       b.tmaLoad(rotated, {row, zero}, keyRing, state[0], 1);
       // The states of both rings agree: they have as many stages.
       b.ringAcquire(valueRing, state[0]);
-      b.tmaLoad(keyValues, {row, head, b.i32(shape.nope)}, valueRing, state[0],
-                0);
+      b.tmaLoad(ownValues, {row, head, zero}, valueRing, state[0], 0);
       return SmallVector<Value>{b.ringNext(keyRing, state[0])};
     });
   });

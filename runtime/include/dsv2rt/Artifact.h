@@ -93,7 +93,7 @@ public:
   };
 
   /// The entry for a step in which one sequence gives at most `longest`
-  /// tokens.
+  /// tokens; with Manifest::prefillWhole 0 if a sequence has earlier ones.
   const Entry &entryFor(int64_t longest) const;
   const std::vector<Entry> &entries() const { return steps; }
 

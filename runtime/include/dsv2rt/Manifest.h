@@ -101,6 +101,9 @@ struct Manifest {
   };
   std::vector<Entry> entries;
   int64_t prefillMinTokens = 1;
+  /// Whether the prefill entry is for steps alone in which every sequence is
+  /// new: it reads no positions of earlier steps.
+  bool prefillWhole = false;
   /// Empty in an artifact for a device, whose driver copies pages.
   std::string copyPages;
 

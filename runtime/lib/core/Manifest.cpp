@@ -393,6 +393,8 @@ void ManifestReader::read(const json &root) {
   readCache({reader.object("cache"), "manifest.cache", status});
   readEntries(reader.array("entries"));
   m.prefillMinTokens = reader.integerOr("prefill_min_tokens", 1, maxSize, 1);
+  m.prefillWhole =
+      reader.find("prefill_whole") && reader.boolean("prefill_whole");
   if (reader.find("device"))
     m.device =
         readDeviceManifest(reader.object("device"), "manifest.device", status);

@@ -303,8 +303,13 @@ Status Session::Impl::step(const StepInput *inputs, size_t count,
   if (!status.ok())
     return status;
   int64_t longest = 0;
-  for (size_t i = 0; i < count; ++i)
+  bool allNew = true;
+  for (size_t i = 0; i < count; ++i) {
     longest = std::max(longest, inputs[i].count);
+    allNew &= stepSequences[i]->length == 0;
+  }
+  if (artifact->manifest().prefillWhole && !allNew)
+    longest = 0;
   layOut(inputs, count);
   status = reserveStep(*artifact, *engine, longest);
   if (status.ok())

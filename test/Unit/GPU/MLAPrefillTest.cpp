@@ -79,26 +79,25 @@ TEST_P(MLAPrefillRun, Reference) {
   ASSERT_TRUE(kernel.isCompiled());
   std::vector<float> expected = p.expected(),
                      out(expected.size(), std::nanf(""));
-  std::vector<uint16_t> queries = toBF16(p.queries()),
-                        keyValues = toBF16(p.keyValues()),
+  std::vector<uint16_t> queries = toBF16(p.queries()), keys = toBF16(p.keys()),
+                        values = toBF16(p.values()),
                         rotated = toBF16(p.rotated());
   int64_t tokens = p.tokens(), rows = p.rows();
   const MLAPrefillShape &shape = p.shape;
   bool hopper = chip == "sm_90a";
-  cpu::test::Descriptor dQueries = hopper
-                                       ? describe(queries, {tokens, shape.heads,
-                                                            shape.query()})
-                                       : describe(queries),
-                        dKeys = hopper ? describe(keyValues, {rows, shape.heads,
-                                                              shape.keyValue()})
-                                       : describe(keyValues),
-                        dRotated = hopper
-                                       ? describe(rotated, {rows, shape.rope})
-                                       : describe(rotated),
+  auto matrix = [&](std::vector<uint16_t> &data, std::vector<int64_t> sizes) {
+    return hopper ? describe(data, sizes) : describe(data);
+  };
+  cpu::test::Descriptor dQueries = matrix(queries,
+                                          {tokens, shape.heads, shape.query()}),
+                        dKeys = matrix(keys, {rows, shape.heads, shape.nope}),
+                        dValues =
+                            matrix(values, {rows, shape.heads, shape.value}),
+                        dRotated = matrix(rotated, {rows, shape.rope}),
                         dOut = describe(out), dSeqs = describe(p.seqStarts),
                         dRows = describe(p.rowStarts);
-  kernel.run(p.countTiles(), shape.heads, &dQueries, &dKeys, &dRotated, &dOut,
-             &dSeqs, &dRows, int32_t(p.seqStarts.size() - 1));
+  kernel.run(p.countTiles(), shape.heads, &dQueries, &dKeys, &dValues,
+             &dRotated, &dOut, &dSeqs, &dRows, int32_t(p.seqStarts.size() - 1));
   expectClose(out, expected, Problem::kAbsolute, Problem::kRelative,
               "reference");
 }

@@ -62,7 +62,11 @@ struct Problem {
   }
 
   int64_t matrices() const { return std::max(config.experts, config.heads); }
-  int64_t matrixRows() const { return config.outputs * (config.gated ? 2 : 1); }
+  /// Gate and up are padded to whole groups of rows.
+  int64_t matrixRows() const {
+    return config.gated ? 2 * llvm::alignTo(config.outputs, kGatedRowGroup)
+                        : config.outputs;
+  }
 
   std::vector<float> expected() const {
     std::vector<float> result;

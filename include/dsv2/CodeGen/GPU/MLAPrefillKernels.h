@@ -41,8 +41,6 @@ struct MLAPrefillShape {
 
   /// Elements of a query.
   int64_t query() const { return nope + rope; }
-  /// Elements of a row of keys and values, of one head.
-  int64_t keyValue() const { return nope + value; }
   /// Swizzle of the tensor maps, bytes: the widest of 128, 64 and 32 that
   /// divides the three parts.
   int64_t swizzle() const;
@@ -56,17 +54,18 @@ std::optional<std::string> explainUnsupported(const MLAPrefillShape &shape,
                                               StringRef chip);
 
 /// Adds the kernel; the shape has to be supported. Its parameters, in order:
-///  - queries [T, heads, query], keys and values [R, heads, keyValue], rotated
-///    keys [R, rope]; on sm_90a tensor maps with boxes of p = swizzle / 2
-///    elements: [128, 1, p], [128, 1, p], [128, p]; on sm_80 addresses at
-///    multiples of 16 bytes;
+///  - queries [T, heads, query], keys [R, heads, nope], values [R, heads,
+///    value], rotated keys [R, rope]; on sm_90a tensor maps with boxes of p =
+///    swizzle / 2 elements: [128, 1, p] three times, [128, p]; on sm_80
+///    addresses at multiples of 16 bytes;
 ///  - address of the output [T, heads, value];
 ///  - addresses of i32 seqStarts[S + 1] and rowStarts[S + 1]: sequence s has
 ///    queries seqStarts[s] up to seqStarts[s + 1] and rows of keys rowStarts[s]
 ///    up to rowStarts[s + 1], of which the last belong to its queries;
 ///  - i32 S.
 /// Grid (X, heads, 1) with X the sum over the sequences of ceil(queries / 128),
-/// or more.
+/// or more. Operands of a launch: (queries, keys, values, rotated keys,
+/// seqStarts, rowStarts, block tables [S, ?]; output).
 tile::KernelOp getOrCreateMLAPrefill(ModuleOp module,
                                      const MLAPrefillShape &shape,
                                      StringRef chip);

@@ -76,6 +76,19 @@ static func::FuncOp cloneWithForm(func::FuncOp entry, SymbolTable &symbols,
   return clone;
 }
 
+/// The form that every attention of `module` already has, if it is one.
+static std::optional<AttentionForm> getDecidedForm(ModuleOp module) {
+  std::optional<AttentionForm> form;
+  WalkResult result = module.walk([&](LatentAttentionOp op) {
+    bool isSame = !form || *form == op.getForm();
+    form = op.getForm();
+    return isSame ? WalkResult::advance() : WalkResult::interrupt();
+  });
+  if (result.wasInterrupted() || form == AttentionForm::Undecided)
+    return std::nullopt;
+  return form;
+}
+
 namespace {
 struct SpecializeEntries
     : public mlir::dsv2::impl::SpecializeEntriesPassBase<SpecializeEntries> {
@@ -93,6 +106,8 @@ struct SpecializeEntries
         return signalPassFailure();
       }
     }
+    if (!given)
+      given = getDecidedForm(module);
     if (prefillMinTokens < 0) {
       module.emitError() << "prefill-min-tokens: expected a count, got "
                          << prefillMinTokens.getValue();

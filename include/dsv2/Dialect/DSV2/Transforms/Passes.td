@@ -109,7 +109,7 @@ def SpecializeEntriesPass
     of the absorbed form (512, 128, 128: 171). Where the absorbed form never
     costs more, and with `deterministic`, there is only `@step_decode`, so that
     a result cannot depend on the entry a batch happened to use. A given form is
-    used for everything.
+    used for everything, as is one that all attention has already.
   }];
   let options = [
     Option<"attentionForm", "attention-form", "std::string",
