@@ -46,7 +46,7 @@ struct Flags {
   std::vector<int64_t> batches{1};
   std::vector<int> threads;
   int repetitions = 5;
-  int64_t chunk = 512;
+  int64_t chunk = 0;
   std::string output = "md";
 };
 
@@ -101,6 +101,8 @@ Status Bench::load() {
   if (!opened.ok())
     return opened.status();
   device = std::move(opened.value());
+  if (!flags.chunk)
+    flags.chunk = suggestedChunk(device.get());
   Status status = checkLimits();
   if (!status.ok())
     return status;
@@ -462,8 +464,8 @@ static void declare(CLI::App &app, Flags &flags) {
   app.add_option("-r", flags.repetitions, "Repetitions of each test")
       ->capture_default_str()
       ->check(CLI::Range(1, 10000));
-  app.add_option("--chunk", flags.chunk, "Prompt tokens of one step")
-      ->capture_default_str()
+  app.add_option("--chunk", flags.chunk,
+                 "Prompt tokens of one step (default: 512, on a device 4096)")
       ->check(CLI::Range(int64_t(1), int64_t(1) << 24));
   app.add_option("-o", flags.output,
                  "Form of the result: md, json, or jsonl, one object for every "

@@ -51,7 +51,7 @@ struct Flags {
   std::optional<uint64_t> seed;
   int64_t ranks = 1;
   int64_t context = 0;
-  int64_t chunk = 512;
+  int64_t chunk = 0;
   std::string logits;
   bool info = false;
   /// A file to score instead of prompts to continue.
@@ -588,6 +588,8 @@ int Run::run() {
   if (!opened.ok())
     return reportFailure(tool, opened.status());
   device = std::move(opened.value());
+  if (!flags.chunk)
+    flags.chunk = suggestedChunk(device.get());
   status = openTokenizer();
   if (status.ok())
     status = buildRequests();
@@ -721,8 +723,8 @@ static void declare(CLI::App &app, Flags &flags, bool builtIn) {
                  "Positions of one sequence (default: what prompt and "
                  "--max-tokens need, up to the artifact's limit)")
       ->check(CLI::Range(int64_t(1), int64_t(1) << 40));
-  app.add_option("--chunk", flags.chunk, "Prompt tokens of one step")
-      ->capture_default_str()
+  app.add_option("--chunk", flags.chunk,
+                 "Prompt tokens of one step (default: 512, on a device 4096)")
       ->check(CLI::Range(int64_t(1), int64_t(1) << 24));
   app.add_option("--logits", flags.logits,
                  "Write the logits of every evaluated position to FILE.npy, "

@@ -27,6 +27,13 @@ class Trace;
 using SequenceId = int64_t;
 
 /// What a session is for.
+/// Prompt tokens that one step should take: a processor is busy with 512, and
+/// finds their activations in its caches; a device reads the weights of all
+/// experts in each step, which thousands of tokens should share. Null: the CPU.
+inline int64_t suggestedChunk(const Device *device) {
+  return device ? 4096 : 512;
+}
+
 struct SessionOptions {
   /// Positions one sequence may have. 0: the artifact's limit, or as many as
   /// fit in the budget.

@@ -30,8 +30,13 @@ std::string Driver::libraryFor(bool emulator) {
   std::error_code code;
   std::filesystem::path program =
       std::filesystem::read_symlink("/proc/self/exe", code);
-  return (program.parent_path().parent_path() / "lib" / "libdsv2-emulator.so")
-      .string();
+  std::filesystem::path prefix = program.parent_path().parent_path();
+  const char *const name = "libdsv2-emulator.so";
+  // Where an installation has libraries, else where the build has.
+  std::filesystem::path installed = prefix / DSV2_LIBRARY_FOLDER / name;
+  return std::filesystem::exists(installed, code)
+             ? installed.string()
+             : (prefix / "lib" / name).string();
 }
 
 Status Driver::load() {
