@@ -49,11 +49,15 @@ static void buildPlanStage(OpPassManager &pm, const CPUPipelineOptions &options,
   cache.format = options.kvFormat;
   cache.page = options.pageSize;
   pm.addPass(createSelectCacheFormatPass(cache));
+  if (options.forDevice()) {
+    DecideDeviceFormsPassOptions forms;
+    forms.gpuChips = options.gpuChips;
+    pm.addPass(createDecideDeviceFormsPass(forms));
+  }
   // Forms come before layouts: the absorbed form reads w_uk transposed.
   SpecializeEntriesPassOptions entries;
-  entries.attentionForm = options.reference     ? "expanded"
-                          : options.forDevice() ? "absorbed"
-                                                : options.attentionForm;
+  entries.attentionForm =
+      options.reference ? "expanded" : options.attentionForm;
   entries.deterministic = options.deterministic;
   entries.prefillMinTokens = options.prefillMinTokens;
   pm.addPass(createSpecializeEntriesPass(entries));

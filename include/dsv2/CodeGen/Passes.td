@@ -96,6 +96,20 @@ def LowerDeviceLaunchesPass
     "::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect"];
 }
 
+def DecideDeviceFormsPass
+    : Pass<"dsv2-decide-device-forms", "::mlir::ModuleOp"> {
+  let summary = "Decide attention for GPUs whose kernels leave no choice";
+  let description = [{
+    Enters: the import stage. Attention whose expanded form has no kernel on one
+    of the chips, or not for this cache, becomes absorbed.
+  }];
+  let options = [
+    Option<"gpuChips", "gpu-chip", "std::string", /*default=*/"\"\"",
+           "Chips, separated by commas">
+  ];
+  let dependentDialects = ["::mlir::dsv2::DSV2Dialect"];
+}
+
 def OutlineKernelsPass : Pass<"dsv2-outline-kernels", "::mlir::ModuleOp"> {
   let summary = "Turn model ops into launches of generated kernels";
   let description = [{

@@ -135,12 +135,18 @@ dsv2::gpu::getOrCreateApplyRopeKernel(ModuleOp module,
   std::string name =
       llvm::formatv("apply_rope_{0}x{1}_{2}_{3}", config.heads, config.width,
                     elementName(config.input), elementName(config.output));
+  if (config.inPlace)
+    name += "_in_place";
   MLIRContext *c = module.getContext();
+  // In place there is one operand for what is read and written, behind the
+  // table.
+  int64_t x = config.inPlace ? 1 : 0, table = config.inPlace ? 0 : 1;
+  int64_t out = config.inPlace ? 1 : 2;
   return getOrCreateKernel(
       module, name, threads,
-      {pointerOf(c, 0), strideOf(c, 0, 0), strideOf(c, 0, 1), pointerOf(c, 1),
-       strideOf(c, 1, 0), pointerOf(c, 2), strideOf(c, 2, 0),
-       strideOf(c, 2, 1)},
+      {pointerOf(c, x), strideOf(c, x, 0), strideOf(c, x, 1),
+       pointerOf(c, table), strideOf(c, table, 0), pointerOf(c, out),
+       strideOf(c, out, 0), strideOf(c, out, 1)},
       [&](SimtBuilder &b, ValueRange args) {
         Type f32 = b.getF32Type();
         Value token = b.blockId();

@@ -58,6 +58,9 @@ DictionaryAttr mlir::dsv2::completeManifest(ModuleOp module) {
   manifest.set("entries", b.getArrayAttr(entries));
   if (auto attr = module->getAttrOfType<IntegerAttr>(kPrefillMinTokensAttr))
     manifest.set("prefill_min_tokens", attr);
+  // Expanded attention of a GPU takes keys and values of the step's own tokens.
+  if (manifest.get("device"))
+    manifest.set("prefill_whole", b.getBoolAttr(true));
   return manifest.getDictionary(module.getContext());
 }
 

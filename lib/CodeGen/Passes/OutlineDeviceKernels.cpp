@@ -17,10 +17,10 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "DeviceShapes.h"
 #include "KernelOutliner.h"
 
 #include "dsv2/CodeGen/GPU/GemmKernels.h"
-#include "dsv2/CodeGen/GPU/MLADecodeKernels.h"
 #include "dsv2/CodeGen/GPU/SimtKernels.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 
@@ -106,10 +106,11 @@ private:
   // Attention
   //===--------------------------------------------------------------------===//
 
-  /// What absorbed attention on tensor cores computes for `op`, or nothing if
-  /// one of the chips has no kernels for it.
-  std::optional<dsv2::gpu::MLADecodeShape>
-  getTileAttention(LatentAttentionOp op);
+  /// Rotates the second part of the queries of `attention` where it is, and
+  /// returns it.
+  Value rotateInPlace(RopeOp op, LatentAttentionOp attention,
+                      dsv2::gpu::ApplyRopeConfig config, Value table);
+  LogicalResult outlineExpanded(LatentAttentionOp op);
   /// What absorbed attention takes as queries, without the rotated part.
   Value getAbsorbedQueries(LatentAttentionOp op, Value output);
   /// Attention by a block for each token and head, or on tensor cores.
@@ -536,14 +537,38 @@ Value DeviceOutliner::getDeviceRopeTable(RopeOp op) {
   return table;
 }
 
-/// The attention whose query is `op` and nothing else's, or null.
-static LatentAttentionOp getOnlyAttention(RopeOp op) {
-  if (!op.getResult().hasOneUse())
-    return {};
-  OpOperand &use = *op.getResult().use_begin();
-  auto attention = dyn_cast<LatentAttentionOp>(use.getOwner());
-  return attention && attention.getQRope() == op.getResult() ? attention
-                                                             : nullptr;
+/// Whether the cache that `op` is appended to, as a key, is bf16.
+static bool isCachedAsBF16(RopeOp op) {
+  return llvm::any_of(op.getResult().getUsers(), [](Operation *user) {
+    auto append = dyn_cast<LatentAppendOp>(user);
+    return append && append.getCache()
+                         .getType()
+                         .getMemoryType()
+                         .getElementType()
+                         .isBF16();
+  });
+}
+
+Value DeviceOutliner::rotateInPlace(RopeOp op, LatentAttentionOp attention,
+                                    dsv2::gpu::ApplyRopeConfig config,
+                                    Value table) {
+  Value queries = lookup(getWholeQueries(attention));
+  int64_t nope = getWidth(queries) - config.width;
+  SmallVector<OpFoldResult> offsets = {b.getIndexAttr(0), b.getIndexAttr(0),
+                                       b.getIndexAttr(nope)};
+  SmallVector<OpFoldResult> sizes = {tokens, b.getIndexAttr(config.heads),
+                                     b.getIndexAttr(config.width)};
+  SmallVector<OpFoldResult> ones(3, b.getIndexAttr(1));
+  config.input = config.output = getElement(queries);
+  config.inPlace = true;
+  Value part = tensor::ExtractSliceOp::create(b, queries, offsets, sizes, ones);
+  Value result = launchDevice(dsv2::gpu::getOrCreateApplyRopeKernel(
+                                  outliner.module, config),
+                              tokens, table, part)
+                     .front();
+  rotatedQueries[op.getResult()] =
+      tensor::InsertSliceOp::create(b, result, queries, offsets, sizes, ones);
+  return result;
 }
 
 LogicalResult DeviceOutliner::outlineRope(RopeOp op) {
@@ -555,7 +580,8 @@ LogicalResult DeviceOutliner::outlineRope(RopeOp op) {
   config.heads = shared ? 1 : type.getDimSize(1);
   config.input = getElement(input);
   // The shared key goes into the cache, which rounds it.
-  config.output = shared ? Type(b.getF32Type()) : Type(b.getBF16Type());
+  config.output = shared && !isCachedAsBF16(op) ? Type(b.getF32Type())
+                                                : Type(b.getBF16Type());
   SmallVector<ReassociationIndices> groups = {{0}, {1, 2}};
   if (shared)
     input = tensor::ExpandShapeOp::create(
@@ -571,8 +597,11 @@ LogicalResult DeviceOutliner::outlineRope(RopeOp op) {
     return launchDevice(kernel, tokens, {input, table}, output).front();
   };
   Value result;
-  LatentAttentionOp attention = getOnlyAttention(op);
-  if (!shared && attention && getTileAttention(attention)) {
+  LatentAttentionOp attention =
+      shared ? LatentAttentionOp() : getOwnAttention(op);
+  if (attention && attention.getForm() == AttentionForm::Expanded) {
+    result = rotateInPlace(op, attention, config, table);
+  } else if (attention && getDecodeShape(attention, outliner.chips)) {
     // Behind the place of the absorbed query.
     int64_t latent = attention.getCache().getType().getLatent();
     Value queries =
@@ -622,26 +651,6 @@ LogicalResult DeviceOutliner::outlineAppend(LatentAppendOp op) {
   return success();
 }
 
-std::optional<dsv2::gpu::MLADecodeShape>
-DeviceOutliner::getTileAttention(LatentAttentionOp op) {
-  auto rope = op.getQRope().getDefiningOp<RopeOp>();
-  if (!rope || getOnlyAttention(rope) != op)
-    return std::nullopt;
-  LatentCacheType cache = op.getCache().getType();
-  if (!cache.getMemoryType().getElementType().isBF16() ||
-      cache.getPage() != dsv2::gpu::kMLABlock)
-    return std::nullopt;
-  dsv2::gpu::MLADecodeShape shape;
-  shape.heads = cast<RankedTensorType>(op.getType()).getDimSize(1);
-  shape.latent = cache.getLatent();
-  shape.rope = cache.getRope();
-  shape.scale = op.getScale().convertToDouble();
-  for (const GPUTargetInfo &chip : outliner.chips)
-    if (dsv2::gpu::explainUnsupported(shape, chip.chip))
-      return std::nullopt;
-  return shape;
-}
-
 Value DeviceOutliner::getAbsorbedQueries(LatentAttentionOp op, Value output) {
   dsv2::gpu::ProductConfig config;
   config.outputs = getWidth(output);
@@ -679,7 +688,7 @@ Value DeviceOutliner::emitTileAttention(LatentAttentionOp op,
                                         Value output) {
   // Queries are absorbed and rotated parts side by side, as rows of the cache.
   auto it = rotatedQueries.find(op.getQRope());
-  assert(it != rotatedQueries.end() && "checked by getTileAttention");
+  assert(it != rotatedQueries.end() && "getDecodeShape has checked this");
   Value queries = it->second;
   auto sizes = [&](int64_t width) {
     return SmallVector<OpFoldResult>{tokens, b.getIndexAttr(shape.heads),
@@ -719,11 +728,67 @@ Value DeviceOutliner::emitTileAttention(LatentAttentionOp op,
       });
 }
 
+/// The matrices of all heads under each other: [heads * N, K, 1] of [heads, N,
+/// K, 1].
+static Value stackHeads(ImplicitLocOpBuilder &b, Value weights) {
+  SmallVector<ReassociationIndices> groups = {{0, 1}, {2}, {3}};
+  return memref::CollapseShapeOp::create(b, weights, groups);
+}
+
+LogicalResult DeviceOutliner::outlineExpanded(LatentAttentionOp op) {
+  auto shape = getPrefillShape(op, outliner.chips);
+  if (!shape)
+    return op.emitOpError("expected a shape whose expanded form has kernels "
+                          "for all chips");
+  LatentAppendOp append = getAppend(op);
+  Value latents = lookup(append.getLatent());
+  Type bf16 = b.getBF16Type();
+  // Keys and values of the step's own tokens, which are all that there are: the
+  // entry is for new sequences (Manifest::prefillWhole).
+  auto expand = [&](Value weights, int64_t width) -> Value {
+    dsv2::gpu::ProductConfig config;
+    config.outputs = shape->heads * width;
+    config.inputs = getWidth(latents);
+    Value rows = emitProduct(config, latents, stackHeads(b, lookup(weights)),
+                             {}, emptyRows({config.outputs}, bf16), tokens);
+    SmallVector<ReassociationIndices> groups = {{0}, {1, 2}};
+    return tensor::ExpandShapeOp::create(
+        b,
+        RankedTensorType::get({ShapedType::kDynamic, shape->heads, width},
+                              bf16),
+        rows, groups,
+        ArrayRef<OpFoldResult>{tokens, b.getIndexAttr(shape->heads),
+                               b.getIndexAttr(width)});
+  };
+  Value keys = expand(op.getWUk(), shape->nope);
+  Value values = expand(op.getWUv(), shape->value);
+  auto queries = rotatedQueries.find(op.getQRope());
+  assert(queries != rotatedQueries.end() && "getPrefillShape has checked this");
+  Value starts = lookup(op.getSeqStarts()),
+        tables = lookup(op.getBlockTables());
+  // At most one tile that is not full for each sequence.
+  Value tiles = arith::AddIOp::create(
+      b, arith::CeilDivUIOp::create(b, tokens, index(dsv2::gpu::kPrefillRows)),
+      tensor::DimOp::create(b, tables, 0));
+  Value output = emptyRows({shape->heads, shape->value}, bf16);
+  Value result = forLoadedChip(
+      outliner.chips, output.getType(), [&](const GPUTargetInfo &chip) {
+        return launchDevice(dsv2::gpu::getOrCreateMLAPrefill(outliner.module,
+                                                             *shape, chip.chip),
+                            {tiles, index(shape->heads)},
+                            {queries->second, keys, values,
+                             lookup(append.getKey()), starts, starts, tables},
+                            output)
+            .front();
+      });
+  mapping.map(op.getResult(), result);
+  tap(op, result);
+  return success();
+}
+
 LogicalResult DeviceOutliner::outlineAttention(LatentAttentionOp op) {
-  if (op.getForm() != AttentionForm::Absorbed)
-    return op.emitOpError("expected the absorbed form, which is the one that "
-                          "has kernels for GPUs, got '")
-           << stringifyAttentionForm(op.getForm()) << "'";
+  if (op.getForm() == AttentionForm::Expanded)
+    return outlineExpanded(op);
   auto cache = getDeviceCache(op, op.getCache().getType());
   if (failed(cache))
     return failure();
@@ -731,7 +796,8 @@ LogicalResult DeviceOutliner::outlineAttention(LatentAttentionOp op) {
   int64_t heads = type.getDimSize(1), value = type.getDimSize(2);
   Type bf16 = b.getBF16Type();
   Value output = emptyRows({heads, cache->latent}, bf16);
-  std::optional<dsv2::gpu::MLADecodeShape> shape = getTileAttention(op);
+  std::optional<dsv2::gpu::MLADecodeShape> shape =
+      getDecodeShape(op, outliner.chips);
   Value latents = shape ? emitTileAttention(op, *shape, output)
                         : emitSimtAttention(op, *cache, output);
 

@@ -66,6 +66,27 @@ TEST_P(DeviceModel, GreedyTokensOfTheCPU) {
           << "prompt of " << prompt.ids.size() << " tokens";
 }
 
+/// Models whose queries are long enough for expanded attention.
+class ExpandedDeviceModel : public DeviceModel {};
+
+// Prompts of two tokens or more in expanded form, which reads no positions of
+// earlier steps: what follows a first chunk is absorbed.
+TEST_P(ExpandedDeviceModel, Prompts) {
+  model = CompiledModel::get(
+      fixture, std::string("--target=cuda --gpu-code=bitcode --gpu-chip=") +
+                   std::get<1>(GetParam()) + " --prefill-min-tokens=2");
+  auto session = model->createEmulatedSession();
+  EXPECT_EQ(model->artifact->entryFor(2).form, "expanded");
+  for (const GoldenPrompt &prompt : fixture.prompts) {
+    if (prompt.ids.size() > kMaxPrompt)
+      continue;
+    for (int64_t chunk : {0, 7})
+      EXPECT_LE(relativeError(evaluate(*session, prompt.ids, chunk), prompt),
+                kTolerance)
+          << "prompt of " << prompt.ids.size() << " tokens, chunk " << chunk;
+  }
+}
+
 std::string
 nameCase(const testing::TestParamInfo<std::tuple<const char *, const char *>>
              &info) {
@@ -74,6 +95,11 @@ nameCase(const testing::TestParamInfo<std::tuple<const char *, const char *>>
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, DeviceModel,
                          testing::Combine(testing::Values("T0", "T1", "tiny"),
+                                          testing::Values("sm_90a", "sm_80")),
+                         nameCase);
+
+INSTANTIATE_TEST_SUITE_P(Fixtures, ExpandedDeviceModel,
+                         testing::Combine(testing::Values("tiny"),
                                           testing::Values("sm_90a", "sm_80")),
                          nameCase);
 

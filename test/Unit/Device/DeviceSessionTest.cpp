@@ -55,6 +55,26 @@ TEST_F(DeviceSessionTest, ComputesWhatTheCpuComputes) {
   EXPECT_EQ(session->availablePages(), session->pages());
 }
 
+TEST_F(DeviceSessionTest, PrefillMayBeForNewSequencesAlone) {
+  auto session = take(openDeviceSession());
+  auto tokens = someTokens(12);
+  SequenceId first = take(session->addSequence());
+  auto entryOf = [&](std::vector<StepInput> inputs) {
+    std::vector<StepOutput> outputs(inputs.size());
+    EXPECT_TRUE(
+        session->step(inputs.data(), inputs.size(), outputs.data()).ok());
+    return session->lastStep().entry;
+  };
+  EXPECT_EQ(entryOf({{first, tokens.data(), 5, LogitRows::Last}}), "prefill");
+  EXPECT_EQ(entryOf({{first, tokens.data(), 5, LogitRows::Last}}), "decode");
+  SequenceId second = take(session->addSequence());
+  EXPECT_EQ(entryOf({{second, tokens.data(), 5, LogitRows::Last},
+                     {first, tokens.data(), 1, LogitRows::Last}}),
+            "decode");
+  SequenceId third = take(session->addSequence());
+  EXPECT_EQ(entryOf({{third, tokens.data(), 3, LogitRows::Last}}), "decode");
+}
+
 TEST_F(DeviceSessionTest, RaggedBatchesAndForksComputeTheSame) {
   auto device = take(openDeviceSession());
   auto cpu = fakeSession();

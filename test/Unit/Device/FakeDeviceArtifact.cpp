@@ -39,7 +39,7 @@ const char dsv2_manifest[] = R"({
      "workspace": "fake_workspace", "form": "expanded"},
     {"name": "decode", "symbol": "device_decode",
      "workspace": "fake_workspace", "form": "absorbed"}],
-  "prefill_min_tokens": 4,
+  "prefill_min_tokens": 4, "prefill_whole": true,
   "device": {
     "kind": "cuda",
     "kernels": [

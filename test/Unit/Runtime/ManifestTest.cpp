@@ -64,6 +64,7 @@ TEST(ManifestTest, ReadsEverything) {
   EXPECT_EQ(m.cache.bytesPerPage(), 4 * 2 * 8 * 4);
   EXPECT_EQ(m.entries.size(), 2u);
   EXPECT_EQ(m.prefillMinTokens, 4);
+  EXPECT_FALSE(m.prefillWhole);
   EXPECT_EQ(m.convert(DType::BF16), "fake_convert_bf16");
   EXPECT_TRUE(m.convert(DType::F16).empty());
   EXPECT_EQ(m.tensors().size(), 1u + 2 + 4 + 1);
@@ -92,6 +93,15 @@ TEST(ManifestTest, OperationsCountPairsByForm) {
   manifest["flops"] = 3;
   expectFailure(parseManifest(manifest.dump()).status(),
                 StatusCode::CorruptData, {"manifest.flops"});
+}
+
+TEST(ManifestTest, PrefillForWholePrompts) {
+  json manifest = fakeManifest();
+  manifest["prefill_whole"] = true;
+  EXPECT_TRUE(take(parseManifest(manifest.dump())).prefillWhole);
+  manifest["prefill_whole"] = 1;
+  expectFailure(parseManifest(manifest.dump()).status(),
+                StatusCode::CorruptData, {"prefill_whole", "true or false"});
 }
 
 TEST(ManifestTest, OptionalMembers) {

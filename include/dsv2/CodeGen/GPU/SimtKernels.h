@@ -124,9 +124,11 @@ LLVM::LLVMFuncOp getOrCreateRopeTableKernel(ModuleOp module,
 
 /// Rotates adjacent pairs.
 ///   (x [T, H, width], table [T, width]; out [T, H, width]), grid (T)
+///   in place: (table; x)
 struct ApplyRopeConfig {
   int64_t heads, width;
   Type input, output;
+  bool inPlace = false;
 };
 LLVM::LLVMFuncOp getOrCreateApplyRopeKernel(ModuleOp module,
                                             const ApplyRopeConfig &config);

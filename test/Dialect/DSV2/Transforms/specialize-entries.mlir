@@ -2,6 +2,7 @@
 // RUN: dsv2-opt %s --dsv2-specialize-entries=deterministic | FileCheck %s --check-prefixes=ONE,ALL
 // RUN: dsv2-opt %s --dsv2-specialize-entries=attention-form=expanded | FileCheck %s --check-prefixes=EXPANDED,ALL
 // RUN: dsv2-opt %s --dsv2-specialize-entries=prefill-min-tokens=7 | FileCheck %s --check-prefix=SEVEN
+// RUN: sed s/undecided/absorbed/ %s | dsv2-opt --dsv2-specialize-entries | FileCheck %s --check-prefix=DECIDED
 // RUN: not dsv2-opt %s --dsv2-specialize-entries=attention-form=folded 2>&1 | FileCheck %s --check-prefix=BAD
 // RUN: not dsv2-opt %s --dsv2-specialize-entries=prefill-min-tokens=-1 2>&1 | FileCheck %s --check-prefix=NEGATIVE
 
@@ -14,6 +15,10 @@
 // ONE: deterministic = true
 // ONE-NOT: dsv2.prefill_min_tokens
 // EXPANDED-NOT: dsv2.prefill_min_tokens
+// A form that all attention has already is used for everything.
+// DECIDED-NOT: dsv2.prefill_min_tokens
+// DECIDED-NOT: @step_prefill
+// DECIDED-NOT: form expanded
 
 // The generic step and layer are gone, their instances have one form each.
 // ALL-NOT: func.func {{.*}}@layer(
