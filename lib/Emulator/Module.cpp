@@ -259,7 +259,7 @@ dsv2::emulator::Module::load(const void *image, const Options &options,
       return fail(llvm::toString(symbol.takeError()));
     kernel->entry = symbol->toPtr<void (*)(void **)>();
     kernel->module = result.get();
-    kernel->staticShared = shared.staticBytes;
+    kernel->staticShared = shared.staticBytes.lookup(name);
   }
   for (size_t i = 0; i < globals.size(); ++i) {
     auto symbol = (*jit)->lookup(globals[i]);

@@ -35,6 +35,19 @@ SiteMap dsv2::emulator::numberInstructions(const llvm::Module &module) {
 // Shared memory
 //===----------------------------------------------------------------------===//
 
+/// The kernel that alone uses `global`, or null.
+static Function *getOnlyKernel(GlobalVariable &global) {
+  Function *only = nullptr;
+  for (User *user : global.users()) {
+    Function *function = cast<Instruction>(user)->getFunction();
+    if (function->getCallingConv() != CallingConv::PTX_Kernel ||
+        (only && function != only))
+      return nullptr;
+    only = function;
+  }
+  return only;
+}
+
 SharedLayout dsv2::emulator::replaceSharedGlobals(llvm::Module &module) {
   std::vector<GlobalVariable *> statics, dynamics;
   for (GlobalVariable &global : module.globals())
@@ -46,25 +59,51 @@ SharedLayout dsv2::emulator::replaceSharedGlobals(llvm::Module &module) {
     return {};
   convertUsersOfConstantsToInstructions(all);
 
+  // What one kernel uses is its own, as it is with ptxas; the rest all have,
+  // and before that.
   const DataLayout &layout = module.getDataLayout();
-  uint64_t offset = 0;
   DenseMap<GlobalVariable *, uint64_t> offsets;
-  auto place = [&](GlobalVariable *global) {
-    Align alignment = global->getAlign().value_or(Align(16));
-    offset = alignTo(offset, alignment);
+  auto place = [&](GlobalVariable *global, uint64_t &end) {
+    uint64_t offset = alignTo(end, global->getAlign().value_or(Align(16)));
     offsets[global] = offset;
+    end = offset + layout.getTypeAllocSize(global->getValueType());
   };
-  for (GlobalVariable *global : statics) {
-    place(global);
-    offset += layout.getTypeAllocSize(global->getValueType());
-  }
-  // All external arrays start at the same place (PTX ISA, ".extern .shared").
+  uint64_t common = 0;
+  for (GlobalVariable *global : statics)
+    if (!getOnlyKernel(*global))
+      place(global, common);
+  DenseMap<Function *, uint64_t> ends;
+  for (Function &function : module)
+    ends[&function] = common;
+  for (GlobalVariable *global : statics)
+    if (Function *kernel = getOnlyKernel(*global))
+      place(global, ends[kernel]);
+  // All external arrays start at the same place (PTX ISA, ".extern .shared"),
+  // behind the rest; a function that is no kernel has that of any.
   Align dynamicAlign(16);
-  for (GlobalVariable *global : dynamics)
+  bool isSameForAll = false;
+  DenseSet<Function *> withDynamics;
+  for (GlobalVariable *global : dynamics) {
     dynamicAlign = std::max(dynamicAlign, global->getAlign().valueOrOne());
-  offset = alignTo(offset, dynamicAlign);
+    for (User *user : global->users()) {
+      Function *function = cast<Instruction>(user)->getFunction();
+      withDynamics.insert(function);
+      isSameForAll |= function->getCallingConv() != CallingConv::PTX_Kernel;
+    }
+  }
+  uint64_t last = 0;
+  for (auto [function, end] : ends)
+    last = std::max(last, end);
+  SharedLayout result;
+  for (auto &[function, end] : ends) {
+    if (isSameForAll)
+      end = last;
+    if (isSameForAll || withDynamics.contains(function))
+      end = alignTo(end, dynamicAlign);
+    result.staticBytes[function->getName()] = end;
+  }
   for (GlobalVariable *global : dynamics)
-    offsets[global] = offset;
+    offsets[global] = 0;
 
   DenseMap<Function *, Value *> bases;
   for (auto [global, position] : offsets) {
@@ -82,15 +121,16 @@ SharedLayout dsv2::emulator::replaceSharedGlobals(llvm::Module &module) {
         base = builder.CreateCall(type, callee, {}, "shared.base");
       }
       IRBuilder<> builder(cast<Instruction>(base)->getNextNode());
+      uint64_t offset = global->isDeclaration() ? ends[function] : position;
       Value *address = builder.CreateIntToPtr(
-          builder.CreateAdd(base, builder.getInt64(position)),
-          global->getType(), global->getName());
+          builder.CreateAdd(base, builder.getInt64(offset)), global->getType(),
+          global->getName());
       instruction->replaceUsesOfWith(global, address);
     }
   }
   for (auto [global, position] : offsets)
     global->eraseFromParent();
-  return {uint32_t(offset)};
+  return result;
 }
 
 //===----------------------------------------------------------------------===//

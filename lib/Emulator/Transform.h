@@ -11,6 +11,7 @@
 #include "InlineAsm.h"
 
 #include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/StringMap.h"
 
 #include <string>
 #include <vector>
@@ -28,10 +29,10 @@ using SiteMap = llvm::DenseMap<const llvm::Instruction *, uint32_t>;
 
 SiteMap numberInstructions(const llvm::Module &module);
 
-/// Bytes of shared memory that the globals of address space 3 take; the dynamic
-/// part, the external arrays, starts behind them.
+/// Bytes of shared memory that the globals of address space 3 take, by the name
+/// of the kernel; the dynamic part, the external arrays, starts behind them.
 struct SharedLayout {
-  uint32_t staticBytes = 0;
+  llvm::StringMap<uint32_t> staticBytes;
 };
 
 /// Puts the globals of address space 3 at fixed offsets from the block's shared

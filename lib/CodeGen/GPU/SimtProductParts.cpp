@@ -57,6 +57,7 @@ ProductTiling::ProductTiling(const ProductConfig &config) {
         llvm::bit_floor(uint64_t(std::min(kEnoughOutputs / outputs, loads))), 1,
         warps);
   }
+  warps = std::max(warps, config.minWarps);
 }
 
 //===----------------------------------------------------------------------===//
@@ -72,20 +73,23 @@ int64_t ProductSums::pitch(const ProductConfig &config) {
 
 ProductSums::Place ProductSums::getPlace(int64_t index, Value round) {
   int64_t offset = getOffset(index);
-  if (!round && lastFirstElement + offset + vector <= config.inputs)
-    return {offset, {}, {}};
+  if (round || isInside(index))
+    return {offset, round, {}, {}};
   Value column = b.add(firstElement, offset);
-  if (round)
-    column = b.add(column, b.mul(round, getOffset(roundLoads)));
-  return {std::nullopt, b.min(column, b.i32(config.inputs - vector)),
+  return {std::nullopt,
+          {},
+          b.min(column, b.i32(config.inputs - vector)),
           b.less(column, b.i32(config.inputs))};
 }
 
 Value ProductSums::getAddress(Value row, Type element, const Place &place) {
   if (!place.offset)
     return b.at(row, element, place.column);
+  Value address = b.at(row, element, firstElement);
+  if (place.round)
+    address = b.at(address, element, place.round);
   // The constant last, so that it becomes part of the instruction.
-  return b.at(b.at(row, element, firstElement), element, b.i32(*place.offset));
+  return b.at(address, element, b.i32(*place.offset));
 }
 
 SmallVector<Value> ProductSums::mask(SmallVector<Value> words,
@@ -98,31 +102,40 @@ SmallVector<Value> ProductSums::mask(SmallVector<Value> words,
 
 void ProductSums::emit(Value first, Value count, Value shared,
                        llvm::function_ref<void()> beforeInput) {
-  auto loadRound = [&](Value round) {
-    SmallVector<std::pair<Place, SmallVector<Value>>> loaded;
-    for (int64_t i = 0; i < roundLoads; ++i) {
+  using Loaded = SmallVector<std::pair<Place, SmallVector<Value>>>;
+  auto load = [&](int64_t begin, int64_t end, Value round) {
+    Loaded loaded;
+    for (int64_t i = begin; i < end; ++i) {
       Place place = getPlace(i, round);
       loaded.emplace_back(place, loadWeights(place));
     }
     return loaded;
   };
-  auto addRound = [&](ArrayRef<std::pair<Place, SmallVector<Value>>> loaded,
-                      ValueRange before) {
+  auto add = [&](const Loaded &loaded, ValueRange before) {
     SmallVector<Value> sums(before);
-    for (auto [i, load] : llvm::enumerate(loaded))
-      sums = accumulate(load.first, i, load.second, sums);
+    for (auto [i, one] : llvm::enumerate(loaded))
+      sums = accumulate(one.first, i, one.second, sums);
     return sums;
   };
-  auto loaded = loadRound(Value());
+  int64_t wholeRounds = 0;
+  while ((wholeRounds + 1) * roundLoads <= loads &&
+         isInside((wholeRounds + 1) * roundLoads - 1))
+    ++wholeRounds;
+  int64_t firstEnd = wholeRounds ? roundLoads : std::min(roundLoads, loads);
+  Loaded loaded = load(0, firstEnd, Value());
   beforeInput();
   prepare(first, count);
-  SmallVector<Value> sums = addRound(loaded, getZeros());
-  int64_t rounds = llvm::divideCeil(loads, roundLoads);
-  if (rounds > 1)
-    sums = b.forCarry(b.i32(1), b.i32(rounds), b.i32(1), sums,
+  SmallVector<Value> sums = add(loaded, getZeros());
+  if (wholeRounds > 1)
+    sums = b.forCarry(b.i32(1), b.i32(wholeRounds), b.i32(1), sums,
                       [&](Value round, ValueRange carried) {
-                        return addRound(loadRound(round), carried);
+                        Value elements = b.mul(round, getOffset(roundLoads));
+                        return add(load(0, roundLoads, elements), carried);
                       });
+  // What is left does not fill a round or a row.
+  for (int64_t i = std::max(firstEnd, wholeRounds * roundLoads); i < loads;
+       i += roundLoads)
+    sums = add(load(i, std::min(i + roundLoads, loads), Value()), sums);
   store(sums, shared);
 }
 
@@ -149,11 +162,8 @@ public:
     lastFirstElement = (tiling.splits - 1) * kStepColumns + 3 * vector;
     int64_t steps = llvm::divideCeil(
         llvm::divideCeil(config.inputs, kStepColumns), tiling.splits);
-    // One round of up to 4 steps: 16 loads of weights, which are 64 registers.
-    // A loop of them has registers for 3.
-    int64_t roundSteps =
-        steps <= 4 ? steps
-                   : llvm::divideCeil(steps, llvm::divideCeil(steps, 3));
+    // 16 loads of weights are 64 registers.
+    int64_t roundSteps = std::min<int64_t>(steps, 4);
     loads = 2 * steps;
     roundLoads = 2 * roundSteps;
     if (config.gated) {
@@ -167,10 +177,8 @@ public:
 
 private:
   static constexpr int64_t kHalfStep = kStepColumns / 2;
-  /// An instruction waits for the one before it with the same accumulator, so
-  /// that the 16 of one round, which come last of all, have 4. A loop of rounds
-  /// has time while it loads, and better uses for registers.
-  int64_t getAccumulators() const { return loads > roundLoads ? 2 : 4; }
+  /// An instruction waits for the one before it with the same accumulator.
+  static constexpr int64_t kAccumulators = 2;
 
   int64_t getOffset(int64_t index) const override {
     return index / 2 * kStepColumns * tiling.splits + index % 2 * kHalfStep;
@@ -181,7 +189,7 @@ private:
         rows.getInputRow(b.add(first, b.min(group, b.sub(count, b.i32(1)))));
   }
   SmallVector<Value> getZeros() override {
-    return SmallVector<Value>(4 * getAccumulators(), b.f32(0.0));
+    return SmallVector<Value>(4 * kAccumulators, b.f32(0.0));
   }
   SmallVector<Value> loadWeights(const Place &place) override {
     SmallVector<Value> words;
@@ -203,7 +211,7 @@ private:
     SmallVector<Value> sums(before);
     for (int64_t half = 0; half < 2; ++half) {
       int64_t k = 2 * half;
-      int64_t number = (2 * index + half) % getAccumulators();
+      int64_t number = half % kAccumulators;
       auto own = MutableArrayRef(sums).slice(4 * number, 4);
       SmallVector<Value> next =
           b.multiplyTile({w[k], w[4 + k], w[k + 1], w[5 + k]}, {x[k], x[k + 1]},
@@ -214,18 +222,11 @@ private:
   }
   void store(ValueRange sums, Value shared) override {
     for (int64_t i = 0; i < 4; ++i) {
-      SmallVector<Value> parts;
-      for (int64_t j = i; j < static_cast<int64_t>(sums.size()); j += 4)
-        parts.push_back(sums[j]);
-      while (parts.size() > 1) {
-        for (size_t j = 0; j < parts.size() / 2; ++j)
-          parts[j] = b.fadd(parts[2 * j], parts[2 * j + 1]);
-        parts.truncate(parts.size() / 2);
-      }
+      Value sum = b.fadd(sums[i], sums[4 + i]);
       Value row = b.add(b.mul(thread, 2), i % 2);
       Value column = b.add(group, i / 2 * 8);
-      b.store(parts[0], b.at(shared, b.getF32Type(),
-                             b.add(b.mul(row, pitch(config)), column)));
+      b.store(sum, b.at(shared, b.getF32Type(),
+                        b.add(b.mul(row, pitch(config)), column)));
     }
   }
 
@@ -245,7 +246,7 @@ public:
     loads = llvm::divideCeil(config.inputs, vector * kWarpSize * tiling.splits);
     // With 8 rows the registers are for sums.
     int64_t most = (oneRow ? 8 : 4) / rowsPerOutput(config);
-    roundLoads = llvm::divideCeil(loads, llvm::divideCeil(loads, most));
+    roundLoads = std::min(loads, most);
     for (int64_t part = 0; part < rowsPerOutput(config); ++part)
       weightRows.push_back(rows.getWeightRow(output, part));
   }

@@ -90,14 +90,20 @@ protected:
 
   /// Where a thread's load lies in a row.
   struct Place {
-    /// Elements from the thread's first, if that is inside of the row for every
-    /// thread;
+    /// Elements from the thread's first, beyond `round` elements if it is
+    /// there, for a load that is inside of the row for every thread;
     std::optional<int64_t> offset;
+    Value round;
     /// else elements from the start of the row, clamped, and whether that was
     /// not needed.
     Value column, isInside;
   };
-  /// Place of load `index` of a round; without `round` it is the first.
+  /// Whether load `index` is inside of the row for every thread.
+  bool isInside(int64_t index) const {
+    return lastFirstElement + getOffset(index) + vector <= config.inputs;
+  }
+  /// Place of load `index`, or of the one `round` elements behind it, which is
+  /// inside too.
   Place getPlace(int64_t index, Value round);
   /// The address of a place in the row that starts at `row`.
   Value getAddress(Value row, Type element, const Place &place);
@@ -106,15 +112,15 @@ protected:
 
   virtual void prepare(Value first, Value count) = 0;
   virtual SmallVector<Value> getZeros() = 0;
-  /// The weights of load `index`.
   virtual SmallVector<Value> loadWeights(const Place &place) = 0;
-  /// `sums` and what load `index` of the weights adds to them.
+  /// `sums` and what load `index` adds to them, which has `weights`.
   virtual SmallVector<Value> accumulate(const Place &place, int64_t index,
                                         ArrayRef<Value> weights,
                                         ValueRange sums) = 0;
   virtual void store(ValueRange sums, Value shared) = 0;
 
-  /// Elements from a thread's first to where its load `index` starts.
+  /// Elements from a thread's first to where its load `index` starts; a
+  /// multiple for those of a round after another.
   virtual int64_t getOffset(int64_t index) const = 0;
 
   SimtBuilder &b;

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "SimtNames.h"
+#include "SimtReduce.h"
 #include "dsv2/CodeGen/GPU/SimtKernels.h"
 
 #include "llvm/ADT/bit.h"
@@ -78,10 +79,8 @@ dsv2::gpu::getOrCreateGatherRowsKernel(ModuleOp module,
       });
 }
 
-/// The sum of `value` over a block of `warps`, whose partial sums are in
-/// `shared`.
-static Value sumBlock(SimtBuilder &b, Value value, Value shared,
-                      int64_t warps) {
+Value dsv2::gpu::sumBlock(SimtBuilder &b, Value value, Value shared,
+                          int64_t warps) {
   Type f32 = b.getF32Type();
   auto plus = [&](Value x, Value y) { return b.fadd(x, y); };
   Value partial = b.warpReduce(value, plus);

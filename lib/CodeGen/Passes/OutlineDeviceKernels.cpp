@@ -70,6 +70,10 @@ private:
   /// same tensor.
   Value choose(Value condition, Type type, llvm::function_ref<Value()> thenBody,
                llvm::function_ref<Value()> elseBody);
+  /// The same of several results, of the types that `outputs` have.
+  SmallVector<Value> choose(Value condition, ValueRange outputs,
+                            llvm::function_ref<SmallVector<Value>()> thenBody,
+                            llvm::function_ref<SmallVector<Value>()> elseBody);
   /// What `body` gives for the one of `chips` whose code is loaded.
   Value forLoadedChip(ArrayRef<GPUTargetInfo> chips, Type type,
                       llvm::function_ref<Value(const GPUTargetInfo &)> body);
@@ -85,9 +89,23 @@ private:
   // Products
   //===--------------------------------------------------------------------===//
 
+  /// A product to be launched: operands as its kernels take them, and how many
+  /// rows it gives.
+  struct Product {
+    dsv2::gpu::ProductConfig config;
+    Value x, weights;
+    SmallVector<Value> optional;
+    Value output, rows;
+    /// Where rows that have to be gathered go.
+    Value gathered = {};
+  };
   /// A product of `x` with `rows` rows, into `output`.
   Value emitProduct(dsv2::gpu::ProductConfig config, Value x, Value weights,
                     ValueRange optional, Value output, Value rows);
+  /// Products that do not depend on each other: one launch for few tokens.
+  SmallVector<Value> emitProducts(MutableArrayRef<Product> products);
+  /// One of them on tensor cores if it is for them; `rows` may be many.
+  Value emitLargeProduct(const Product &product);
   /// The same by a warp for each output.
   Value emitSimtProduct(const dsv2::gpu::ProductConfig &config, Value x,
                         Value weights, ValueRange optional, Value output,
@@ -106,6 +124,21 @@ private:
   // Attention
   //===--------------------------------------------------------------------===//
 
+  /// Ops that become one launch, which puts new tokens into the cache and
+  /// rotates their queries.
+  struct LatentInput {
+    RMSNormOp norm;
+    RopeOp key, query;
+    LatentAppendOp append;
+    LatentAttentionOp attention;
+  };
+  /// Those that `op` is one of, or nothing.
+  std::optional<LatentInput> findLatentInput(Operation *op);
+  LogicalResult outlineLatentInput(const LatentInput &input);
+  /// Launches what rotates queries of `heads` by `rotate`, which is given the
+  /// place of its result, and says so for `op` and its attention.
+  void emitRotatedQueries(RopeOp op, int64_t heads, int64_t width,
+                          llvm::function_ref<Value(Value)> rotate);
   /// Rotates the second part of the queries of `attention` where it is, and
   /// returns it.
   Value rotateInPlace(RopeOp op, LatentAttentionOp attention,
@@ -133,6 +166,16 @@ private:
     return empty(sizes, element, tokens);
   }
 
+  /// Outlines the op that gives a weight, if that comes later.
+  LogicalResult outlineWeight(Value weight);
+  /// The products of a gated FFN, as emitProducts takes them; the second reads
+  /// what the first gives.
+  Product getGatedProduct(GatedFFNOp op);
+  Product getDownProduct(GatedFFNOp op, Value units, Value residual,
+                         Operation *result);
+
+  /// What the gated product of an FFN gives that was launched with another.
+  DenseMap<Operation *, Value> gatedUnits;
   /// For the result of a rope whose attention is computed on tensor cores: the
   /// queries [T, heads, row], with the rotated part in its place.
   DenseMap<Value, Value> rotatedQueries;
@@ -186,6 +229,21 @@ SmallVector<Value> DeviceOutliner::launchDevice(FunctionOpInterface kernel,
 // Choices at the launch
 //===----------------------------------------------------------------------===//
 
+SmallVector<Value>
+DeviceOutliner::choose(Value condition, ValueRange outputs,
+                       llvm::function_ref<SmallVector<Value>()> thenBody,
+                       llvm::function_ref<SmallVector<Value>()> elseBody) {
+  auto choice = scf::IfOp::create(b, outputs.getTypes(), condition,
+                                  /*addThenBlock=*/true,
+                                  /*addElseBlock=*/true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(choice.thenBlock());
+  scf::YieldOp::create(b, thenBody());
+  b.setInsertionPointToStart(choice.elseBlock());
+  scf::YieldOp::create(b, elseBody());
+  return SmallVector<Value>(choice.getResults());
+}
+
 Value DeviceOutliner::choose(Value condition, Type type,
                              llvm::function_ref<Value()> thenBody,
                              llvm::function_ref<Value()> elseBody) {
@@ -235,7 +293,22 @@ LogicalResult DeviceOutliner::outlineOp(Operation *op) {
         withElement(result.getType(), getElement(view->getOperand(0))));
     return success();
   }
+  // Others may have been outlined with an op before them.
+  if (op->getNumResults() > 0 &&
+      isa<PackedWeightOp, LinearOp, GatedFFNOp, DispatchOp>(op) &&
+      (mapping.contains(op->getResult(0)) ||
+       dispatched.contains(op->getResult(0))))
+    return success();
+  if (std::optional<LatentInput> input = findLatentInput(op))
+    return op == input->append ? outlineLatentInput(*input) : success();
   return FunctionOutliner::outlineOp(op);
+}
+
+LogicalResult DeviceOutliner::outlineWeight(Value weight) {
+  auto op = weight.getDefiningOp<PackedWeightOp>();
+  if (!op || mapping.contains(weight))
+    return success();
+  return outlinePackedWeight(op);
 }
 
 //===----------------------------------------------------------------------===//
@@ -399,43 +472,82 @@ Value DeviceOutliner::emitTileProduct(const TileProduct &product,
                 [&] { return emitTileProduct(product, chip, larger); });
 }
 
+Value DeviceOutliner::emitLargeProduct(const Product &product) {
+  const dsv2::gpu::ProductConfig &config = product.config;
+  ValueRange optional = product.optional;
+  std::optional<dsv2::gpu::GemmShape> shape =
+      getGemmShape(config, product.x, product.output, outliner.chips);
+  if (!shape)
+    return emitSimtProduct(config, product.x, product.weights, optional,
+                           product.output, product.rows);
+  TileProduct tile{*shape, {}, product.output, product.rows};
+  Value input = product.x;
+  if (config.gather) {
+    // Tensor cores take rows that follow each other.
+    auto gather = dsv2::gpu::getOrCreateGatherRowsKernel(
+        outliner.module, {config.inputs, config.input, config.input});
+    input = launchDevice(gather, product.rows, {optional.back(), input},
+                         product.gathered)
+                .front();
+    optional = optional.drop_back();
+  }
+  tile.inputs = {input, getMatrices(b, product.weights, *shape)};
+  llvm::append_range(tile.inputs, optional);
+  return forLoadedChip(outliner.chips, product.output.getType(),
+                       [&](const GPUTargetInfo &chip) {
+                         return emitTileProduct(tile, chip, kRowClasses);
+                       });
+}
+
+SmallVector<Value>
+DeviceOutliner::emitProducts(MutableArrayRef<Product> products) {
+  SmallVector<dsv2::gpu::ProductConfig> configs;
+  SmallVector<Value> inputs, outputs, rows;
+  bool hasTiles = false;
+  for (Product &product : products) {
+    product.config.input = getElement(product.x);
+    product.config.weight = getElement(product.weights);
+    product.config.output = getElement(product.output);
+    configs.push_back(product.config);
+    llvm::append_values(inputs, product.x, product.weights);
+    llvm::append_range(inputs, product.optional);
+    outputs.push_back(product.output);
+    rows.push_back(product.rows);
+    if (getGemmShape(product.config, product.x, product.output,
+                     outliner.chips)) {
+      hasTiles = true;
+      if (product.config.gather)
+        product.gathered = empty({ShapedType::kDynamic, product.config.inputs},
+                                 product.config.input, product.rows);
+    }
+  }
+  auto few = [&]() -> SmallVector<Value> {
+    if (products.size() == 1)
+      return {emitSimtProduct(configs[0], products[0].x, products[0].weights,
+                              products[0].optional, outputs[0], rows[0])};
+    auto kernel =
+        dsv2::gpu::getOrCreateProductsKernel(outliner.module, configs);
+    return launchDevice(kernel, dsv2::gpu::getProductsGrid(b, configs, rows),
+                        inputs, outputs);
+  };
+  if (!hasTiles)
+    return few();
+  // Experts have few rows if there are few tokens.
+  Value count = configs.front().experts ? tokens : rows.front();
+  return choose(atMost(count, kFewTokens), outputs, few, [&] {
+    SmallVector<Value> results;
+    for (const Product &product : products)
+      results.push_back(emitLargeProduct(product));
+    return results;
+  });
+}
+
 Value DeviceOutliner::emitProduct(dsv2::gpu::ProductConfig config, Value x,
                                   Value weights, ValueRange optional,
                                   Value output, Value rows) {
-  config.input = getElement(x);
-  config.weight = getElement(weights);
-  config.output = getElement(output);
-  auto simt = [&] {
-    return emitSimtProduct(config, x, weights, optional, output, rows);
-  };
-  std::optional<dsv2::gpu::GemmShape> shape =
-      getGemmShape(config, x, output, outliner.chips);
-  if (!shape)
-    return simt();
-
-  TileProduct product{*shape, {}, output, rows};
-  // Tensor cores take rows that follow each other.
-  Value gathered;
-  if (config.gather)
-    gathered = empty({ShapedType::kDynamic, config.inputs}, config.input, rows);
-  auto tile = [&] {
-    Value input = x;
-    if (config.gather) {
-      auto gather = dsv2::gpu::getOrCreateGatherRowsKernel(
-          outliner.module, {config.inputs, config.input, config.input});
-      input =
-          launchDevice(gather, rows, {optional.back(), x}, gathered).front();
-    }
-    product.inputs = {input, getMatrices(b, weights, *shape)};
-    llvm::append_range(product.inputs,
-                       config.gather ? optional.drop_back() : optional);
-    return forLoadedChip(outliner.chips, output.getType(),
-                         [&](const GPUTargetInfo &chip) {
-                           return emitTileProduct(product, chip, kRowClasses);
-                         });
-  };
-  return choose(atMost(config.experts ? tokens : rows, kFewTokens),
-                output.getType(), simt, tile);
+  Product product{config, x,   weights, SmallVector<Value>(optional),
+                  output, rows};
+  return emitProducts(product).front();
 }
 
 /// Whether all that `value` is used for, through views, is to be queries.
@@ -456,44 +568,81 @@ static bool isQueries(Value value) {
 
 LogicalResult DeviceOutliner::outlineLinear(LinearOp op, Value residual,
                                             Operation *result) {
-  dsv2::gpu::ProductConfig config;
-  config.outputs = getWidth(op.getResult());
-  config.inputs = getWidth(op.getInput());
-  config.residual = residual != nullptr;
-  SmallVector<Value> optional;
-  if (residual)
-    optional.push_back(residual);
-  // Queries go into products.
-  Value output = isQueries(result->getResult(0))
-                     ? emptyRows({config.outputs}, b.getBF16Type())
-                     : destination(result);
-  Value value = emitProduct(config, lookup(op.getInput()),
-                            lookup(op.getWeight()), optional, output, tokens);
-  mapping.map(result->getResult(0), value);
-  tap(result, value);
+  // Others that read the same are launched with this one.
+  SmallVector<std::pair<LinearOp, Operation *>> ops = {{op, result}};
+  if (!residual)
+    for (Operation *user : op.getInput().getUsers())
+      if (auto other = dyn_cast<LinearOp>(user))
+        if (other != op && other->getBlock() == op->getBlock() &&
+            !mapping.contains(other.getResult()) && !isFusedIntoUser(other)) {
+          if (failed(outlineWeight(other.getWeight())))
+            return failure();
+          ops.emplace_back(other, other);
+        }
+  SmallVector<Product> products;
+  for (auto [linear, to] : ops) {
+    Product &product = products.emplace_back();
+    product.config.outputs = getWidth(linear.getResult());
+    product.config.inputs = getWidth(linear.getInput());
+    product.config.residual = residual != nullptr;
+    if (residual)
+      product.optional.push_back(residual);
+    product.x = lookup(linear.getInput());
+    product.weights = lookup(linear.getWeight());
+    // Queries go into products.
+    product.output = isQueries(to->getResult(0))
+                         ? emptyRows({product.config.outputs}, b.getBF16Type())
+                         : destination(to);
+    product.rows = tokens;
+  }
+  SmallVector<Value> values = emitProducts(products);
+  for (auto [pair, value] : llvm::zip(ops, values)) {
+    mapping.map(pair.second->getResult(0), value);
+    tap(pair.second, value);
+  }
   return success();
+}
+
+DeviceOutliner::Product DeviceOutliner::getGatedProduct(GatedFFNOp op) {
+  Product product;
+  product.config.outputs = getWidth(op.getDown());
+  product.config.inputs = getWidth(op.getInput());
+  product.config.gated = true;
+  product.x = lookup(op.getInput());
+  product.weights = lookup(op.getGate());
+  product.output = emptyRows({product.config.outputs}, b.getBF16Type());
+  product.rows = tokens;
+  return product;
+}
+
+DeviceOutliner::Product DeviceOutliner::getDownProduct(GatedFFNOp op,
+                                                       Value units,
+                                                       Value residual,
+                                                       Operation *result) {
+  Product product;
+  product.config.outputs = getWidth(op.getResult());
+  product.config.inputs = getWidth(op.getDown());
+  product.config.residual = residual != nullptr;
+  if (residual)
+    product.optional.push_back(residual);
+  product.x = units;
+  product.weights = lookup(op.getDown());
+  product.output = destination(result);
+  product.rows = tokens;
+  return product;
 }
 
 LogicalResult DeviceOutliner::outlineFFN(GatedFFNOp op, Value residual,
                                          Operation *result) {
   if (op.getUp())
     return op.emitOpError("expected gate and up to be packed together");
-  dsv2::gpu::ProductConfig gated;
-  gated.outputs = getWidth(op.getDown());
-  gated.inputs = getWidth(op.getInput());
-  gated.gated = true;
-  Value units =
-      emitProduct(gated, lookup(op.getInput()), lookup(op.getGate()), {},
-                  emptyRows({gated.outputs}, b.getBF16Type()), tokens);
-  dsv2::gpu::ProductConfig down;
-  down.outputs = getWidth(op.getResult());
-  down.inputs = gated.outputs;
-  down.residual = residual != nullptr;
-  SmallVector<Value> optional;
-  if (residual)
-    optional.push_back(residual);
-  Value value = emitProduct(down, units, lookup(op.getDown()), optional,
-                            destination(result), tokens);
+  Value units = gatedUnits.lookup(op);
+  if (!units) {
+    Product gated = getGatedProduct(op);
+    units = emitProducts(gated).front();
+  }
+  Product down = getDownProduct(op, units, residual, result);
+  Value value = emitProducts(down).front();
   mapping.map(result->getResult(0), value);
   tap(result, value);
   return success();
@@ -596,32 +745,121 @@ LogicalResult DeviceOutliner::outlineRope(RopeOp op) {
   auto rotate = [&](Value output) {
     return launchDevice(kernel, tokens, {input, table}, output).front();
   };
-  Value result;
   LatentAttentionOp attention =
       shared ? LatentAttentionOp() : getOwnAttention(op);
   if (attention && attention.getForm() == AttentionForm::Expanded) {
-    result = rotateInPlace(op, attention, config, table);
-  } else if (attention && getDecodeShape(attention, outliner.chips)) {
+    Value result = rotateInPlace(op, attention, config, table);
+    mapping.map(op.getResult(), result);
+    tap(op, result);
+    return success();
+  }
+  if (!shared) {
+    emitRotatedQueries(op, config.heads, config.width, rotate);
+    return success();
+  }
+  Value result = tensor::CollapseShapeOp::create(
+      b, rotate(emptyRows({config.heads, config.width}, config.output)),
+      groups);
+  mapping.map(op.getResult(), result);
+  tap(op, result);
+  return success();
+}
+
+void DeviceOutliner::emitRotatedQueries(
+    RopeOp op, int64_t heads, int64_t width,
+    llvm::function_ref<Value(Value)> rotate) {
+  Type bf16 = b.getBF16Type();
+  Value result;
+  LatentAttentionOp attention = getOwnAttention(op);
+  if (attention && getDecodeShape(attention, outliner.chips)) {
     // Behind the place of the absorbed query.
     int64_t latent = attention.getCache().getType().getLatent();
-    Value queries =
-        emptyRows({config.heads, latent + config.width}, config.output);
+    Value queries = emptyRows({heads, latent + width}, bf16);
     SmallVector<OpFoldResult> offsets = {b.getIndexAttr(0), b.getIndexAttr(0),
                                          b.getIndexAttr(latent)};
-    SmallVector<OpFoldResult> sizes = {tokens, b.getIndexAttr(config.heads),
-                                       b.getIndexAttr(config.width)};
+    SmallVector<OpFoldResult> sizes = {tokens, b.getIndexAttr(heads),
+                                       b.getIndexAttr(width)};
     SmallVector<OpFoldResult> ones(3, b.getIndexAttr(1));
     result = rotate(
         tensor::ExtractSliceOp::create(b, queries, offsets, sizes, ones));
     rotatedQueries[op.getResult()] =
         tensor::InsertSliceOp::create(b, result, queries, offsets, sizes, ones);
   } else {
-    result = rotate(emptyRows({config.heads, config.width}, config.output));
+    result = rotate(emptyRows({heads, width}, bf16));
   }
-  if (shared)
-    result = tensor::CollapseShapeOp::create(b, result, groups);
   mapping.map(op.getResult(), result);
   tap(op, result);
+}
+
+std::optional<DeviceOutliner::LatentInput>
+DeviceOutliner::findLatentInput(Operation *op) {
+  LatentInput input;
+  if (!isa<RMSNormOp, RopeOp, LatentAppendOp>(op))
+    return std::nullopt;
+  for (auto append : op->getBlock()->getOps<LatentAppendOp>()) {
+    input.append = append;
+    input.norm = append.getLatent().getDefiningOp<RMSNormOp>();
+    input.key = append.getKey().getDefiningOp<RopeOp>();
+    if (!input.norm || !input.key || !input.norm.getResult().hasOneUse() ||
+        !input.key.getResult().hasOneUse())
+      continue;
+    for (auto attention : op->getBlock()->getOps<LatentAttentionOp>()) {
+      auto query = attention.getQRope().getDefiningOp<RopeOp>();
+      if (!query || getOwnAttention(query) != attention ||
+          attention.getForm() != AttentionForm::Absorbed ||
+          attention.getCache() != append.getCache() ||
+          attention.getLayer() != append.getLayer() ||
+          query.getRope() != input.key.getRope() ||
+          query.getPositions() != input.key.getPositions() ||
+          query.getPositions() != append.getPositions() ||
+          !query->isBeforeInBlock(append) ||
+          !append->isBeforeInBlock(attention))
+        continue;
+      input.query = query;
+      input.attention = attention;
+      if (op == input.norm || op == input.key || op == input.query ||
+          op == input.append)
+        return input;
+    }
+  }
+  return std::nullopt;
+}
+
+LogicalResult DeviceOutliner::outlineLatentInput(const LatentInput &input) {
+  LatentAppendOp append = input.append;
+  RMSNormOp norm = input.norm;
+  RopeOp keyOp = input.key, queryOp = input.query;
+  auto cache = getDeviceCache(append, append.getCache().getType());
+  if (failed(cache))
+    return failure();
+  Value latent = lookup(norm.getInput()), key = lookup(keyOp.getInput());
+  Value query = lookup(queryOp.getInput()), weight = lookup(norm.getWeight());
+  dsv2::gpu::LatentInputConfig config;
+  config.cache = *cache;
+  RopeAttr rope = queryOp.getRope();
+  SmallVector<float> frequencies = rope.getInverseFrequencies();
+  config.rope.inverseFrequencies.assign(frequencies.begin(), frequencies.end());
+  config.rope.multiplier = rope.getCosSinMultiplier();
+  config.heads = cast<RankedTensorType>(queryOp.getType()).getDimSize(1);
+  config.eps = norm.getEps().convertToDouble();
+  config.query = getElement(query);
+  config.latent = getElement(latent);
+  config.key = getElement(key);
+  config.weight = getElement(weight);
+  config.output = b.getBF16Type();
+  auto kernel =
+      dsv2::gpu::getOrCreateLatentInputKernel(outliner.module, config);
+  Value pages =
+      getCacheLayer(lookup(append.getCache()), lookup(append.getLayer()));
+  emitRotatedQueries(queryOp, config.heads, rope.getDim(), [&](Value output) {
+    return launchDevice(kernel, tokens,
+                        {query, latent, key, weight,
+                         lookup(append.getPositions()),
+                         lookup(append.getSeqIds()),
+                         lookup(append.getBlockTables()), pages},
+                        output)
+        .front();
+  });
   return success();
 }
 
@@ -816,27 +1054,88 @@ LogicalResult DeviceOutliner::outlineAttention(LatentAttentionOp op) {
 // Experts
 //===----------------------------------------------------------------------===//
 
+/// The only op of type Op in the block of `op` among the users of `value`, or
+/// null.
+template <typename Op> static Op getOnlyUser(Value value, Operation *op) {
+  Op result;
+  for (Operation *user : value.getUsers())
+    if (auto found = dyn_cast<Op>(user))
+      if (found->getBlock() == op->getBlock()) {
+        if (result)
+          return {};
+        result = found;
+      }
+  return result;
+}
+
 LogicalResult DeviceOutliner::outlineRoute(RouteOp op) {
   auto idsType = cast<RankedTensorType>(op.getIds().getType());
-  dsv2::gpu::ProductConfig product;
-  product.outputs =
-      cast<RankedTensorType>(op.getGate().getType()).getDimSize(0);
-  product.inputs = getWidth(op.getInput());
-  Value scores =
-      emitProduct(product, lookup(op.getInput()), lookup(op.getGate()), {},
-                  emptyRows({product.outputs}, b.getF32Type()), tokens);
-  dsv2::gpu::RouteConfig config;
-  config.experts = product.outputs;
-  config.topK = op.getTopK();
-  config.groups = op.getNumGroups();
-  config.topGroups = op.getTopGroups();
-  config.scale = op.getScale().convertToDouble();
-  config.normalize = op.getNormalize();
-  auto kernel = dsv2::gpu::getOrCreateRouteKernel(outliner.module, config);
-  SmallVector<Value> chosen =
-      launchDevice(kernel, tokens, scores,
-                   {emptyRows({config.topK}, idsType.getElementType()),
-                    emptyRows({config.topK}, b.getF32Type())});
+  SmallVector<Product> products(1);
+  dsv2::gpu::ProductConfig &config = products[0].config;
+  config.outputs = cast<RankedTensorType>(op.getGate().getType()).getDimSize(0);
+  config.inputs = getWidth(op.getInput());
+  products[0].x = lookup(op.getInput());
+  products[0].weights = lookup(op.getGate());
+  products[0].output = emptyRows({config.outputs}, b.getF32Type());
+  products[0].rows = tokens;
+  // Shared experts are busy while experts are being chosen.
+  auto shared = getOnlyUser<GatedFFNOp>(op.getInput(), op);
+  if (shared && !shared.getUp() && !isFusedIntoUser(shared)) {
+    if (failed(outlineWeight(shared.getGate())))
+      return failure();
+    products.push_back(getGatedProduct(shared));
+  }
+  SmallVector<Value> results = emitProducts(products);
+  if (results.size() > 1)
+    gatedUnits[shared] = results[1];
+  Value scores = results[0];
+
+  dsv2::gpu::RouteConfig route;
+  route.experts = products[0].config.outputs;
+  route.topK = op.getTopK();
+  route.groups = op.getNumGroups();
+  route.topGroups = op.getTopGroups();
+  route.scale = op.getScale().convertToDouble();
+  route.normalize = op.getNormalize();
+  Type i32 = b.getI32Type();
+  SmallVector<Value> outputs = {
+      emptyRows({route.topK}, idsType.getElementType()),
+      emptyRows({route.topK}, b.getF32Type())};
+  auto emitRoute = [&] {
+    auto kernel = dsv2::gpu::getOrCreateRouteKernel(outliner.module, route);
+    return launchDevice(kernel, tokens, scores,
+                        ArrayRef<Value>(outputs).take_front(2));
+  };
+  SmallVector<Value> chosen;
+  auto dispatch = getOnlyUser<DispatchOp>(op.getIds(), op);
+  if (dispatch && dispatch.getInput() == op.getInput()) {
+    Value numRows = arith::MulIOp::create(b, tokens, index(route.topK));
+    outputs.append({empty({route.experts + 1}, i32, Value()),
+                    empty({ShapedType::kDynamic}, i32, numRows),
+                    empty(idsType.getShape(), i32, tokens)});
+    chosen = choose(
+        atMost(tokens, kFewTokens), outputs,
+        [&] {
+          auto kernel =
+              dsv2::gpu::getOrCreateRouteDispatchKernel(outliner.module, route);
+          return launchDevice(kernel, index(1), scores, outputs);
+        },
+        [&] {
+          SmallVector<Value> both = emitRoute();
+          auto kernel = dsv2::gpu::getOrCreateDispatchKernel(
+              outliner.module, route.experts, route.topK);
+          llvm::append_range(
+              both, launchDevice(kernel, index(1), both[0],
+                                 ArrayRef<Value>(outputs).drop_front(2)));
+          return both;
+        });
+    mapping.map(dispatch.getOffsets(), chosen[2]);
+    mapping.map(dispatch.getRows(), chosen[4]);
+    // The rows themselves are never copied: products gather them.
+    dispatched[dispatch.getResult()] = {products[0].x, chosen[3]};
+  } else {
+    chosen = emitRoute();
+  }
   mapping.map(op.getIds(), chosen[0]);
   mapping.map(op.getWeights(), chosen[1]);
   for (auto [value, site] : {std::pair(scores, kRouterScoresSite),
@@ -862,7 +1161,6 @@ LogicalResult DeviceOutliner::outlineDispatch(DispatchOp op) {
                     empty(idsType.getShape(), i32, tokens)});
   mapping.map(op.getOffsets(), results[0]);
   mapping.map(op.getRows(), results[2]);
-  // The rows themselves are never copied: products gather them.
   dispatched[op.getResult()] = {lookup(op.getInput()), results[1]};
   return success();
 }
@@ -889,14 +1187,33 @@ LogicalResult DeviceOutliner::outlineExperts(ExpertFFNOp op) {
   Value units =
       emitProduct(gated, input, lookup(op.getGate()), {offsets, rowTokens},
                   rowsOf(gated.outputs, b.getBF16Type()), numRows);
-  dsv2::gpu::ProductConfig down;
-  down.experts = gated.experts;
-  down.outputs = downType.getDimSize(1);
-  down.inputs = gated.outputs;
-  Value result = emitProduct(down, units, lookup(op.getDown()), offsets,
-                             rowsOf(down.outputs, b.getF32Type()), numRows);
-  mapping.map(op.getResult(), result);
-  tap(op, result);
+  SmallVector<Product> downs(1);
+  downs[0].config.experts = gated.experts;
+  downs[0].config.outputs = downType.getDimSize(1);
+  downs[0].config.inputs = gated.outputs;
+  downs[0].x = units;
+  downs[0].weights = lookup(op.getDown());
+  downs[0].optional.push_back(offsets);
+  downs[0].output = rowsOf(downs[0].config.outputs, b.getF32Type());
+  downs[0].rows = numRows;
+  // Shared experts whose first half is there already.
+  SmallVector<GatedFFNOp> others;
+  for (auto other : op->getBlock()->getOps<GatedFFNOp>())
+    if (gatedUnits.contains(other) && !mapping.contains(other.getResult())) {
+      if (failed(outlineWeight(other.getDown())))
+        return failure();
+      others.push_back(other);
+      downs.push_back(
+          getDownProduct(other, gatedUnits.lookup(other), Value(), other));
+    }
+  SmallVector<Value> results = emitProducts(downs);
+  mapping.map(op.getResult(), results[0]);
+  tap(op, results[0]);
+  for (auto [other, value] :
+       llvm::zip(others, ArrayRef(results).drop_front())) {
+    mapping.map(other.getResult(), value);
+    tap(other, value);
+  }
   return success();
 }
 

@@ -103,6 +103,10 @@ void KernelEmitter::bind(Value value, ArrayRef<Value> list) {
 
 LogicalResult KernelEmitter::emit() {
   b.setInsertionPointToStart(function.addEntryBlock(b));
+  // Successors may start when all blocks of this kernel have, and so may this
+  // one: all that it reads may be what predecessors write (kEarlyStartAttr).
+  NVVM::GriddepcontrolOp::create(b, NVVM::GridDepActionKind::launch_dependents);
+  NVVM::GriddepcontrolOp::create(b, NVVM::GridDepActionKind::wait);
   for (auto [argument, value] :
        llvm::zip(kernel.getBody().getArguments(), function.getArguments()))
     bind(argument, value);

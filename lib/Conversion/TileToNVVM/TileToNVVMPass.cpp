@@ -82,6 +82,7 @@ LogicalResult mlir::dsv2::lowerTileKernel(KernelOp kernel) {
   function->setAttr(kSharedBytesAttr,
                     builder.getI64IntegerAttr(getSharedLayout(kernel).size));
   function->setAttr(kChipAttr, kernel.getChipAttr());
+  function->setAttr(kEarlyStartAttr, builder.getUnitAttr());
   for (NamedAttribute attribute : kernel->getDiscardableAttrs())
     function->setDiscardableAttr(attribute.getName(), attribute.getValue());
   // A descriptor of 128 bytes in the constant bank of the parameters (PTX ISA,

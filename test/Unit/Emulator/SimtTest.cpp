@@ -110,6 +110,44 @@ TEST_F(SimtTest, AtomicsAndDynamicSharedMemory) {
     ASSERT_EQ(mirrored[i], x[threads - 1 - i]);
 }
 
+// As ptxas counts it. Both kernels use @both, each a large array of its own.
+TEST_F(SimtTest, StaticSharedMemoryIsOfTheKernelsThatUseIt) {
+  std::string text =
+      "target triple = \"nvptx64-nvidia-cuda\"\n"
+      "@both = internal addrspace(3) global i32 undef, align 4\n"
+      "@first = internal addrspace(3) global [30000 x i32] undef, align 16\n"
+      "@second = internal addrspace(3) global [40000 x i32] undef, align 16\n";
+  for (std::string own : {"first", "second"})
+    text += "define ptx_kernel void @use_" + own +
+            "(ptr addrspace(1) %out) {\n"
+            "  store i32 1, ptr addrspace(3) @both\n"
+            "  %p = getelementptr i32, ptr addrspace(3) @" +
+            own +
+            ", i32 29999\n"
+            "  store i32 2, ptr addrspace(3) %p\n"
+            "  %a = load volatile i32, ptr addrspace(3) @both\n"
+            "  %b = load volatile i32, ptr addrspace(3) %p\n"
+            "  %sum = add i32 %a, %b\n"
+            "  store i32 %sum, ptr addrspace(1) %out\n"
+            "  ret void\n"
+            "}\n";
+  module = load(text);
+  Shape shape;
+  shape.block[0] = 1;
+  for (auto [name, bytes] :
+       {std::pair("use_first", 120016), std::pair("use_second", 160016)}) {
+    CUfunction kernel = function(module, name);
+    int found = 0;
+    EXPECT_EQ(emulator.cuFuncGetAttribute(
+                  &found, CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES, kernel),
+              CUDA_SUCCESS);
+    EXPECT_EQ(found, bytes) << name;
+    CUdeviceptr out = allocate(4);
+    EXPECT_EQ(launch(kernel, shape, out), CUDA_SUCCESS) << report();
+    EXPECT_EQ(download<int32_t>(out, 1)[0], 3);
+  }
+}
+
 TEST_F(SimtTest, SharedMemoryPastTheEndIsReported) {
   std::vector<int> x(128);
   CUdeviceptr dx = upload(x), counts = upload(x), out = allocate(512);

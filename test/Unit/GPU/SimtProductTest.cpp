@@ -130,86 +130,129 @@ protected:
     return element.isF32() ? upload(some) : upload(toBF16(some));
   }
 
-  void check(const Problem &problem, int seeds = 2) {
-    std::optional<DeviceCode> code =
-        compileKernel(GetParam(), [&](ModuleOp module) {
-          getOrCreateProductKernel(module, problem.config);
-        });
-    ASSERT_TRUE(code);
-    SCOPED_TRACE(code->getKernels().front().name + ", " +
-                 std::to_string(problem.rows) + " rows");
-    Loaded kernel = loadKernel(*code);
-    ASSERT_NE(kernel.function, nullptr);
-    runSeeds(problem, kernel, seeds);
-  }
+  /// What a launch gets for one product.
+  struct Operands {
+    CUdeviceptr x = 0, weights = 0, residual = 0, offsets = 0, rowTokens = 0;
+    CUdeviceptr out = 0;
+    int32_t stride, headStride, width, outStride, rows;
 
-  void runSeeds(const Problem &problem, const Loaded &kernel, int seeds) {
-    const ProductConfig &config = problem.config;
-    std::vector<float> expected = problem.expected();
-    int64_t elementBytes = config.input.isF32() ? 4 : 2;
-    CUdeviceptr x =
-        uploadFloats(problem.x, config.input) + problem.start * elementBytes;
-    CUdeviceptr weights = uploadFloats(problem.weights, config.weight);
-    CUdeviceptr offsets = 0, rowTokens = 0, residual = 0;
-    int32_t stride = problem.stride, headStride = problem.headStride;
-    int32_t width = config.outputs, outStride = config.heads * width;
-    int32_t rows = problem.rows;
-    std::vector<float> before;
-    for (int seed = 1; seed <= seeds; ++seed) {
-      setOptions("seed=" + std::to_string(seed));
-      std::vector<float> nothing(expected.size(), std::nanf(""));
-      CUdeviceptr out = uploadFloats(nothing, config.output);
-      std::vector<void *> pointers = {&x, &stride};
+    void append(const ProductConfig &config, std::vector<void *> &pointers) {
+      pointers.insert(pointers.end(), {&x, &stride});
       if (config.heads > 1)
         pointers.push_back(&headStride);
       pointers.push_back(&weights);
-      if (config.residual) {
-        residual = uploadFloats(problem.residual, f32());
+      if (config.residual)
         pointers.insert(pointers.end(), {&residual, &width});
-      }
-      if (config.experts) {
-        offsets = upload(problem.offsets);
+      if (config.experts)
         pointers.push_back(&offsets);
-      }
-      if (config.gather) {
-        std::vector<int32_t> tokens = problem.rowTokens;
-        tokens.resize(std::max<size_t>(tokens.size(), 1));
-        rowTokens = upload(tokens);
+      if (config.gather)
         pointers.push_back(&rowTokens);
-      }
       pointers.insert(pointers.end(), {&out, &outStride});
       if (config.heads > 1)
         pointers.push_back(&width);
-      if (!config.experts)
-        pointers.push_back(&rows);
+      pointers.push_back(&rows);
+    }
+  };
+
+  Operands uploadOperands(const Problem &problem) {
+    const ProductConfig &config = problem.config;
+    Operands result;
+    result.x = uploadFloats(problem.x, config.input) +
+               problem.start * (config.input.isF32() ? 4 : 2);
+    result.weights = uploadFloats(problem.weights, config.weight);
+    result.residual = uploadFloats(problem.residual, f32());
+    if (config.experts)
+      result.offsets = upload(problem.offsets);
+    std::vector<int32_t> tokens = problem.rowTokens;
+    tokens.resize(std::max<size_t>(tokens.size(), 1));
+    result.rowTokens = upload(tokens);
+    result.stride = problem.stride;
+    result.headStride = problem.headStride;
+    result.width = config.outputs;
+    result.outStride = config.heads * config.outputs;
+    result.rows = problem.rows;
+    return result;
+  }
+
+  /// Products in one launch.
+  void check(const std::vector<Problem> &problems, int seeds = 2) {
+    std::vector<ProductConfig> configs;
+    for (const Problem &problem : problems)
+      configs.push_back(problem.config);
+    std::optional<DeviceCode> code =
+        compileKernel(GetParam(), [&](ModuleOp module) {
+          if (configs.size() == 1)
+            getOrCreateProductKernel(module, configs.front());
+          else
+            getOrCreateProductsKernel(module, configs);
+        });
+    ASSERT_TRUE(code);
+    SCOPED_TRACE(code->getKernels().front().name + ", " +
+                 std::to_string(problems.front().rows) + " rows");
+    Loaded kernel = loadKernel(*code);
+    ASSERT_NE(kernel.function, nullptr);
+    runSeeds(problems, configs, kernel, seeds);
+  }
+  void check(const Problem &problem, int seeds = 2) {
+    check(std::vector<Problem>{problem}, seeds);
+  }
+
+  void runSeeds(const std::vector<Problem> &problems,
+                const std::vector<ProductConfig> &configs, const Loaded &kernel,
+                int seeds) {
+    std::vector<Operands> operands;
+    std::vector<std::vector<float>> expected, before(problems.size());
+    std::vector<int64_t> rows;
+    for (const Problem &problem : problems) {
+      operands.push_back(uploadOperands(problem));
+      expected.push_back(problem.expected());
+      rows.push_back(problem.rows);
+    }
+    Shape shape;
+    shape.block[0] = kernel.threads;
+    auto grid = getProductGrid(configs.front(), rows.front());
+    if (configs.size() > 1)
+      grid = {getProductsGrid(configs, rows), 1, 1};
+    // Without rows, what blocks do then.
+    for (int i = 0; i < 3; ++i)
+      shape.grid[i] = std::max<int64_t>(grid[i], 1);
+    for (int seed = 1; seed <= seeds; ++seed) {
+      setOptions("seed=" + std::to_string(seed));
+      std::vector<void *> pointers;
+      for (size_t i = 0; i < problems.size(); ++i) {
+        std::vector<float> nothing(expected[i].size(), std::nanf(""));
+        operands[i].out = uploadFloats(nothing, configs[i].output);
+        operands[i].append(configs[i], pointers);
+      }
       pointers.push_back(nullptr);
-      Shape shape;
-      auto grid = getProductGrid(config, problem.rows);
-      for (int i = 0; i < 3; ++i)
-        // Without rows, what blocks do then.
-        shape.grid[i] = std::max<int64_t>(grid[i], 1);
-      shape.block[0] = kernel.threads;
       ASSERT_EQ(launchWith(kernel.function, shape, pointers.data()),
                 CUDA_SUCCESS)
           << "seed " << seed << ": " << report();
-      std::vector<float> actual =
-          config.output.isF32()
-              ? download<float>(out, expected.size())
-              : fromBF16(download<uint16_t>(out, expected.size()));
-      // Sums of k products of about 0.2, each rounded in f32 (2^-24), in
-      // another order; a bf16 output is rounded to 8 bits, gates use an
-      // approximate exponential.
-      float relative = config.output.isF32() ? 1e-5f : 1.f / 256;
-      float absolute = 2e-5f * std::sqrt(float(config.inputs));
-      if (config.gated)
-        absolute *= 10;
-      expectClose(actual, expected, absolute, relative,
-                  "seed " + std::to_string(seed));
-      // Bit by bit the same in any order of threads.
-      if (seed > 1)
-        EXPECT_TRUE(actual == before) << "seed " << seed;
-      before = actual;
+      for (size_t i = 0; i < problems.size(); ++i)
+        compare(configs[i], operands[i].out, expected[i], before[i], seed);
     }
+  }
+
+  void compare(const ProductConfig &config, CUdeviceptr out,
+               const std::vector<float> &expected, std::vector<float> &before,
+               int seed) {
+    std::vector<float> actual =
+        config.output.isF32()
+            ? download<float>(out, expected.size())
+            : fromBF16(download<uint16_t>(out, expected.size()));
+    // Sums of k products of about 0.2, each rounded in f32 (2^-24), in another
+    // order; a bf16 output is rounded to 8 bits, gates use an approximate
+    // exponential.
+    float relative = config.output.isF32() ? 1e-5f : 1.f / 256;
+    float absolute = 2e-5f * std::sqrt(float(config.inputs));
+    if (config.gated)
+      absolute *= 10;
+    expectClose(actual, expected, absolute, relative,
+                "seed " + std::to_string(seed));
+    // Bit by bit the same in any order of threads.
+    if (seed > 1)
+      EXPECT_TRUE(actual == before) << "seed " << seed;
+    before = actual;
   }
 };
 
@@ -328,6 +371,26 @@ TEST_P(SimtProductRun, MoreExpertsThanLanes) {
     experts.experts = many;
     check(Problem(experts, rows));
     check(Problem(experts, std::vector<int64_t>(many, 1)));
+  }
+}
+
+TEST_P(SimtProductRun, OneLaunchOfSeveral) {
+  for (int64_t tokens : {1, 3, 9}) {
+    // Blocks of different sizes, other kinds of sums.
+    check({Problem(config(40, 1024, bf16(), f32()), {tokens}),
+           Problem(config(24, 128, bf16(), bf16()), {tokens})});
+    ProductConfig shared = config(20, 128, bf16(), bf16());
+    shared.gated = true;
+    check({Problem(config(12, 128, f32(), f32()), {tokens}),
+           Problem(shared, {tokens}),
+           Problem(config(3, 33, bf16(), f32()), {tokens})});
+    ProductConfig experts = config(24, 64, bf16(), f32());
+    experts.experts = 5;
+    ProductConfig byHead = config(8, 64, bf16(), f32());
+    byHead.heads = 2;
+    check({Problem(experts, {0, tokens, 0, 2, tokens}),
+           Problem(config(24, 512, bf16(), f32()), {tokens}),
+           Problem(byHead, {tokens})});
   }
 }
 

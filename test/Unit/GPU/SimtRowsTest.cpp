@@ -269,3 +269,88 @@ TEST_F(SimtRows, LatentAppend) {
       }
     }
 }
+
+TEST_F(SimtRows, LatentInput) {
+  for (auto shape : {std::pair<int64_t, int64_t>(512, 64),
+                     std::pair<int64_t, int64_t>(24, 8),
+                     std::pair<int64_t, int64_t>(2056, 16),
+                     std::pair<int64_t, int64_t>(5, 6)})
+    for (Type element : {f32(), bf16()}) {
+      const int64_t latent = shape.first, rope = shape.second;
+      constexpr int64_t heads = 3, tokens = 3, pages = 4, page = 4;
+      LatentInputConfig config;
+      config.cache = {latent, rope, page, element};
+      for (int64_t i = 0; i < rope / 2; ++i)
+        config.rope.inverseFrequencies.push_back(
+            std::pow(100.f, -2.f * i / rope));
+      config.rope.multiplier = 1.25f;
+      config.heads = heads;
+      config.eps = 1e-6;
+      config.query = bf16();
+      config.latent = config.key = config.weight = f32();
+      config.output = bf16();
+      Loaded kernel = make([&](ModuleOp module) {
+        getOrCreateLatentInputKernel(module, config);
+      });
+      ASSERT_NE(kernel.function, nullptr);
+      for (int64_t pad : kPads) {
+        std::vector<float> queries = randomBF16(tokens * heads * rope, 1),
+                           c = randomBF16(tokens * latent, 2, 3),
+                           key = randomBF16(tokens * rope, 3),
+                           weight = randomBF16(latent, 4);
+        std::vector<int32_t> positions = {13, 2, 3}, sequences = {0, 1, 1},
+                             blocks = {3, 1, 2, 0, 3, 1, 2, 0};
+        Rows inQueries = uploadRows(queries, rope, bf16(), pad);
+        Rows inLatents = uploadRows(c, latent, f32(), pad);
+        Rows inKeys = uploadRows(key, rope, f32(), pad);
+        Rows rotated = makeRows(tokens * heads, rope, bf16(), pad);
+        int64_t row = latent + rope;
+        Rows cache = makeRows(pages, page * row, element, 0);
+        run(kernel, tokens, 1, inQueries.address,
+            int32_t(heads * inQueries.stride), inQueries.stride,
+            inLatents.address, inLatents.stride, inKeys.address, inKeys.stride,
+            upload(weight), upload(positions), upload(sequences),
+            upload(blocks), int32_t(4), cache.address, cache.stride,
+            rotated.address, int32_t(heads * rotated.stride), rotated.stride);
+
+        auto rotate = [&](const float *x, int64_t token) {
+          std::vector<float> result;
+          for (int64_t i = 0; i < rope; ++i) {
+            float angle =
+                positions[token] * config.rope.inverseFrequencies[i / 2];
+            float cos = std::cos(double(angle)) * config.rope.multiplier;
+            float sin = std::sin(double(angle)) * config.rope.multiplier;
+            result.push_back(i % 2 ? x[i] * cos + x[i - 1] * sin
+                                   : x[i] * cos - x[i + 1] * sin);
+          }
+          return result;
+        };
+        std::vector<float> expected;
+        for (int64_t i = 0; i < tokens * heads; ++i)
+          for (float value : rotate(&queries[i * rope], i / heads))
+            expected.push_back(value);
+        // Rounded to 8 bits.
+        expectClose(downloadRows(rotated, tokens * heads, rope, bf16()),
+                    expected, 1e-6f, 1.f / 256, "queries");
+        std::vector<float> actual = downloadRows({cache.address, int32_t(row)},
+                                                 pages * page, row, element);
+        for (int64_t t = 0; t < tokens; ++t) {
+          double squares = 0;
+          for (int64_t i = 0; i < latent; ++i)
+            squares += double(c[t * latent + i]) * c[t * latent + i];
+          expected.clear();
+          for (int64_t i = 0; i < latent; ++i)
+            expected.push_back(c[t * latent + i] * weight[i] /
+                               std::sqrt(squares / latent + 1e-6));
+          for (float value : rotate(&key[t * rope], t))
+            expected.push_back(value);
+          int64_t at = blocks[4 * sequences[t] + positions[t] / page] * page +
+                       positions[t] % page;
+          expectClose(
+              {actual.begin() + at * row, actual.begin() + (at + 1) * row},
+              expected, 1e-5f, element.isF32() ? 1e-5f : 1.f / 256,
+              "token " + std::to_string(t));
+        }
+      }
+    }
+}

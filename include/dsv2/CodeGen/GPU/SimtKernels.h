@@ -92,24 +92,40 @@ struct ProductConfig {
   int64_t experts = 0;
   /// With experts: row r of the input is that of token rowTokens[r].
   bool gather = false;
+  /// Warps of a block, at least; for products that share a launch.
+  int64_t minWarps = 0;
 };
 /// (x [T, K], weights, residual?, offsets: i32 [E + 1]?, rowTokens: i32
 /// [rows]?;
 ///  out [T, N]), grid of getProductGrid
 LLVM::LLVMFuncOp getOrCreateProductKernel(ModuleOp module,
                                           const ProductConfig &config);
+/// Several products in one launch, none of which reads what another writes: one
+/// that is small, or that waits for other launches, then costs no time of its
+/// own.
+///   (inputs of the first, of the second, ...; output of the first, ...), grid
+/// of getProductsGrid
+LLVM::LLVMFuncOp
+getOrCreateProductsKernel(ModuleOp module,
+                          llvm::ArrayRef<ProductConfig> configs);
+
 /// Rows that share one reading of the weights.
 inline constexpr int64_t kProductRows = 8;
-/// The grid of a launch that gives `rows` rows, as `index`: (groups of rows, or
-/// experts that have any; groups of outputs; heads).
-SmallVector<Value> getProductGrid(ImplicitLocOpBuilder &b,
-                                  const ProductConfig &config, Value rows);
-/// The same as numbers.
+/// The grid of a launch that gives `rows` rows: (groups of rows, or experts
+/// that have any; groups of outputs; heads).
 std::array<int64_t, 3> getProductGrid(const ProductConfig &config,
                                       int64_t rows);
+/// The same as `index`.
+SmallVector<Value> getProductGrid(ImplicitLocOpBuilder &b,
+                                  const ProductConfig &config, Value rows);
+/// The grid of a launch of several, which has one dimension.
+int64_t getProductsGrid(llvm::ArrayRef<ProductConfig> configs,
+                        llvm::ArrayRef<int64_t> rows);
+Value getProductsGrid(ImplicitLocOpBuilder &b,
+                      llvm::ArrayRef<ProductConfig> configs, ValueRange rows);
 
 //===----------------------------------------------------------------------===//
-// Attention (SimtAttention.cpp)
+// Rope (SimtRope.cpp)
 //===----------------------------------------------------------------------===//
 
 /// cos and sin of every pair's angle, times `multiplier`. Angles are rounded to
@@ -133,6 +149,10 @@ struct ApplyRopeConfig {
 LLVM::LLVMFuncOp getOrCreateApplyRopeKernel(ModuleOp module,
                                             const ApplyRopeConfig &config);
 
+//===----------------------------------------------------------------------===//
+// Latent cache and attention (SimtLatent.cpp, SimtAttention.cpp)
+//===----------------------------------------------------------------------===//
+
 /// The latent cache of one layer, bf16 or f32 [pages, page, latent + rope].
 struct LatentCacheConfig {
   int64_t latent, rope, page;
@@ -148,6 +168,21 @@ struct LatentCacheConfig {
 LLVM::LLVMFuncOp getOrCreateLatentAppendKernel(ModuleOp module,
                                                const LatentCacheConfig &config,
                                                Type latent, Type rope);
+
+/// What attention needs of each new token, in one launch: its latent normalised
+/// and its key rotated, as a row of the cache, and its queries rotated.
+///   (queries [T, H, R], latent [T, L], key [T, R], weight [L], positions,
+///    seqIds: i32 [T], blockTables: i32 [S, B], cache; rotated [T, H, R]),
+///    grid (T)
+struct LatentInputConfig {
+  LatentCacheConfig cache;
+  RopeTableConfig rope;
+  int64_t heads;
+  double eps;
+  Type query, latent, key, weight, output;
+};
+LLVM::LLVMFuncOp getOrCreateLatentInputKernel(ModuleOp module,
+                                              const LatentInputConfig &config);
 
 /// Absorbed attention, one block for a token and head, over any number of
 /// positions with an online softmax.
