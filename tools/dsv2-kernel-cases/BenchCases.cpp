@@ -11,10 +11,12 @@
 #include "MLADecodeCase.h"
 #include "MLAPrefillCase.h"
 #include "ReadCase.h"
+#include "SimtProductCase.h"
 
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <random>
 
 using namespace mlir;
 using namespace mlir::dsv2;
@@ -26,14 +28,17 @@ namespace {
 /// Collects the files of one chip.
 class Bench {
 public:
-  Bench(StringRef chip, int64_t multiprocessors, BenchSize size)
-      : chip(chip.str()), multiprocessors(multiprocessors), size(size) {}
+  Bench(MLIRContext &context, StringRef chip, int64_t multiprocessors,
+        BenchSize size)
+      : context(context), chip(chip.str()), multiprocessors(multiprocessors),
+        size(size) {}
 
   void addRead();
   void addDecode();
   void addDense();
   void addModelProducts();
   void addExperts();
+  void addFewRows();
   void addSweep();
   void addPrefill();
 
@@ -59,6 +64,9 @@ private:
   void addVariants(const std::string &text, const GemmShape &shape,
                    const std::vector<int64_t> &counts);
 
+  void addFewRowsFile(const std::string &text, const ProductConfig &config);
+
+  MLIRContext &context;
   std::string chip;
   int64_t multiprocessors;
   BenchSize size;
@@ -295,6 +303,95 @@ void Bench::addExperts() {
 }
 
 //===----------------------------------------------------------------------===//
+// Products of few rows
+//===----------------------------------------------------------------------===//
+
+/// Rows of each expert when `tokens` tokens choose 6 different ones each.
+static std::vector<int64_t> chosenRows(int64_t experts, int64_t tokens) {
+  std::vector<int64_t> counts(experts, 0);
+  std::mt19937 random(1);
+  for (int64_t t = 0; t < tokens; ++t) {
+    std::vector<bool> isChosen(experts);
+    for (int64_t k = 0; k < std::min<int64_t>(6, experts);) {
+      int64_t expert = random() % experts;
+      if (isChosen[expert])
+        continue;
+      isChosen[expert] = true;
+      ++counts[expert];
+      ++k;
+    }
+  }
+  return counts;
+}
+
+void Bench::addFewRowsFile(const std::string &text,
+                           const ProductConfig &config) {
+  BenchFile &file = files.emplace_back();
+  file.name = "few_rows_" + std::to_string(files.size()) + "_" + chip;
+  file.build = [config](ModuleOp module) {
+    getOrCreateProductKernel(module, config);
+  };
+  file.addCases = [=](KernelCases &cases) {
+    for (int64_t tokens :
+         full() ? std::vector<int64_t>{1, 4, 8} : std::vector<int64_t>{3}) {
+      std::vector<int64_t> counts = {tokens};
+      if (config.experts)
+        counts = chosenRows(config.experts, tokens);
+      addProducts(cases, chip, SimtProductProblem(config, counts),
+                  Extent::Samples);
+      label(cases, "few rows: " + text + " T=" + std::to_string(tokens));
+    }
+  };
+}
+
+/// What a step of few tokens computes in a layer of DeepSeek-V2-Lite.
+void Bench::addFewRows() {
+  auto config = [&](int64_t outputs, int64_t inputs) {
+    ProductConfig result;
+    result.outputs = outputs;
+    result.inputs = inputs;
+    result.input = result.weight = result.output = BFloat16Type::get(&context);
+    return result;
+  };
+  auto gated = [](ProductConfig config) {
+    config.gated = true;
+    return config;
+  };
+  auto f32 = [&](ProductConfig config, bool residual = false) {
+    config.output = Float32Type::get(&context);
+    config.residual = residual;
+    return config;
+  };
+  auto byHead = [](ProductConfig config) {
+    config.heads = 16;
+    return config;
+  };
+  auto ofExperts = [&](ProductConfig config, bool gather) {
+    config.experts = full() ? 64 : 5;
+    config.gather = gather;
+    return config;
+  };
+  if (!full()) {
+    addFewRowsFile("o+residual", f32(config(64, 128), true));
+    return addFewRowsFile("experts gate+up",
+                          gated(ofExperts(config(24, 128), true)));
+  }
+  addFewRowsFile("q", config(3072, 2048));
+  addFewRowsFile("kv_a", config(576, 2048));
+  addFewRowsFile("absorb q", byHead(config(512, 128)));
+  addFewRowsFile("absorb v", byHead(config(128, 512)));
+  addFewRowsFile("o+residual", f32(config(2048, 2048), true));
+  addFewRowsFile("dense gate+up", gated(config(10944, 2048)));
+  addFewRowsFile("dense down", f32(config(2048, 10944), true));
+  addFewRowsFile("router", f32(config(64, 2048)));
+  addFewRowsFile("shared gate+up", gated(config(2816, 2048)));
+  addFewRowsFile("shared down", f32(config(2048, 2816)));
+  addFewRowsFile("experts gate+up", gated(ofExperts(config(1408, 2048), true)));
+  addFewRowsFile("experts down", f32(ofExperts(config(2048, 1408), false)));
+  addFewRowsFile("lm_head", f32(config(102400, 2048)));
+}
+
+//===----------------------------------------------------------------------===//
 // Configurations
 //===----------------------------------------------------------------------===//
 
@@ -346,11 +443,12 @@ void Bench::addSweep() {
               std::vector<int64_t>(160, 256));
 }
 
-std::vector<BenchFile> cases::listBenchFiles(StringRef chip,
+std::vector<BenchFile> cases::listBenchFiles(MLIRContext &context,
+                                             StringRef chip,
                                              int64_t multiprocessors,
                                              BenchSize size, BenchSet set) {
   // Closures keep it.
-  auto bench = std::make_shared<Bench>(chip, multiprocessors, size);
+  auto bench = std::make_shared<Bench>(context, chip, multiprocessors, size);
   if (set == BenchSet::Sweep) {
     bench->addSweep();
   } else {
@@ -360,6 +458,7 @@ std::vector<BenchFile> cases::listBenchFiles(StringRef chip,
     bench->addExperts();
     bench->addPrefill();
     bench->addModelProducts();
+    bench->addFewRows();
   }
   std::vector<BenchFile> files = std::move(bench->files);
   for (BenchFile &file : files)

@@ -40,7 +40,8 @@ struct BenchFile {
 };
 
 /// The files of a set for `chip` with `multiprocessors`.
-std::vector<BenchFile> listBenchFiles(llvm::StringRef chip,
+std::vector<BenchFile> listBenchFiles(MLIRContext &context,
+                                      llvm::StringRef chip,
                                       int64_t multiprocessors, BenchSize size,
                                       BenchSet set);
 

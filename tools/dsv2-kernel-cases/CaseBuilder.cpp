@@ -57,14 +57,18 @@ llvm::Error cases::addCode(KernelCases &cases, const DeviceCode &code,
                            const ImageKinds &kinds) {
   assert(cases.code.kernels.empty() && "kernels of one module");
   cases.code.kind = "cuda";
+  const GPUTargetInfo &target = code.getTarget();
+  // Code for a chip without early starts has no wait, wherever it runs.
+  constexpr unsigned firstWithEarlyStarts = 90;
   for (const KernelInfo &info : code.getKernels()) {
     DeviceManifest::Kernel &kernel = cases.code.kernels.emplace_back();
     kernel.name = info.name;
     kernel.block = info.block;
     kernel.cluster = info.cluster;
     kernel.sharedBytes = info.dynamicSharedBytes;
+    kernel.programmaticLaunch =
+        info.earlyStart && target.number >= firstWithEarlyStarts;
   }
-  const GPUTargetInfo &target = code.getTarget();
   if (kinds.bitcode)
     addImage(cases, target.chip, DeviceManifest::ImageKind::Bitcode,
              code.getBitcode());
@@ -104,9 +108,11 @@ int64_t cases::addOutput(KernelCase &item, std::string name, int64_t bytes) {
 }
 
 int64_t cases::addNormal(KernelCase &item, std::string name, int64_t count,
-                         uint64_t seed, float scale) {
-  int64_t index = addOutput(item, std::move(name), 2 * count);
+                         uint64_t seed, float scale, CaseElement element) {
+  int64_t index =
+      addOutput(item, std::move(name), elementBytes(element) * count);
   CaseFill &fill = item.buffers.back().fills.emplace_back();
+  fill.element = element;
   fill.count = count;
   fill.seed = seed;
   fill.scale = scale;
@@ -115,11 +121,11 @@ int64_t cases::addNormal(KernelCase &item, std::string name, int64_t count,
 
 cases::LaunchBuilder::LaunchBuilder(KernelCases &cases, KernelCase &item,
                                     int64_t kernel, int64_t gridX,
-                                    int64_t gridY)
+                                    int64_t gridY, int64_t gridZ)
     : cases(cases), item(item), launch(item.launches.size()) {
   CaseLaunch &added = item.launches.emplace_back();
   added.kernel = kernel;
-  added.grid = {gridX, gridY, 1};
+  added.grid = {gridX, gridY, gridZ};
 }
 
 CaseArgument &cases::LaunchBuilder::add(CaseArgument::Kind kind,
@@ -134,8 +140,11 @@ CaseArgument &cases::LaunchBuilder::add(CaseArgument::Kind kind,
   return argument;
 }
 
-cases::LaunchBuilder &cases::LaunchBuilder::pointer(int64_t buffer) {
-  add(CaseArgument::Kind::Pointer, {}).buffer = buffer;
+cases::LaunchBuilder &cases::LaunchBuilder::pointer(int64_t buffer,
+                                                    int64_t offset) {
+  CaseArgument &argument = add(CaseArgument::Kind::Pointer, {});
+  argument.buffer = buffer;
+  argument.offset = offset;
   return *this;
 }
 

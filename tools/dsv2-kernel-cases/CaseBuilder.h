@@ -50,7 +50,8 @@ llvm::Error addCode(KernelCases &cases, const DeviceCode &code,
 
 /// Adds a buffer of random numbers, as of caseNumber, and returns its index.
 int64_t addNormal(KernelCase &item, std::string name, int64_t count,
-                  uint64_t seed, float scale = 1);
+                  uint64_t seed, float scale = 1,
+                  CaseElement element = CaseElement::BF16);
 
 /// Adds a buffer of `bytes` bytes that the kernels fill.
 int64_t addOutput(KernelCase &item, std::string name, int64_t bytes);
@@ -74,9 +75,10 @@ int64_t addValues(KernelCase &item, std::string name,
 class LaunchBuilder {
 public:
   LaunchBuilder(KernelCases &cases, KernelCase &item, int64_t kernel,
-                int64_t gridX, int64_t gridY = 1);
+                int64_t gridX, int64_t gridY = 1, int64_t gridZ = 1);
 
-  LaunchBuilder &pointer(int64_t buffer);
+  /// The address of a byte of a buffer.
+  LaunchBuilder &pointer(int64_t buffer, int64_t offset = 0);
   LaunchBuilder &i32(int64_t value);
   /// A bf16 tensor at the start of a buffer; sizes, box and pitches outermost
   /// first. `pitches`, in elements, are of all dimensions but the innermost;

@@ -116,8 +116,8 @@ static llvm::Error run() {
   auto set = sweepFlag ? cases::BenchSet::Sweep : cases::BenchSet::Models;
   for (const GPUTargetInfo &target : *targets) {
     int64_t multiprocessors = smallFlag ? 4 : target.peak.multiprocessors;
-    for (const cases::BenchFile &file :
-         cases::listBenchFiles(target.chip, multiprocessors, size, set))
+    for (const cases::BenchFile &file : cases::listBenchFiles(
+             context, target.chip, multiprocessors, size, set))
       if (StringRef(file.name).contains(onlyFlag))
         if (llvm::Error error = writeFile(context, target.chip, file, *kinds))
           return error;

@@ -58,6 +58,8 @@ struct KernelInfo {
   int64_t dynamicSharedBytes = 0;
   /// `dsv2.relaxed_atomics`.
   bool relaxedAtomics = false;
+  /// `dsv2.early_start`.
+  bool earlyStart = false;
   /// `dsv2.expect`.
   std::map<std::string, int64_t> expect;
 

@@ -70,6 +70,7 @@ static llvm::Expected<KernelInfo> getKernel(LLVM::LLVMFuncOp function) {
   if (llvm::Error error =
           readNumber(function, kSharedBytesAttr, 0, info.dynamicSharedBytes))
     return std::move(error);
+  info.earlyStart = function->hasAttr(kEarlyStartAttr);
   info.relaxedAtomics = function->hasAttr(kRelaxedAtomicsAttr);
   if (Attribute value = function->getAttr(kExpectAttr)) {
     auto dictionary = dyn_cast<DictionaryAttr>(value);

@@ -22,6 +22,9 @@ struct CaseDeviation {
   /// Elements that were compared, and those that differ by more than is
   /// allowed or are not finite where they have to be.
   int64_t elements = 0, wrong = 0;
+  /// A hash of the elements that were compared: whether two runs gave the same,
+  /// bit by bit.
+  uint64_t digest = 0;
   /// The largest difference in units of what is allowed for its element;
   /// infinite for one that is not finite.
   double worst = 0;

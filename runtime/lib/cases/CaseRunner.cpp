@@ -102,6 +102,12 @@ void compare(const CaseCheck &check, const std::vector<uint8_t> &bytes,
                                 " instead of ", expected...);
     }
   };
+  // FNV-1a.
+  auto hash = [&](int64_t index) {
+    int64_t size = elementBytes(check.element);
+    for (int64_t i = index * size; i < (index + 1) * size; ++i)
+      result.digest = (result.digest ^ bytes[size_t(i)]) * 0x100000001b3;
+  };
   size_t next = 0;
   for (auto [first, count] : check.spans)
     for (int64_t i = first; i < first + count; ++i) {
@@ -116,6 +122,7 @@ void compare(const CaseCheck &check, const std::vector<uint8_t> &bytes,
                       : allowed > 0           ? difference / allowed
                                               : infinity;
       ++result.elements;
+      hash(i);
       note(std::isnan(excess) ? infinity : excess, i, expected);
     }
   if (!check.finite || check.element == CaseElement::I32)

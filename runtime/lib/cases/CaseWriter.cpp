@@ -139,6 +139,7 @@ std::string dsv2rt::printKernelCases(const KernelCases &cases) {
     for (const DeviceManifest::Parameter &parameter : kernel.parameters)
       parameters.push_back(parameterJson(parameter));
     kernels.push_back({{"name", kernel.name},
+                       {"chip", kernel.chip},
                        {"block", kernel.block},
                        {"cluster", kernel.cluster},
                        {"shared_bytes", kernel.sharedBytes},

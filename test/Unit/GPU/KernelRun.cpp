@@ -62,8 +62,13 @@ test::KernelRun::compileCases(const std::string &chip,
 static void record(const KernelCases &added) {
   if (!dumpFolder())
     return;
-  std::string path = std::string(dumpFolder()) + "/" +
-                     added.code.kernels.front().name + ".cases";
+  std::string path =
+      std::string(dumpFolder()) + "/" + added.code.kernels.front().name;
+  // Not every kernel is named after its chip.
+  if (llvm::StringRef chip = added.code.images.front().chip;
+      !llvm::StringRef(path).contains(chip))
+    path += ("_" + chip).str();
+  path += ".cases";
   static std::map<std::string, KernelCases> files;
   auto [place, isFirst] = files.try_emplace(path, added);
   // Bitcode has been run, and is larger than what it becomes.
@@ -84,14 +89,15 @@ static void record(const KernelCases &added) {
 }
 
 void test::KernelRun::runCases(const std::shared_ptr<KernelCases> &cases,
-                               int seeds) {
+                               int seeds, bool sameBits) {
   // As after a file: what is written can be read.
   Status valid = checkKernelCases(*cases, "the cases");
   ASSERT_TRUE(valid.ok()) << valid.message();
   Expected<std::unique_ptr<CaseRunner>> runner =
       CaseRunner::create(device, cases, "the test");
   ASSERT_TRUE(runner.ok()) << runner.status().message();
-  for (const KernelCase &item : cases->cases)
+  for (const KernelCase &item : cases->cases) {
+    std::optional<uint64_t> digest;
     for (int seed = 1; seed <= seeds; ++seed) {
       SCOPED_TRACE(item.name + ", seed " + std::to_string(seed));
       setOptions("seed=" + std::to_string(seed));
@@ -105,7 +111,12 @@ void test::KernelRun::runCases(const std::shared_ptr<KernelCases> &cases,
           << "of " << result.value().elements << " elements; the worst, "
           << result.value().worst
           << " times what is allowed: " << result.value().worstText;
+      if (sameBits)
+        EXPECT_EQ(result.value().digest,
+                  digest.value_or(result.value().digest));
+      digest = result.value().digest;
     }
+  }
   record(*cases);
 }
 

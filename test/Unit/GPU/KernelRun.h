@@ -33,9 +33,10 @@ protected:
   compileCases(const std::string &chip,
                const std::function<void(ModuleOp)> &build);
 
-  /// Runs all cases with so many seeds each, and records them.
+  /// Runs all cases with so many seeds each, and records them. Every seed has
+  /// to give the same, bit by bit, with `sameBits`.
   void runCases(const std::shared_ptr<::dsv2rt::KernelCases> &cases,
-                int seeds = 1);
+                int seeds = 1, bool sameBits = false);
 
   // What is not worth a case, step by step.
 

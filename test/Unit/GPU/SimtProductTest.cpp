@@ -6,13 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "KernelRun.h"
-
-#include "dsv2/CodeGen/GPU/SimtKernels.h"
-
-#include "llvm/Support/MathExtras.h"
-
-#include <cmath>
-#include <numeric>
+#include "SimtProductCase.h"
 
 using namespace mlir;
 using namespace mlir::dsv2;
@@ -21,90 +15,7 @@ using namespace mlir::dsv2::test;
 
 namespace {
 
-/// One product, its operands and what it has to give by plain loops.
-struct Problem {
-  ProductConfig config;
-  int64_t rows;
-  /// First row of each expert, then the number of rows; empty without experts.
-  std::vector<int32_t> offsets;
-  /// With gather: row of the input for each row.
-  std::vector<int32_t> rowTokens;
-  int64_t inputRows;
-  /// Elements between heads and rows of the input, and before its first.
-  int64_t headStride, stride, start;
-  std::vector<float> x, weights, residual;
-
-  /// `counts` are rows by expert, or the number of rows. `pad` elements come
-  /// before the input and after each row of it.
-  Problem(const ProductConfig &config, std::vector<int64_t> counts,
-          int64_t pad = 0)
-      : config(config),
-        rows(std::accumulate(counts.begin(), counts.end(), int64_t(0))),
-        inputRows(rows), headStride(config.inputs),
-        stride(config.heads * config.inputs + pad), start(pad) {
-    if (config.experts) {
-      offsets.push_back(0);
-      for (int64_t count : counts)
-        offsets.push_back(offsets.back() + count);
-    }
-    uint32_t seed = config.outputs + 3 * config.inputs + rows;
-    if (config.gather) {
-      inputRows = rows / 2 + 1;
-      std::mt19937 random(seed);
-      for (int64_t row = 0; row < rows; ++row)
-        rowTokens.push_back(random() % inputRows);
-    }
-    x = randomBF16(start + inputRows * stride, seed);
-    weights =
-        randomBF16(matrices() * matrixRows() * config.inputs, seed + 1, 0.2f);
-    if (config.residual)
-      residual = randomBF16(rows * config.outputs, seed + 2);
-  }
-
-  int64_t matrices() const { return std::max(config.experts, config.heads); }
-  /// Gate and up are padded to whole groups of rows.
-  int64_t matrixRows() const {
-    return config.gated ? 2 * llvm::alignTo(config.outputs, kGatedRowGroup)
-                        : config.outputs;
-  }
-
-  std::vector<float> expected() const {
-    std::vector<float> result;
-    for (int64_t row = 0; row < rows; ++row)
-      for (int64_t head = 0; head < config.heads; ++head)
-        for (int64_t output = 0; output < config.outputs; ++output)
-          result.push_back(expected(row, head, output));
-    return result;
-  }
-
-private:
-  float expected(int64_t row, int64_t head, int64_t output) const {
-    int64_t matrix = head;
-    while (config.experts && offsets[matrix + 1] <= row)
-      ++matrix;
-    int64_t inputRow = config.gather ? rowTokens[row] : row;
-    const float *in = x.data() + start + inputRow * stride + head * headStride;
-    auto dot = [&](int64_t weightRow) {
-      const float *w =
-          weights.data() + (matrix * matrixRows() + weightRow) * config.inputs;
-      double sum = 0;
-      for (int64_t k = 0; k < config.inputs; ++k)
-        sum += double(in[k]) * w[k];
-      return sum;
-    };
-    double value;
-    if (config.gated) {
-      constexpr int64_t block = kGatedRowGroup;
-      int64_t gateRow = output / block * 2 * block + output % block;
-      double gate = dot(gateRow);
-      value = gate / (1 + std::exp(-gate)) * dot(gateRow + block);
-    } else {
-      value = dot(output);
-    }
-    return config.residual ? value + residual[row * config.outputs + output]
-                           : value;
-  }
-};
+using Problem = cases::SimtProductProblem;
 
 class SimtProductRun : public KernelRun,
                        public ::testing::WithParamInterface<const char *> {
@@ -123,136 +34,18 @@ protected:
     return result;
   }
 
-  CUdeviceptr uploadFloats(const std::vector<float> &values, Type element) {
-    std::vector<float> some = values;
-    // There is no memory of no bytes.
-    some.resize(std::max<size_t>(some.size(), 1));
-    return element.isF32() ? upload(some) : upload(toBF16(some));
-  }
-
-  /// What a launch gets for one product.
-  struct Operands {
-    CUdeviceptr x = 0, weights = 0, residual = 0, offsets = 0, rowTokens = 0;
-    CUdeviceptr out = 0;
-    int32_t stride, headStride, width, outStride, rows;
-
-    void append(const ProductConfig &config, std::vector<void *> &pointers) {
-      pointers.insert(pointers.end(), {&x, &stride});
-      if (config.heads > 1)
-        pointers.push_back(&headStride);
-      pointers.push_back(&weights);
-      if (config.residual)
-        pointers.insert(pointers.end(), {&residual, &width});
-      if (config.experts)
-        pointers.push_back(&offsets);
-      if (config.gather)
-        pointers.push_back(&rowTokens);
-      pointers.insert(pointers.end(), {&out, &outStride});
-      if (config.heads > 1)
-        pointers.push_back(&width);
-      pointers.push_back(&rows);
-    }
-  };
-
-  Operands uploadOperands(const Problem &problem) {
-    const ProductConfig &config = problem.config;
-    Operands result;
-    result.x = uploadFloats(problem.x, config.input) +
-               problem.start * (config.input.isF32() ? 4 : 2);
-    result.weights = uploadFloats(problem.weights, config.weight);
-    result.residual = uploadFloats(problem.residual, f32());
-    if (config.experts)
-      result.offsets = upload(problem.offsets);
-    std::vector<int32_t> tokens = problem.rowTokens;
-    tokens.resize(std::max<size_t>(tokens.size(), 1));
-    result.rowTokens = upload(tokens);
-    result.stride = problem.stride;
-    result.headStride = problem.headStride;
-    result.width = config.outputs;
-    result.outStride = config.heads * config.outputs;
-    result.rows = problem.rows;
-    return result;
-  }
-
   /// Products in one launch.
   void check(const std::vector<Problem> &problems, int seeds = 2) {
-    std::vector<ProductConfig> configs;
-    for (const Problem &problem : problems)
-      configs.push_back(problem.config);
-    std::optional<DeviceCode> code =
-        compileKernel(GetParam(), [&](ModuleOp module) {
-          if (configs.size() == 1)
-            getOrCreateProductKernel(module, configs.front());
-          else
-            getOrCreateProductsKernel(module, configs);
-        });
-    ASSERT_TRUE(code);
-    SCOPED_TRACE(code->getKernels().front().name + ", " +
-                 std::to_string(problems.front().rows) + " rows");
-    Loaded kernel = loadKernel(*code);
-    ASSERT_NE(kernel.function, nullptr);
-    runSeeds(problems, configs, kernel, seeds);
+    auto file = compileCases(GetParam(), [&](ModuleOp module) {
+      cases::getOrCreateProducts(module, problems);
+    });
+    ASSERT_TRUE(file);
+    cases::addProducts(*file, GetParam(), problems, cases::Extent::All);
+    // The same in any order of threads.
+    runCases(file, seeds, /*sameBits=*/true);
   }
   void check(const Problem &problem, int seeds = 2) {
     check(std::vector<Problem>{problem}, seeds);
-  }
-
-  void runSeeds(const std::vector<Problem> &problems,
-                const std::vector<ProductConfig> &configs, const Loaded &kernel,
-                int seeds) {
-    std::vector<Operands> operands;
-    std::vector<std::vector<float>> expected, before(problems.size());
-    std::vector<int64_t> rows;
-    for (const Problem &problem : problems) {
-      operands.push_back(uploadOperands(problem));
-      expected.push_back(problem.expected());
-      rows.push_back(problem.rows);
-    }
-    Shape shape;
-    shape.block[0] = kernel.threads;
-    auto grid = getProductGrid(configs.front(), rows.front());
-    if (configs.size() > 1)
-      grid = {getProductsGrid(configs, rows), 1, 1};
-    // Without rows, what blocks do then.
-    for (int i = 0; i < 3; ++i)
-      shape.grid[i] = std::max<int64_t>(grid[i], 1);
-    for (int seed = 1; seed <= seeds; ++seed) {
-      setOptions("seed=" + std::to_string(seed));
-      std::vector<void *> pointers;
-      for (size_t i = 0; i < problems.size(); ++i) {
-        std::vector<float> nothing(expected[i].size(), std::nanf(""));
-        operands[i].out = uploadFloats(nothing, configs[i].output);
-        operands[i].append(configs[i], pointers);
-      }
-      pointers.push_back(nullptr);
-      ASSERT_EQ(launchWith(kernel.function, shape, pointers.data()),
-                CUDA_SUCCESS)
-          << "seed " << seed << ": " << report();
-      for (size_t i = 0; i < problems.size(); ++i)
-        compare(configs[i], operands[i].out, expected[i], before[i], seed);
-    }
-  }
-
-  void compare(const ProductConfig &config, CUdeviceptr out,
-               const std::vector<float> &expected, std::vector<float> &before,
-               int seed) {
-    std::vector<float> actual =
-        config.output.isF32()
-            ? download<float>(out, expected.size())
-            : fromBF16(download<uint16_t>(out, expected.size()));
-    // Sums of k products of about 0.2, each rounded in f32 (2^-24), in another
-    // order; a bf16 output is rounded to 8 bits, gates use an approximate
-    // exponential.
-    float relative = config.output.isF32() ? 1e-5f : 1.f / 256;
-    float absolute = 2e-5f * std::sqrt(float(config.inputs));
-    if (config.gated)
-      absolute *= 10;
-    expectClose(actual, expected, absolute, relative,
-                "seed " + std::to_string(seed));
-    // Bit by bit the same in any order of threads.
-    if (seed > 1)
-      EXPECT_TRUE(actual == before) << "seed " << seed;
-    before = actual;
   }
 };
 
