@@ -35,8 +35,7 @@ TEST(GPUTargetInfo, ParsesLists) {
   EXPECT_EQ(hopper.sharedBytesPerBlock, 232448);
 }
 
-// F098
-TEST(GPUTargetInfo, RefusesWhatItDoesNotKnow) {
+TEST(GPUTargetInfo, F098_RefusesWhatItDoesNotKnow) {
   EXPECT_EQ(getError("sm_999"),
             "unknown GPU chip 'sm_999': expected one of sm_90a, sm_80");
   EXPECT_EQ(getError("sm_90"),
