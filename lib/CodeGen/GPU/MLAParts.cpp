@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "MLAParts.h"
+#include "dsv2/CodeGen/GPU/KernelCosts.h"
 #include "dsv2/CodeGen/GPU/KernelParameters.h"
 
 #include "llvm/Support/MathExtras.h"
@@ -286,6 +287,7 @@ tile::KernelOp gpu::getOrCreateMLADecode(ModuleOp module,
   setParameters(kernel, {matrix(0), matrix(1), pointerOf(c, 5), pointerOf(c, 6),
                          pointerOf(c, 7), pointerOf(c, 2), pointerOf(c, 3),
                          pointerOf(c, 4), sizeOf(c, 0, 0), sizeOf(c, 4, 1)});
+  setCostFacts(kernel, MLADecodeFacts{shape, chip.str()});
   return kernel;
 }
 
@@ -392,5 +394,6 @@ tile::KernelOp gpu::getOrCreateMLACombine(ModuleOp module,
   setParameters(b.getKernel(),
                 {pointerOf(c, 4), pointerOf(c, 0), pointerOf(c, 1),
                  pointerOf(c, 2), sizeOf(c, 2, 0), valueOf(c, 3)});
+  setCostFacts(b.getKernel(), MLACombineFacts{shape, chip.str()});
   return b.getKernel();
 }
