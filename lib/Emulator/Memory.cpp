@@ -12,6 +12,7 @@
 
 #include <cstring>
 #include <sys/mman.h>
+#include <unistd.h>
 
 using namespace dsv2::emulator;
 
@@ -22,6 +23,51 @@ static size_t mappedBytes(size_t bytes) {
   return llvm::alignTo(bytes, 4096) + 2 * guardBytes;
 }
 
+/// From so many bytes on an allocation is mapped from a file of 0xFF, which
+/// takes memory where it is written alone: kernels are tested at the end of
+/// buffers that are larger than the machine.
+static constexpr size_t sparseBytes = size_t(256) << 20;
+/// Bytes of that file.
+static constexpr size_t fillBytes = size_t(16) << 20;
+
+/// Makes the file; -1 when the system cannot.
+static int makeFill() {
+  int file = memfd_create("dsv2-emulator-fill", MFD_CLOEXEC);
+  if (file < 0)
+    return -1;
+  void *bytes = MAP_FAILED;
+  if (ftruncate(file, fillBytes) == 0)
+    bytes = mmap(nullptr, fillBytes, PROT_READ | PROT_WRITE, MAP_SHARED, file,
+                 /*offset=*/0);
+  if (bytes == MAP_FAILED) {
+    close(file);
+    return -1;
+  }
+  std::memset(bytes, 0xFF, fillBytes);
+  munmap(bytes, fillBytes);
+  return file;
+}
+
+/// Fills `bytes` at `base`, which are reserved, with 0xFF; false when the
+/// system has no memory.
+static bool fill(char *base, size_t bytes) {
+  if (bytes < sparseBytes) {
+    if (mprotect(base, bytes, PROT_READ | PROT_WRITE) != 0)
+      return false;
+    std::memset(base, 0xFF, bytes);
+    return true;
+  }
+  static const int file = makeFill();
+  if (file < 0)
+    return false;
+  for (size_t done = 0; done < bytes; done += fillBytes)
+    if (mmap(base + done, std::min(fillBytes, bytes - done),
+             PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE,
+             file, /*offset=*/0) == MAP_FAILED)
+      return false;
+  return true;
+}
+
 Memory::~Memory() { releaseAll(); }
 
 void *Memory::allocate(size_t bytes, Use use) {
@@ -30,11 +76,10 @@ void *Memory::allocate(size_t bytes, Use use) {
   if (mapping == MAP_FAILED)
     return nullptr;
   char *base = static_cast<char *>(mapping) + guardBytes;
-  if (mprotect(base, llvm::alignTo(bytes, 4096), PROT_READ | PROT_WRITE) != 0) {
+  if (!fill(base, llvm::alignTo(bytes, 4096))) {
     munmap(mapping, mappedBytes(bytes));
     return nullptr;
   }
-  std::memset(base, 0xFF, bytes);
   add({reinterpret_cast<uintptr_t>(base), bytes, use, /*writable=*/true, {}});
   if (use == Use::Device)
     allocated += bytes;

@@ -30,7 +30,16 @@ static std::vector<GPUTargetInfo> makeTable() {
   sm90a.hasCpAsync = true;
   sm90a.hasTMA = true;
   sm90a.hasWgmma = true;
-  sm90a.peak = {"H100 SXM", 3.35e12, 989e12, 132, "NVIDIA H100 data sheet"};
+  sm90a.peak.card = "H100 SXM";
+  sm90a.peak.bytesPerSecond = 3.35e12;
+  sm90a.peak.bf16OpsPerSecond = 989e12;
+  sm90a.peak.multiprocessors = 132;
+  sm90a.peak.bf16OpsPerCycle = 4096;
+  sm90a.peak.lanesPerCycle = 128;
+  // Nominally 64 bytes a cycle each; about this much arrives (DeepGEMM's
+  // heuristics for sm_90).
+  sm90a.peak.l2BytesPerSecond = 8e12;
+  sm90a.peak.source = "NVIDIA H100 data sheet";
 
   GPUTargetInfo sm80;
   sm80.chip = "sm_80";
@@ -41,8 +50,15 @@ static std::vector<GPUTargetInfo> makeTable() {
   sm80.sharedBytesPerBlock = 163 * 1024;
   sm80.sharedBytesPerMultiprocessor = 164 * 1024;
   sm80.hasCpAsync = true;
-  sm80.peak = {"A100 SXM 80 GB", 2.04e12, 312e12, 108,
-               "NVIDIA A100 data sheet"};
+  sm80.peak.card = "A100 SXM 80 GB";
+  sm80.peak.bytesPerSecond = 2.04e12;
+  sm80.peak.bf16OpsPerSecond = 312e12;
+  sm80.peak.multiprocessors = 108;
+  sm80.peak.bf16OpsPerCycle = 2048;
+  sm80.peak.lanesPerCycle = 64;
+  // 5120 bytes a cycle (NVIDIA A100 architecture white paper).
+  sm80.peak.l2BytesPerSecond = 7.2e12;
+  sm80.peak.source = "NVIDIA A100 data sheet";
   return {sm90a, sm80};
 }
 

@@ -7,6 +7,8 @@
 
 #include "GemmCase.h"
 
+#include "dsv2/CodeGen/GPU/KernelCosts.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -195,10 +197,8 @@ KernelCase &GemmProblem::addTo(KernelCases &cases, const GemmConfig &config,
     for (size_t e = 0; e + 1 < offsets.size(); ++e)
       touched += offsets[e + 1] > offsets[e];
   }
-  item.bytes =
-      2.0 * rows * shape.k + 2.0 * touched * shape.n * shape.k +
-      (shape.f32Output ? 4.0 : 2.0) * rows * columns * (hasResidual ? 2 : 1);
-  item.operations =
-      2.0 * rows * shape.n * shape.k * std::max<int64_t>(shape.heads, 1);
+  KernelWork work = getGemmWork(shape, rows, touched);
+  item.bytes = work.bytes;
+  item.operations = work.operations;
   return item;
 }

@@ -7,6 +7,8 @@
 
 #include "MLADecodeCase.h"
 
+#include "dsv2/CodeGen/GPU/KernelCosts.h"
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -131,14 +133,14 @@ void MLADecodeProblem::addCache(KernelCase &item) const {
 
 void MLADecodeProblem::addWork(KernelCase &item) const {
   // Of the cache each sequence once, whatever the number of its tokens.
+  double cacheRows = 0, pairs = 0;
   for (int64_t end : endsOfSequences())
-    item.bytes += 2.0 * end * shape.row();
-  item.bytes +=
-      double(tokens()) * shape.heads *
-      (2.0 * shape.row() + (shape.f32Output ? 4.0 : 2.0) * shape.latent);
+    cacheRows += end;
   for (int32_t position : positions)
-    item.operations +=
-        2.0 * shape.heads * (position + 1.0) * (shape.row() + shape.latent);
+    pairs += position + 1;
+  KernelWork work = getMLADecodeWork(shape, tokens(), cacheRows, pairs);
+  item.bytes = work.bytes;
+  item.operations = work.operations;
 }
 
 KernelCase &MLADecodeProblem::addTo(KernelCases &cases, StringRef chip,

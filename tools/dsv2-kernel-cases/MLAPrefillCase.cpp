@@ -7,6 +7,8 @@
 
 #include "MLAPrefillCase.h"
 
+#include "dsv2/CodeGen/GPU/KernelCosts.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -97,16 +99,15 @@ std::vector<float> MLAPrefillProblem::expected() const {
 }
 
 void MLAPrefillProblem::addWork(KernelCase &item) const {
-  item.bytes =
-      2.0 * tokens() * shape.heads * shape.query() +
-      2.0 * rows() * (shape.heads * (shape.nope + shape.value) + shape.rope) +
-      (shape.f32Output ? 4.0 : 2.0) * tokens() * shape.heads * shape.value;
+  double pairs = 0;
   for (int64_t s = 0; s < sequences(); ++s) {
     double chunk = seqStarts[s + 1] - seqStarts[s];
     double past = rowStarts[s + 1] - rowStarts[s] - chunk;
-    double pairs = chunk * past + chunk * (chunk + 1) / 2;
-    item.operations += 2 * pairs * shape.heads * (shape.query() + shape.value);
+    pairs += chunk * past + chunk * (chunk + 1) / 2;
   }
+  KernelWork work = getMLAPrefillWork(shape, tokens(), rows(), pairs);
+  item.bytes = work.bytes;
+  item.operations = work.operations;
 }
 
 KernelCase &MLAPrefillProblem::addTo(KernelCases &cases, StringRef chip,

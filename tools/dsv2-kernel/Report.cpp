@@ -29,18 +29,15 @@ static std::string printSize(const std::array<int64_t, 3> &size) {
   return text;
 }
 
-using Row = std::vector<std::string>;
-
-/// Prints rows with columns as wide as they need: the first and the last to the
-/// left, the others to the right.
-static void printRows(llvm::raw_ostream &os, llvm::ArrayRef<Row> rows) {
+void mlir::dsv2::printRows(llvm::raw_ostream &os,
+                           llvm::ArrayRef<TableRow> rows) {
   std::vector<size_t> widths;
-  for (const Row &row : rows) {
+  for (const TableRow &row : rows) {
     widths.resize(std::max(widths.size(), row.size()));
     for (auto [i, cell] : llvm::enumerate(row))
       widths[i] = std::max(widths[i], cell.size());
   }
-  for (const Row &row : rows) {
+  for (const TableRow &row : rows) {
     os << llvm::left_justify(row.front(), widths.front());
     for (size_t i = 1; i + 1 < row.size(); ++i)
       os << "  " << llvm::right_justify(row[i], widths[i]);
@@ -62,11 +59,11 @@ static std::string printCounts(const InstructionCounts &counts) {
 
 static void printImage(llvm::raw_ostream &os, const ImageReport &image) {
   os << image.target.chip << ", PTX " << image.target.getPTXVersion() << '\n';
-  std::vector<Row> rows = {{"kernel", "block", "cluster", "registers", "shared",
-                            "spills", "stack", "blocks/SM", "instructions",
-                            "in the PTX"}};
+  std::vector<TableRow> rows = {{"kernel", "block", "cluster", "registers",
+                                 "shared", "spills", "stack", "blocks/SM",
+                                 "instructions", "in the PTX"}};
   for (const KernelReport &kernel : image.kernels) {
-    Row &row = rows.emplace_back();
+    TableRow &row = rows.emplace_back();
     row.push_back(kernel.info.name);
     row.push_back(printSize(kernel.info.block));
     row.push_back(printSize(kernel.info.cluster));

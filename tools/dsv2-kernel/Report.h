@@ -16,6 +16,13 @@ class raw_ostream;
 
 namespace mlir::dsv2 {
 
+/// A row of a table.
+using TableRow = std::vector<std::string>;
+
+/// Prints rows with columns as wide as they need: the first and the last to the
+/// left, the others to the right.
+void printRows(llvm::raw_ostream &os, llvm::ArrayRef<TableRow> rows);
+
 /// Prints the kernels of each image as a table. Shared memory is bytes of a
 /// block, spills and stack are bytes of a thread, instructions are those of the
 /// cubin; "-" is what cannot be known without ptxas.

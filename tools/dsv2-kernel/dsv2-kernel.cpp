@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "CostReport.h"
 #include "Report.h"
 
 #include "dsv2/Conversion/Passes.h"
@@ -45,6 +46,28 @@ static cl::opt<bool> gateFlag(
     "gate", cl::cat(category),
     cl::desc("Check every kernel; what is not as it should be is printed, and "
              "the exit code is then 2"));
+static cl::opt<bool> costFlag(
+    "cost", cl::cat(category),
+    cl::desc("Print what kernels cost in a step on the chips' nominal cards; "
+             "with --list and --json without making code"));
+static cl::opt<int64_t> tokensFlag("tokens", cl::cat(category), cl::init(1),
+                                   cl::value_desc("n"),
+                                   cl::desc("With --cost: tokens of the step"));
+static cl::opt<int64_t> sequencesFlag(
+    "sequences", cl::cat(category), cl::init(0), cl::value_desc("n"),
+    cl::desc("With --cost: sequences that the tokens are the last "
+             "of (0: each of its own)"));
+static cl::opt<int64_t> contextFlag(
+    "context", cl::cat(category), cl::init(4096), cl::value_desc("n"),
+    cl::desc("With --cost: positions of each sequence, those of the "
+             "step included"));
+static cl::opt<int64_t> topKFlag("top-k", cl::cat(category), cl::init(6),
+                                 cl::value_desc("n"),
+                                 cl::desc("With --cost: experts of a token"));
+static cl::opt<int64_t>
+    expertsFlag("experts", cl::cat(category), cl::init(0), cl::value_desc("n"),
+                cl::desc("With --cost: experts that have a token (0: what "
+                         "random choices touch)"));
 static cl::opt<bool> jsonFlag("json", cl::cat(category),
                               cl::desc("Print the table as JSON"));
 static cl::opt<bool> ptxFlag("ptx", cl::cat(category),
@@ -123,7 +146,7 @@ static llvm::Error writeFor(StringRef chip, StringRef pattern,
 /// Whether the table is to be printed: always, unless something else was asked
 /// for.
 static bool wantsReport() {
-  return gateFlag || jsonFlag ||
+  return gateFlag || jsonFlag || costFlag ||
          (!ptxFlag && emitPTXFlag.empty() && emitCubinFlag.empty() &&
           emitBitcodeFlag.empty());
 }
@@ -223,6 +246,58 @@ static llvm::Error processModule(ModuleOp module, const GPUTargetInfo &target,
   return processPTX(*ptx, target, &*code, reports);
 }
 
+/// The step that costs are of, or an error.
+static llvm::Expected<mlir::dsv2::gpu::StepSize> getStepSize() {
+  // What is computed from these fits a double.
+  constexpr int64_t largest = int64_t(1) << 31;
+  struct Flag {
+    StringRef name;
+    int64_t value, least;
+  };
+  for (const Flag &flag :
+       {Flag{"tokens", tokensFlag, 1}, Flag{"sequences", sequencesFlag, 0},
+        Flag{"context", contextFlag, 1}, Flag{"top-k", topKFlag, 1},
+        Flag{"experts", expertsFlag, 0}})
+    if (flag.value < flag.least || flag.value > largest)
+      return llvm::createStringError(
+          "--" + flag.name + ": expected " + Twine(flag.least) + " to " +
+          Twine(largest) + ", got " + Twine(flag.value));
+  mlir::dsv2::gpu::StepSize step;
+  step.tokens = tokensFlag;
+  step.sequences = sequencesFlag ? sequencesFlag : tokensFlag;
+  if (step.sequences > step.tokens)
+    return llvm::createStringError(
+        "--sequences: expected at most the tokens, " + Twine(step.tokens) +
+        ", got " + Twine(step.sequences));
+  step.context = contextFlag;
+  step.topK = topKFlag;
+  step.touchedExperts = expertsFlag;
+  return step;
+}
+
+/// Prints the costs of the kernels of `module`, with what `reports` tells.
+static llvm::Error processCosts(ModuleOp module,
+                                ArrayRef<GPUTargetInfo> targets,
+                                ArrayRef<ImageReport> reports) {
+  auto step = getStepSize();
+  if (!step)
+    return step.takeError();
+  auto kernels = findCostedKernels(module);
+  if (!kernels)
+    return kernels.takeError();
+  if (kernels->empty())
+    return llvm::createStringError("'" + inputFlag +
+                                   "' has no kernel that says what it costs");
+  if (jsonFlag) {
+    printCostsJSON(llvm::outs(), *kernels, *step, targets);
+    return llvm::Error::success();
+  }
+  for (auto [i, target] : llvm::enumerate(targets))
+    printCosts(llvm::outs(), *kernels, *step, target,
+               i < reports.size() ? &reports[i] : nullptr);
+  return llvm::Error::success();
+}
+
 /// Reads, lowers and makes code of a .mlir file.
 static llvm::Error processMLIR(ArrayRef<GPUTargetInfo> targets,
                                std::vector<ImageReport> &reports) {
@@ -235,6 +310,8 @@ static llvm::Error processMLIR(ArrayRef<GPUTargetInfo> targets,
       parseSourceFile<ModuleOp>(inputFlag, ParserConfig(&context));
   if (!module)
     return llvm::createStringError("cannot read '" + inputFlag + "'");
+  if (costFlag && (listFlag || jsonFlag))
+    return processCosts(*module, targets, {});
   PassManager passes(&context);
   passes.addPass(createConvertTileToNVVMPass());
   buildLowerDeviceToLLVMPipeline(passes);
@@ -243,7 +320,8 @@ static llvm::Error processMLIR(ArrayRef<GPUTargetInfo> targets,
   for (const GPUTargetInfo &target : targets)
     if (llvm::Error error = processModule(*module, target, reports))
       return error;
-  return llvm::Error::success();
+  return costFlag ? processCosts(*module, targets, reports)
+                  : llvm::Error::success();
 }
 
 /// Looks at PTX from anywhere, such as a probe written by hand.
@@ -286,7 +364,9 @@ int main(int argc, char **argv) {
       "makes device code of kernels, and says what is in it\n\n"
       "  dsv2-kernel FILE.mlir                      table of its kernels\n"
       "  dsv2-kernel FILE.mlir --gate               is each as it should be?\n"
-      "  dsv2-kernel FILE.mlir --emit-cubin=OUT     code for the driver\n");
+      "  dsv2-kernel FILE.mlir --emit-cubin=OUT     code for the driver\n"
+      "  dsv2-kernel FILE.mlir --cost --tokens=8    bytes, FLOP, time at "
+      "best\n");
 
   auto targets = GPUTargetInfo::parseList(chipFlag);
   if (!targets)
@@ -301,10 +381,12 @@ int main(int argc, char **argv) {
 
   std::vector<ImageReport> reports;
   bool isPTX = StringRef(inputFlag).ends_with(".ptx");
+  if (isPTX && costFlag)
+    return fail(llvm::createStringError("PTX does not say what it costs"));
   if (llvm::Error error = isPTX ? processPTXFile(*targets, reports)
                                 : processMLIR(*targets, reports))
     return fail(std::move(error));
-  if (reports.empty())
+  if (reports.empty() || (costFlag && !gateFlag))
     return 0;
   // Exit codes: 1 is an error, 2 a verdict.
   constexpr int kRefused = 2;

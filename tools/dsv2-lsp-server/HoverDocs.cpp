@@ -14,7 +14,7 @@
 
 using llvm::StringRef;
 
-/// The generated page of the dialect.
+/// The generated pages of the dialects.
 static constexpr char kReference[] =
 #include "DSV2Reference.inc"
     ;

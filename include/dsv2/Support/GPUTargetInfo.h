@@ -36,8 +36,25 @@ struct GPUPeak {
   double bf16OpsPerSecond = 0;
   /// Streaming multiprocessors.
   unsigned multiprocessors = 0;
+  /// Of one multiprocessor in a cycle: operations of its tensor cores on bf16,
+  /// as above; bytes of its shared memory; results of arithmetic on f32, and of
+  /// approximate functions ("Arithmetic Instructions" in the CUDA C++
+  /// Programming Guide).
+  unsigned bf16OpsPerCycle = 0, sharedBytesPerCycle = 128;
+  unsigned lanesPerCycle = 0, specialPerCycle = 16;
+  /// Bytes per second that all multiprocessors together get from the L2 cache.
+  double l2BytesPerSecond = 0;
   /// Where the numbers are from.
   llvm::StringRef source;
+
+  /// The clock that the rate of the tensor cores is of.
+  double cyclesPerSecond() const {
+    return bf16OpsPerSecond / (double(multiprocessors) * bf16OpsPerCycle);
+  }
+  /// What one multiprocessor gets of the L2 cache in a cycle.
+  double l2BytesPerCycle() const {
+    return l2BytesPerSecond / (cyclesPerSecond() * multiprocessors);
+  }
 };
 
 /// A GPU, as code generation sees it. Limits are those of "Technical

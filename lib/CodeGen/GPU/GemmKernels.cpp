@@ -9,6 +9,7 @@
 #include "dsv2/CodeGen/GPU/GemmKernels.h"
 
 #include "GemmParts.h"
+#include "dsv2/CodeGen/GPU/KernelCosts.h"
 #include "dsv2/CodeGen/GPU/KernelParameters.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -304,5 +305,6 @@ tile::KernelOp gpu::getOrCreateGemm(ModuleOp module, const GemmShape &shape,
   if (shape.heads && !hopper)
     parameters.append({strideOf(c, 0, 0), strideOf(c, 0, 1)});
   setParameters(kernel, parameters);
+  setCostFacts(kernel, GemmFacts{shape, config});
   return kernel;
 }

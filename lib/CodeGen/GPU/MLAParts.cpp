@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "MLAParts.h"
+#include "dsv2/CodeGen/GPU/KernelCosts.h"
 #include "dsv2/CodeGen/GPU/KernelParameters.h"
 
 #include "llvm/Support/MathExtras.h"
@@ -99,14 +100,40 @@ Value gpu::countMLABlocks(TileBuilder &b, Value positions, Value tokens,
   return b.mul(count, headTiles);
 }
 
+Value gpu::mlaShareStart(TileBuilder &b, Value share, Value total,
+                         Value shares) {
+  Value whole = b.mul(share, b.div(total, shares));
+  Value rest = b.mul(share, b.rem(total, shares));
+  return b.add(whole, b.div(rest, shares));
+}
+
+Value gpu::mlaShareOf(TileBuilder &b, Value block, Value total, Value shares) {
+  Value one = b.i32(1);
+  auto toFloat = [&](Value value) -> Value {
+    return b.createOrFold<arith::UIToFPOp>(b.getF32Type(), value);
+  };
+  // The largest i with i total < (block + 1) shares, in f32: at most one off,
+  // as there are far fewer shares than 2^23.
+  Value product = b.fmul(toFloat(b.add(block, one)), toFloat(shares));
+  Value quotient = b.fdiv(b.fsub(product, b.f32(1)), toFloat(total));
+  Value guess = b.createOrFold<arith::FPToUIOp>(b.getI32Type(), quotient);
+  guess = b.min(guess, b.sub(shares, one));
+  auto start = [&](Value share) {
+    return mlaShareStart(b, share, total, shares);
+  };
+  guess = b.select(b.less(block, start(guess)), b.sub(guess, one), guess);
+  Value next = b.add(guess, one);
+  return b.select(b.less(block, start(next)), guess, next);
+}
+
 SmallVector<Value> gpu::forEachMLAItem(
     TileBuilder &b, const MLADecodeShape &shape, const MLAWork &work,
     ValueRange init,
     llvm::function_ref<SmallVector<Value>(const MLAItem &, ValueRange)> body) {
   Value zero = b.i32(0), one = b.i32(1);
   Value parts = b.gridSize();
-  Value from = b.div(b.mul(b.blockId(), work.total), parts);
-  Value to = b.div(b.mul(b.add(b.blockId(), one), work.total), parts);
+  Value from = mlaShareStart(b, b.blockId(), work.total, parts);
+  Value to = mlaShareStart(b, b.add(b.blockId(), one), work.total, parts);
   int64_t headTiles = getHeadTiles(shape);
   // The next block of work, its token or one before it, and that one's first
   // block: little, because registers are short where this is used.
@@ -260,6 +287,7 @@ tile::KernelOp gpu::getOrCreateMLADecode(ModuleOp module,
   setParameters(kernel, {matrix(0), matrix(1), pointerOf(c, 5), pointerOf(c, 6),
                          pointerOf(c, 7), pointerOf(c, 2), pointerOf(c, 3),
                          pointerOf(c, 4), sizeOf(c, 0, 0), sizeOf(c, 4, 1)});
+  setCostFacts(kernel, MLADecodeFacts{shape, chip.str()});
   return kernel;
 }
 
@@ -302,13 +330,9 @@ tile::KernelOp gpu::getOrCreateMLACombine(ModuleOp module,
              }).front());
         Value blocks = mlaBlocksOf(b, positions, token);
         Value start = b.add(base, b.mul(headTile, blocks));
-        // The share that block x of work is in: the largest i with
-        // i total / parts <= x.
-        auto shareOf = [&](Value x) {
-          return b.div(b.sub(b.mul(b.add(x, one), parts), one), total);
-        };
-        Value first = shareOf(start);
-        Value last = shareOf(b.sub(b.add(start, blocks), one));
+        Value first = mlaShareOf(b, start, total, parts);
+        Value last =
+            mlaShareOf(b, b.sub(b.add(start, blocks), one), total, parts);
         b.ifThen(b.less(first, last), [&] {
           Value rows = b.sub(b.i32(shape.heads), firstHead);
           Value column = b.mul(warp, width);
@@ -321,8 +345,8 @@ tile::KernelOp gpu::getOrCreateMLACombine(ModuleOp module,
               {b.splat(0, fragment), initial.largest, initial.sum},
               [&](Value share, ValueRange before) {
                 // Shares without work have left nothing in their slots.
-                Value from = b.div(b.mul(share, total), parts);
-                Value to = b.div(b.mul(b.add(share, one), total), parts);
+                Value from = mlaShareStart(b, share, total, parts);
+                Value to = mlaShareStart(b, b.add(share, one), total, parts);
                 return b.ifYield(
                     b.less(from, to),
                     [&] {
@@ -370,5 +394,6 @@ tile::KernelOp gpu::getOrCreateMLACombine(ModuleOp module,
   setParameters(b.getKernel(),
                 {pointerOf(c, 4), pointerOf(c, 0), pointerOf(c, 1),
                  pointerOf(c, 2), sizeOf(c, 2, 0), valueOf(c, 3)});
+  setCostFacts(b.getKernel(), MLACombineFacts{shape, chip.str()});
   return b.getKernel();
 }

@@ -63,6 +63,13 @@ Value countMLABlocks(TileBuilder &b, Value positions, Value tokens,
                      int64_t headTiles);
 Value mlaBlocksOf(TileBuilder &b, Value positions, Value token);
 
+/// The first of `total` blocks of work that share number `share` of `shares`
+/// has, floor(share total / shares), and the last share that begins at or
+/// before `block`. Products of both do not fit i32: 4096 tokens at the end of a
+/// context of 163840 have 2^24 blocks. Up to 2^15 shares.
+Value mlaShareStart(TileBuilder &b, Value share, Value total, Value shares);
+Value mlaShareOf(TileBuilder &b, Value block, Value total, Value shares);
+
 /// A tile of heads of one token, and the blocks of its positions in a share.
 struct MLAItem {
   Value token, headTile;

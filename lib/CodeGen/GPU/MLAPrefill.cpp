@@ -7,6 +7,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "MLAPrefill.h"
+#include "dsv2/CodeGen/GPU/KernelCosts.h"
 #include "dsv2/CodeGen/GPU/KernelParameters.h"
 
 #include "llvm/ADT/StringExtras.h"
@@ -120,5 +121,6 @@ tile::KernelOp gpu::getOrCreateMLAPrefill(ModuleOp module,
                 {matrix(0, {kPrefillRows, 1}), matrix(1, {keys, 1}),
                  matrix(2, {keys, 1}), matrix(3, {keys}), pointerOf(c, 7),
                  pointerOf(c, 4), pointerOf(c, 5), sizeOf(c, 6, 0)});
+  setCostFacts(kernel, MLAPrefillFacts{shape, chip.str()});
   return kernel;
 }

@@ -12,6 +12,7 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/LLVMIR/Transforms/Passes.h"
+#include "mlir/Interfaces/DataLayoutInterfaces.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/ADT/StringExtras.h"
@@ -39,6 +40,9 @@
 
 using namespace mlir;
 using namespace mlir::dsv2;
+
+/// Address space of shared memory on NVPTX.
+static constexpr unsigned kSharedSpace = 3;
 
 static llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
 createTargetMachine(const GPUTargetInfo &target) {
@@ -158,6 +162,38 @@ static void optimize(llvm::Module &module, llvm::TargetMachine &machine) {
       .run(module, mam);
 }
 
+/// Why a block of one of `kernels`, whose functions are in `module`, cannot
+/// have the shared memory that it asks for, or nothing. ptxas would refuse some
+/// of these, but only where there is one.
+static std::optional<std::string>
+findSharedOverflow(mlir::gpu::GPUModuleOp module, ArrayRef<KernelInfo> kernels,
+                   const GPUTargetInfo &target) {
+  for (const KernelInfo &kernel : kernels) {
+    auto function = module.lookupSymbol<LLVM::LLVMFuncOp>(kernel.name);
+    int64_t fixed = 0;
+    llvm::SmallPtrSet<Operation *, 4> counted;
+    function.walk([&](LLVM::AddressOfOp use) {
+      auto global = module.lookupSymbol<LLVM::GlobalOp>(use.getGlobalName());
+      if (global && global.getAddrSpace() == kSharedSpace &&
+          counted.insert(global).second)
+        fixed += DataLayout::closest(global).getTypeSize(global.getType());
+    });
+    auto explain = [&](int64_t needed, int64_t available, StringRef what) {
+      return ("kernel '" + kernel.name + "' needs " + Twine(needed) +
+              " bytes of " + what + " in a block, " + target.chip + " has " +
+              Twine(available))
+          .str();
+    };
+    if (fixed > target.staticSharedBytes)
+      return explain(fixed, target.staticSharedBytes,
+                     "shared memory of fixed size");
+    if (int64_t all = fixed + kernel.dynamicSharedBytes;
+        all > target.sharedBytesPerBlock)
+      return explain(all, target.sharedBytesPerBlock, "shared memory");
+  }
+  return std::nullopt;
+}
+
 DeviceCode::DeviceCode(DeviceCode &&) = default;
 DeviceCode &DeviceCode::operator=(DeviceCode &&) = default;
 DeviceCode::~DeviceCode() = default;
@@ -185,6 +221,8 @@ llvm::Expected<DeviceCode> DeviceCode::create(mlir::gpu::GPUModuleOp source,
   if (auto name = findBadName(source))
     return fail("'" + *name +
                 "' is no name in PTX: expected letters, digits, _ and $");
+  if (auto why = findSharedOverflow(copy, code.kernels, target))
+    return fail(*why);
   if (!hasAllOps(copy, target))
     return fail("it has ops that the chip does not have");
 

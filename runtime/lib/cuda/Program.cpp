@@ -8,6 +8,7 @@
 #include "Program.h"
 #include "ImageChoice.h"
 
+#include <cstdio>
 #include <cstring>
 
 using namespace dsv2rt;
@@ -49,6 +50,20 @@ static const void *loadable(const DeviceManifest::Image &image,
   return data;
 }
 
+/// What may keep a driver from compiling `ptx`: its version (PTX ISA,
+/// ".version") and the driver's.
+static std::string describeVersions(const std::string &ptx,
+                                    const Device::Info &info) {
+  size_t at = ptx.find(".version");
+  unsigned major = 0, minor = 0;
+  if (at == std::string::npos ||
+      std::sscanf(ptx.c_str() + at, ".version %u.%u", &major, &minor) != 2)
+    return "";
+  return strCat("; the text is of version ", major, ".", minor,
+                " of the PTX ISA, the driver is for CUDA ",
+                info.driverVersion / 1000, ".", info.driverVersion % 1000 / 10);
+}
+
 ProgramSource cuda::sourceOf(std::shared_ptr<const Artifact> artifact) {
   ProgramSource source;
   source.name = "artifact " + quote(artifact->path());
@@ -80,9 +95,12 @@ Status Program::loadModule(const std::shared_ptr<Context> &context,
     return status;
   }
   log[sizeof(log) - 1] = 0;
-  return *log ? makeError(status.code(), status.message(), "; it says ",
-                          quote(log))
-              : status;
+  std::string more;
+  if (image.kind == ImageKind::Ptx)
+    more = describeVersions(storage, context->info());
+  if (*log)
+    more += strCat("; it says ", quote(log));
+  return makeError(status.code(), status.message(), more);
 }
 
 Status Program::loadKernel(Context &context,

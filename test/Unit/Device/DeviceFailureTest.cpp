@@ -139,7 +139,7 @@ TEST_F(DeviceFailureTest, TheScenarioUsesEveryFunction) {
       EXPECT_GT(stub::calls(function), 0) << function;
 }
 
-TEST_F(DeviceFailureTest, EveryCallThatFailsIsNamed) {
+TEST_F(DeviceFailureTest, F109_EveryCallThatFailsIsNamed) {
   for (const char *function : functions) {
     std::string name = function;
     // These are called for the failures of others alone.
@@ -180,7 +180,7 @@ TEST_F(DeviceFailureTest, FailuresWithoutNamesAreNumbers) {
   }
 }
 
-TEST_F(DeviceFailureTest, ASessionWhoseDeviceFailedTakesNoFurtherStep) {
+TEST_F(DeviceFailureTest, F109_ASessionWhoseDeviceFailedTakesNoFurtherStep) {
   auto session = take(openDeviceSession());
   SequenceId id = take(session->addSequence());
   int32_t token = 1;
@@ -198,7 +198,7 @@ TEST_F(DeviceFailureTest, ASessionWhoseDeviceFailedTakesNoFurtherStep) {
   EXPECT_TRUE(session->removeSequence(id).ok());
 }
 
-TEST_F(DeviceFailureTest, AtLevelTwoAFailureNamesTheKernel) {
+TEST_F(DeviceFailureTest, F109_AtLevelTwoAFailureNamesTheKernel) {
   SessionOptions options;
   options.checkLevel = 2;
   auto session = take(openDeviceSession(options));

@@ -11,6 +11,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <set>
+
 using namespace dsv2rt;
 using namespace dsv2test;
 using nlohmann::json;
@@ -92,6 +94,77 @@ TEST_F(DeviceToolTest, WhatCannotRun) {
               "cuLaunchKernelEx failed on cuda:0 while launching kernel "
               "'attend' with a grid of 5 x 1 x 1 blocks: "
               "CUDA_ERROR_LAUNCH_FAILED (719)");
+}
+
+// The first failure of any call ends the run with its name, and nothing that
+// was computed behind it is printed as if it were right.
+TEST_F(DeviceToolTest, F109_TheFirstFailureEndsTheRun) {
+  std::string expected = run("").out;
+  ASSERT_NE(expected, "");
+  // What gives something back can only be warned of.
+  const std::set<std::string> releases = {
+      "cuDevicePrimaryCtxRelease_v2", "cuMemFree_v2",      "cuMemFreeHost",
+      "cuStreamDestroy_v2",           "cuEventDestroy_v2", "cuGraphDestroy",
+      "cuGraphExecDestroy",           "cuModuleUnload",
+  };
+  // Not needed to generate: for the texts of failures, for pages that sequences
+  // share.
+  const std::set<std::string> unused = {"cuGetErrorName", "cuGetErrorString",
+                                        "cuMemcpyDtoDAsync_v2"};
+  for (std::string function : {
+#define DSV2_CUDA_FUNCTION(NAME, PARAMETERS) #NAME,
+#include "dsv2rt/cuda/DriverApi.def"
+       }) {
+    SCOPED_TRACE(function);
+    ProgramResult result = run("", DSV2_FAKE_DEVICE_ARTIFACT,
+                               "DSV2_STUB_FAIL=" + function + ":1:719");
+    // Tokens up to the failure, and an end of the line.
+    std::string printed = result.out.substr(0, result.out.find('\n'));
+    EXPECT_EQ(expected.rfind(printed, 0), 0u) << result.out;
+    if (unused.count(function)) {
+      EXPECT_EQ(result.code, 0) << result.err;
+      EXPECT_EQ(result.out, expected);
+      continue;
+    }
+    if (releases.count(function)) {
+      EXPECT_EQ(result.code, 0) << result.err;
+      EXPECT_EQ(result.out, expected);
+      if (function != "cuDevicePrimaryCtxRelease_v2")
+        expectHolds(result.err, "warning: " + function + " failed");
+      continue;
+    }
+    EXPECT_EQ(result.code, 1) << result.err;
+    EXPECT_NE(result.out, expected);
+    expectHolds(result.err, function + " failed");
+    expectHolds(result.err, " while ");
+    expectHolds(result.err,
+                "CUDA_ERROR_LAUNCH_FAILED (719), as the test wants");
+  }
+}
+
+// An image that was damaged, one that is for another chip, and too little
+// memory: the run ends before anything is computed.
+TEST_F(DeviceToolTest, F109_WhatCannotStart) {
+  auto with = [](const std::string &artifact, const char *environment) {
+    return run("", artifact, environment);
+  };
+  std::string bytes = readFile(DSV2_FAKE_DEVICE_ARTIFACT);
+  std::string magic(reinterpret_cast<const char *>(&stub::imageMagic),
+                    sizeof(stub::imageMagic));
+  for (size_t at = bytes.find(magic); at != std::string::npos;
+       at = bytes.find(magic, at))
+    bytes[at] ^= 1;
+  TempDir folder;
+  std::string damaged = folder.file("damaged");
+  writeFile(damaged, bytes);
+  expectError(with(damaged, ""), 1,
+              {"cuModuleLoadDataEx failed on cuda:0 while loading the cubin "
+               "for sm_90a of artifact",
+               "(200)"});
+  expectError(with(DSV2_FAKE_DEVICE_ARTIFACT, "DSV2_STUB_CAPABILITY=75"), 1,
+              {"sm_90a (cubin), sm_80 (ptx)", "compute capability 7.5"});
+  expectError(with(DSV2_FAKE_DEVICE_ARTIFACT, "DSV2_STUB_MEMORY=20000"), 1,
+              {"does not fit", "required", "available"});
 }
 
 TEST_F(DeviceToolTest, WhatTheDriverDoesNotTakeBackIsAWarning) {

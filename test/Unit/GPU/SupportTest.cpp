@@ -10,6 +10,7 @@
 #include "dsv2/CodeGen/GPU/GemmKernels.h"
 #include "dsv2/CodeGen/GPU/MLADecodeKernels.h"
 #include "dsv2/CodeGen/GPU/MLAPrefillKernels.h"
+#include "dsv2/Support/GPUTargetInfo.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Verifier.h"
 
@@ -102,4 +103,40 @@ TEST(SupportTest, MLAPrefill) {
         }
   EXPECT_GT(supported, 50);
   EXPECT_GT(refused, 50);
+}
+
+// What is chosen fits the chip, whatever the number of heads and rows.
+
+TEST(SupportTest, F107_TilesFitTheChip) {
+  for (StringRef chip : {"sm_90a", "sm_80"}) {
+    int64_t limit = tile::getSharedLimit(chip);
+    EXPECT_EQ(limit, cantFail(GPUTargetInfo::parse(chip)).sharedBytesPerBlock);
+    for (int64_t heads = 1; heads <= 128; ++heads) {
+      MLADecodeShape decode;
+      decode.heads = heads;
+      MLAPrefillShape prefill;
+      prefill.heads = heads;
+      ASSERT_EQ(explainUnsupported(decode, chip), std::nullopt);
+      ASSERT_EQ(explainUnsupported(prefill, chip), std::nullopt);
+      EXPECT_TRUE(isValid([&](ModuleOp module) {
+        for (auto kernel : {getOrCreateMLADecode(module, decode, chip),
+                            getOrCreateMLACombine(module, decode, chip),
+                            getOrCreateMLAPrefill(module, prefill, chip)})
+          EXPECT_LE(tile::getSharedLayout(kernel).size, limit);
+      })) << heads
+          << " heads for " << chip.str();
+    }
+    for (int64_t n : {16, 64, 576, 2816, 21888, 102400})
+      for (int64_t k : {16, 64, 512, 1408, 2048, 10944})
+        for (int64_t rows : {1, 64, 65, 512, 4096}) {
+          GemmShape shape;
+          shape.n = n;
+          shape.k = k;
+          GemmConfig config = chooseGemmConfig(chip, 132, shape, rows);
+          EXPECT_TRUE(isValid([&](ModuleOp module) {
+            auto kernel = getOrCreateGemm(module, shape, config);
+            EXPECT_LE(tile::getSharedLayout(kernel).size, limit);
+          })) << getGemmName(shape, config);
+        }
+  }
 }

@@ -35,8 +35,7 @@ TEST(GPUTargetInfo, ParsesLists) {
   EXPECT_EQ(hopper.sharedBytesPerBlock, 232448);
 }
 
-// F098
-TEST(GPUTargetInfo, RefusesWhatItDoesNotKnow) {
+TEST(GPUTargetInfo, F098_RefusesWhatItDoesNotKnow) {
   EXPECT_EQ(getError("sm_999"),
             "unknown GPU chip 'sm_999': expected one of sm_90a, sm_80");
   EXPECT_EQ(getError("sm_90"),
@@ -63,6 +62,12 @@ TEST(GPUTargetInfo, IsConsistent) {
     EXPECT_EQ(target.blocksPerCluster > 1, target.hasTMA);
     EXPECT_GT(target.peak.bytesPerSecond, 1e12);
     EXPECT_FALSE(target.peak.source.empty());
+    // Boost clocks of the cards.
+    EXPECT_GT(target.peak.cyclesPerSecond(), 1.4e9);
+    EXPECT_LT(target.peak.cyclesPerSecond(), 2e9);
+    // Faster than memory, not faster than the ports.
+    EXPECT_GT(target.peak.l2BytesPerSecond, 2 * target.peak.bytesPerSecond);
+    EXPECT_LE(target.peak.l2BytesPerCycle(), 64);
     EXPECT_TRUE(bool(GPUTargetInfo::parse(target.chip)));
   }
 }

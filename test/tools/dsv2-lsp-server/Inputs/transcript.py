@@ -7,9 +7,9 @@
 # Usage: transcript.py SERVER FILE...
 #
 # Opens each file, which has to be valid, and prints its number of diagnostics.
-# Hovers over the first use of each op of the dialect, whose description has to
-# come back with its first constraint. Then asks for definitions and opens a
-# document that is wrong, mends it and breaks it again.
+# Hovers over the first use of each op of the dialects, whose description has to
+# come back, for ops of the model with their first constraint. Then asks for
+# definitions and opens a document that is wrong, mends it and breaks it again.
 #
 # ===------------------------------------------------------------------------===#
 
@@ -107,16 +107,17 @@ def main():
         text = path.read_text(encoding="utf-8")
         uri = f"file:///{path.name}"
         print(path.name, len(session.open(uri, text)), "diagnostics")
-        for use in re.finditer(r"^ *(?:%[^=\n]*= )?(dsv2\.(\w+))", text, re.M):
-            if use.group(2) in documented:
+        for use in re.finditer(r"^ *(?:%[^=\n]*= )?(dsv2(?:_tile)?\.(\w+))", text, re.M):
+            if use.group(1) in documented:
                 continue
-            hover = session.at("hover", uri, text, use.start(1) + 6)
+            hover = session.at("hover", uri, text, use.start(2) + 1)
             value = hover["contents"]["value"]
             assert value.startswith(f"`{use.group(1)}`\n\n_"), value
-            assert f"- {use.group(2)}_c1: " in value, value
+            isTile = use.group(1).startswith("dsv2_tile.")
+            assert isTile or f"- {use.group(2)}_c1: " in value, value
             assert "Generic Form:" in value, value
-            documented.add(use.group(2))
-    print(*sorted(documented))
+            documented.add(use.group(1))
+    print(*sorted(name.removeprefix("dsv2.") for name in documented))
 
     uri = "file:///right.mlir"
     print("right:", len(session.open(uri, RIGHT)), "diagnostics")

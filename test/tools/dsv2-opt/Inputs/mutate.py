@@ -47,8 +47,14 @@ def run(tool, source):
     done = subprocess.run([*tool, "-", "--split-input-file", *FLAGS],
                           input=source, capture_output=True, timeout=300)
     log = done.stderr.decode(errors="replace")
-    errors = [row for row in log.splitlines() if re.search(r"\berror: ", row)]
-    placed = [row for row in errors if re.match(r"\S+:\d+:\d+: error: ", row)]
+    rows = log.splitlines()
+    # Not what is quoted of the input, with a caret below.
+    errors = [row for row, below in zip(rows, rows[1:] + [""])
+              if re.search(r"\berror: ", row)
+              and not re.fullmatch(r" *\^~*", below)]
+    # In the text, or by the name of a layer.
+    placed = [row for row in errors
+              if re.match(r"\S+:\d+:\d+: error: |<unknown>:0: error: loc\(\"", row)]
     if done.returncode not in (0, 1):
         return f"ended with {done.returncode}", log
     if "PLEASE submit a bug report" in log:

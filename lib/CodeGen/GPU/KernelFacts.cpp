@@ -1,0 +1,213 @@
+//===- KernelFacts.cpp - what kernels say about their costs ---------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "dsv2/CodeGen/GPU/KernelCosts.h"
+#include "dsv2/CodeGen/GPU/SimtKernels.h"
+
+#include "mlir/IR/Builders.h"
+
+using namespace mlir;
+using namespace mlir::dsv2;
+using namespace mlir::dsv2::gpu;
+
+//===----------------------------------------------------------------------===//
+// Fields: the one list of them, for writing and for reading
+//===----------------------------------------------------------------------===//
+
+// The scale of scores costs nothing and is left out.
+
+template <class Fields> static void visit(Fields &f, GemmFacts &facts) {
+  f("n", facts.shape.n);
+  f("k", facts.shape.k);
+  f("epilogue", facts.shape.epilogue);
+  f("f32_output", facts.shape.f32Output);
+  f("experts", facts.shape.experts);
+  f("heads", facts.shape.heads);
+  f("chip", facts.config.chip);
+  f("tile_m", facts.config.tileM);
+  f("tile_n", facts.config.tileN);
+  f("tile_k", facts.config.tileK);
+  f("stages", facts.config.stages);
+}
+template <class Fields> static void visit(Fields &f, MLADecodeShape &shape) {
+  f("heads", shape.heads);
+  f("latent", shape.latent);
+  f("rope", shape.rope);
+  f("f32_output", shape.f32Output);
+}
+template <class Fields> static void visit(Fields &f, MLADecodeFacts &facts) {
+  visit(f, facts.shape);
+  f("chip", facts.chip);
+}
+template <class Fields> static void visit(Fields &f, MLACombineFacts &facts) {
+  visit(f, facts.shape);
+  f("chip", facts.chip);
+}
+template <class Fields> static void visit(Fields &f, MLAPrefillFacts &facts) {
+  f("heads", facts.shape.heads);
+  f("nope", facts.shape.nope);
+  f("rope", facts.shape.rope);
+  f("value", facts.shape.value);
+  f("f32_output", facts.shape.f32Output);
+  f("chip", facts.chip);
+}
+template <class Fields> static void visit(Fields &f, ProductFacts &facts) {
+  f("outputs", facts.outputs);
+  f("inputs", facts.inputs);
+  f("heads", facts.heads);
+  f("experts", facts.experts);
+  f("gated", facts.gated);
+  f("residual", facts.residual);
+  f("input_bytes", facts.inputBytes);
+  f("weight_bytes", facts.weightBytes);
+  f("output_bytes", facts.outputBytes);
+}
+
+/// By the order of KernelFacts.
+static constexpr llvm::StringLiteral kFamilies[] = {
+    "gemm", "mla_decode", "mla_combine", "mla_prefill", "product"};
+static_assert(std::size(kFamilies) == std::variant_size_v<KernelFacts>);
+
+ProductFacts ProductFacts::of(const ProductConfig &config) {
+  auto bytes = [](Type type) -> int64_t {
+    return type.getIntOrFloatBitWidth() / 8;
+  };
+  return {config.outputs,      config.inputs,        config.heads,
+          config.experts,      config.gated,         config.residual,
+          bytes(config.input), bytes(config.weight), bytes(config.output)};
+}
+
+//===----------------------------------------------------------------------===//
+// Writing
+//===----------------------------------------------------------------------===//
+
+namespace {
+class Writer {
+public:
+  explicit Writer(MLIRContext *context) : b(context) {}
+
+  void operator()(StringRef name, int64_t value) {
+    add(name, b.getI64IntegerAttr(value));
+  }
+  void operator()(StringRef name, bool value) {
+    add(name, b.getBoolAttr(value));
+  }
+  void operator()(StringRef name, GemmEpilogue value) {
+    (*this)(name, static_cast<int64_t>(value));
+  }
+  void operator()(StringRef name, const std::string &value) {
+    add(name, b.getStringAttr(value));
+  }
+  DictionaryAttr get() { return b.getDictionaryAttr(entries); }
+
+private:
+  void add(StringRef name, Attribute value) {
+    entries.push_back(b.getNamedAttr(name, value));
+  }
+
+  Builder b;
+  SmallVector<NamedAttribute> entries;
+};
+} // namespace
+
+void gpu::setCostFacts(Operation *kernel, const KernelFacts &facts) {
+  Writer writer(kernel->getContext());
+  writer("family", kFamilies[facts.index()].str());
+  std::visit([&](auto copy) { visit(writer, copy); }, facts);
+  kernel->setAttr(kCostFactsAttr, writer.get());
+}
+
+//===----------------------------------------------------------------------===//
+// Reading
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// Attributes may have been written by hand: whatever is not as it should be
+/// makes the whole invalid.
+class Reader {
+public:
+  explicit Reader(DictionaryAttr attribute) : attribute(attribute) {}
+
+  void operator()(StringRef name, int64_t &value) {
+    // Sizes; what is computed from them fits a double.
+    constexpr int64_t largest = int64_t(1) << 31;
+    auto integer = attribute.getAs<IntegerAttr>(name);
+    if (!integer || !integer.getType().isSignlessInteger(64) ||
+        integer.getInt() < 0 || integer.getInt() > largest)
+      isValid = false;
+    else
+      value = integer.getInt();
+  }
+  void operator()(StringRef name, bool &value) {
+    auto flag = attribute.getAs<BoolAttr>(name);
+    isValid &= flag != nullptr;
+    value = flag && flag.getValue();
+  }
+  void operator()(StringRef name, GemmEpilogue &value) {
+    int64_t number = 0;
+    (*this)(name, number);
+    isValid &= number <= static_cast<int64_t>(GemmEpilogue::SwiGLU);
+    value = static_cast<GemmEpilogue>(number);
+  }
+  void operator()(StringRef name, std::string &value) {
+    auto text = attribute.getAs<StringAttr>(name);
+    isValid &= text != nullptr;
+    if (text)
+      value = text.str();
+  }
+
+  bool isValid = true;
+
+private:
+  DictionaryAttr attribute;
+};
+} // namespace
+
+template <size_t I = 0>
+static std::optional<KernelFacts> read(StringRef family,
+                                       DictionaryAttr attribute) {
+  if constexpr (I < std::variant_size_v<KernelFacts>) {
+    if (family != kFamilies[I])
+      return read<I + 1>(family, attribute);
+    std::variant_alternative_t<I, KernelFacts> facts;
+    Reader reader(attribute);
+    visit(reader, facts);
+    if (!reader.isValid)
+      return std::nullopt;
+    return KernelFacts(std::move(facts));
+  }
+  return std::nullopt;
+}
+
+/// Whether no size is 0 that is divided by.
+static bool hasSizes(const KernelFacts &facts) {
+  if (auto *gemm = std::get_if<GemmFacts>(&facts))
+    return gemm->shape.n && gemm->shape.k && gemm->config.tileM >= 16 &&
+           gemm->config.tileN && gemm->config.tileK && gemm->config.stages;
+  if (auto *prefill = std::get_if<MLAPrefillFacts>(&facts))
+    return prefill->shape.heads && prefill->shape.value;
+  if (auto *product = std::get_if<ProductFacts>(&facts))
+    return product->outputs && product->inputs && product->heads;
+  auto isShape = [](const MLADecodeShape &shape) {
+    return shape.heads && shape.latent;
+  };
+  if (auto *decode = std::get_if<MLADecodeFacts>(&facts))
+    return isShape(decode->shape);
+  return isShape(std::get<MLACombineFacts>(facts).shape);
+}
+
+std::optional<KernelFacts> gpu::getCostFacts(Operation *kernel) {
+  auto attribute = kernel->getAttrOfType<DictionaryAttr>(kCostFactsAttr);
+  auto family =
+      attribute ? attribute.getAs<StringAttr>("family") : StringAttr();
+  if (!family)
+    return std::nullopt;
+  std::optional<KernelFacts> facts = read(family.getValue(), attribute);
+  if (facts && !hasSizes(*facts))
+    return std::nullopt;
+  return facts;
+}
