@@ -164,19 +164,31 @@ KernelCase &MLADecodeProblem::addTo(KernelCases &cases, StringRef chip,
   int64_t ids = addValues(item, "seqIds", seqIds);
   int64_t tables = addValues(item, "blockTables", blockTables);
 
-  LaunchBuilder decode(cases, item, 0, grid);
+  auto kernel = [&](const std::string &name) {
+    auto found = llvm::find_if(cases.code.kernels,
+                               [&](const auto &k) { return k.name == name; });
+    assert(found != cases.code.kernels.end() && "expected both kernels");
+    return found - cases.code.kernels.begin();
+  };
+  LaunchBuilder decode(cases, item, kernel(getMLADecodeName(shape, chip)),
+                       grid);
+  std::array<int64_t, 3> box = shape.getQueryBox();
   if (chip == "sm_90a")
-    decode.tensor(queries, {tokens(), heads, row}, {1, 64, 64})
+    decode.tensor(queries, {tokens(), heads, row}, {box.begin(), box.end()})
         .tensor(cache, {pages, kMLABlock, row}, {1, 64, 64});
   else
     decode.pointer(queries).pointer(cache);
   decode.pointer(out).pointer(sums).pointer(logs).pointer(places).pointer(ids);
   decode.pointer(tables).i32(tokens()).i32(tableWidth);
-  LaunchBuilder(cases, item, 1, tokens(), (heads + 15) / 16)
+  auto [least, most] = getMLACombineBlocks(shape);
+  LaunchBuilder(
+      cases, item, kernel(getMLACombineName(shape, chip)), tokens(),
+      std::clamp((kMLACombineBlocks + tokens() - 1) / tokens(), least, most))
       .pointer(out)
       .pointer(sums)
       .pointer(logs)
       .pointer(places)
+      .pointer(ids)
       .i32(tokens())
       .i32(grid);
 

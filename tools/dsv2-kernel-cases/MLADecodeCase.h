@@ -39,8 +39,8 @@ struct MLADecodeProblem {
   /// All elements of the output [tokens, heads, latent], by plain loops.
   std::vector<float> expected() const;
 
-  /// Adds the case, which launches kernel 0 of `cases` on `grid` blocks, then
-  /// kernel 1, the combination.
+  /// Adds the case, which launches the decode kernel of `cases` on `grid`
+  /// blocks, then the combination.
   KernelCase &addTo(KernelCases &cases, llvm::StringRef chip, int64_t grid,
                     Extent extent) const;
 

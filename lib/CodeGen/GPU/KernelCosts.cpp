@@ -155,26 +155,33 @@ static KernelCost costOf(const GemmFacts &facts, const Costing &c) {
 
 namespace {
 /// How the decode kernel's work is cut (MLADecodeKernels.h): an item, a tile of
-/// heads of a token, that lies in several shares leaves a part in each.
+/// heads of a run, that lies in several shares leaves a part in each.
 struct DecodeParts {
   DecodeParts(const MLADecodeShape &shape, const Costing &c) {
-    int64_t headTiles = llvm::divideCeil(shape.heads, kMLAHeads);
-    double items = double(c.step.tokens) * headTiles;
-    blocks =
-        c.step.tokens * headTiles * llvm::divideCeil(c.step.context, kMLABlock);
-    shares = std::min<int64_t>(blocks, c.peak.multiprocessors);
+    int64_t headTiles = shape.getHeadTiles();
+    int64_t sequences = std::max<int64_t>(c.step.sequences, 1);
+    int64_t chunk = llvm::divideCeil(c.step.tokens, sequences);
+    int64_t runs =
+        std::min(c.step.tokens,
+                 sequences * llvm::divideCeil(chunk, shape.getTileTokens()));
+    int64_t runBlocks = runs * llvm::divideCeil(c.step.context, kMLABlock);
+    int64_t cuts = std::max<int64_t>(c.peak.multiprocessors / headTiles, 1);
+    blocks = runBlocks * headTiles;
+    shares = std::min(runBlocks, cuts) * headTiles;
+    busiest = llvm::divideCeil(runBlocks, cuts);
     // Shares of whole items leave none.
-    bool isEven = int64_t(items) % c.peak.multiprocessors == 0;
-    double borders = isEven ? 0 : shares - 1;
-    splitItems = std::min(items, borders);
-    heads = std::min<int64_t>(shape.heads, kMLAHeads);
-    bytes = (borders + splitItems) * heads * shape.latent * 4;
+    double borders = runs % cuts == 0 ? 0 : shares - headTiles;
+    splitItems = std::min(double(runs) * headTiles, borders);
+    rows = std::min<int64_t>(shape.heads, kMLAHeads) *
+           std::min(chunk, shape.getTileTokens());
+    bytes = (borders + splitItems) * rows * shape.latent * 4;
   }
 
-  /// Blocks of positions, and shares that have any.
-  int64_t blocks, shares;
-  /// Items in several shares, and heads of an item.
-  double splitItems, heads;
+  /// Blocks of positions of all tiles, shares that have any, and the blocks of
+  /// the longest share.
+  int64_t blocks, shares, busiest;
+  /// Items in several shares, and rows of an item.
+  double splitItems, rows;
   /// Bytes of all parts' sums.
   double bytes;
 };
@@ -187,14 +194,17 @@ static KernelCost costOf(const MLADecodeFacts &facts, const Costing &c) {
   DecodeParts parts(shape, c);
   int64_t blocks = parts.blocks;
   double blockBytes = double(kHalf) * kMLABlock * shape.row();
-  // Scores once in each group, values in halves (MLADecodeSm90.cpp,
-  // MLADecodeSm80.cpp).
+  // Values in halves; scores once (MLADecodeSm90.cpp), or in each group
+  // (MLADecodeSm80.cpp).
   constexpr double scores = double(kMLAHeads) * kMLABlock;
-  double operations = 2 * scores * (groups * row + shape.latent);
+  int64_t times = c.hasWgmma ? 1 : groups;
+  double operations = 2 * scores * (times * row + shape.latent);
   double readBytes;
   if (c.hasWgmma) {
-    readBytes = kHalf * (groups * double(kMLAHeads + kMLABlock) * row +
-                         double(kMLABlock) * shape.latent);
+    // The second group reads its weights from shared memory.
+    readBytes =
+        kHalf * (double(kMLAHeads + kMLABlock) * row +
+                 double(kMLABlock) * shape.latent + (groups - 1) * scores);
   } else {
     // Each of four warps in a group, with its 16 heads, for each tile of
     // positions.
@@ -210,12 +220,12 @@ static KernelCost costOf(const MLADecodeFacts &facts, const Costing &c) {
                                double(c.step.tokens) * c.step.context);
   cost.copiedBytes = blocks * blockBytes + parts.bytes;
   cost.tensorOperations = blocks * operations;
-  int64_t most = busiest(blocks, c.peak.multiprocessors);
+  int64_t most = parts.busiest;
   cost.tensorCycles = most * c.tensorCycles(operations);
   cost.sharedCycles = most * c.sharedCycles(blockBytes + readBytes);
   // Nothing is multiplied for the group meanwhile, and groups keep step.
   cost.serialCycles =
-      most * c.softmaxCycles(groups * scores, double(kMLAHeads) * shape.latent);
+      most * c.softmaxCycles(times * scores, double(kMLAHeads) * shape.latent);
   cost.stages = 2;
   int64_t tilesOfBlock = !c.hasWgmma && groups == 2 ? 2 : 1;
   cost.bytesInFlight = parts.shares * blockBytes / tilesOfBlock;
@@ -227,7 +237,7 @@ static KernelCost costOf(const MLACombineFacts &facts, const Costing &c) {
   const MLADecodeShape &shape = facts.shape;
   DecodeParts parts(shape, c);
   KernelCost cost;
-  cost.work.bytes = parts.splitItems * parts.heads * shape.latent *
+  cost.work.bytes = parts.splitItems * parts.rows * shape.latent *
                     outputBytes(shape.f32Output);
   cost.copiedBytes = cost.work.bytes + parts.bytes;
   return cost;

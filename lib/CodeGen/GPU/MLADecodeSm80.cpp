@@ -51,8 +51,7 @@ tile::KernelOp gpu::createMLADecodeSm80(ModuleOp module, StringRef name,
   work.blockTables = b.argument(7);
   work.tokens = b.argument(8);
   work.tableWidth = b.argument(9);
-  work.total = countMLABlocks(b, work.positions, work.tokens,
-                              (shape.heads + kMLAHeads - 1) / kMLAHeads);
+  work.find(b, shape);
 
   Value query = b.sharedBuffer(b.sharedTile({kMLAHeads, shape.row()}, swizzle));
   Value buffer = b.sharedBuffer(b.sharedTile({2, keys, shape.row()}, swizzle));
@@ -71,7 +70,8 @@ tile::KernelOp gpu::createMLADecodeSm80(ModuleOp module, StringRef name,
               Value sequence = b.loadScalar(work.seqIds, item.token);
               Value first = b.mul(item.first, tilesInBlock);
               Value last = b.min(b.mul(item.last, tilesInBlock),
-                                 b.ceilDiv(item.length, keys));
+                                 b.ceilDiv(item.run.longest, keys));
+              MLALimits limits(b, shape, work, item, head);
               auto copy = [&](Value number, Value stage) {
                 Value page =
                     loadMLAPage(b, work, sequence, b.div(number, tilesInBlock));
@@ -79,15 +79,21 @@ tile::KernelOp gpu::createMLADecodeSm80(ModuleOp module, StringRef name,
                                   b.mul(b.rem(number, tilesInBlock), keys));
                 // Positions that do not count arrive as zeros.
                 b.cpAsync(cache, row, zero, stride,
-                          b.sub(item.length, b.mul(number, keys)),
+                          b.sub(item.run.longest, b.mul(number, keys)),
                           b.sharedStage(buffer, stage));
               };
               // Slower warps may still read the item before.
               b.barrier(1, threads);
               Value firstHead = b.mul(item.headTile, kMLAHeads);
-              b.cpAsync(queries,
-                        b.add(b.mul(item.token, shape.heads), firstHead), zero,
-                        stride, b.sub(b.i32(shape.heads), firstHead), query);
+              Value queryRow =
+                  b.add(b.mul(item.tileToken, shape.heads), firstHead);
+              // Rows of the tile behind the last token's, or behind its heads.
+              Value queryEnd = shape.getTileTokens() > 1
+                                   ? b.mul(work.tokens, shape.heads)
+                                   : b.add(b.mul(item.token, shape.heads),
+                                           b.i32(shape.heads));
+              b.cpAsync(queries, queryRow, zero, stride,
+                        b.sub(queryEnd, queryRow), query);
               copy(first, zero);
               b.cpAsyncCommit();
               SoftmaxState initial = softmaxStart(b, 16, 1);
@@ -107,12 +113,14 @@ tile::KernelOp gpu::createMLADecodeSm80(ModuleOp module, StringRef name,
                     Value products =
                         b.mma(b.sharedView(query, head, 16, zero, shape.row()),
                               tile, b.splat(0, b.fragment(16, keys, 1)));
-                    Value valid = b.sub(item.length, b.mul(number, keys));
+                    Value position = b.mul(number, keys);
                     SoftmaxStep step = softmaxStep(
                         b, products, shape.scale * 1.4426950408889634,
-                        {inner[2], inner[3]}, [&](Value, Value position) {
-                          return b.less(position, valid);
-                        });
+                        {inner[2], inner[3]},
+                        [&](Value row, Value column) {
+                          return limits.keeps(b, row, b.add(position, column));
+                        },
+                        b.less(item.run.shortest, b.add(position, keys)));
                     Value sums = scaleRows(b, inner[1], step.correction);
                     sums = b.mma(b.pack(step.weights),
                                  b.sharedView(tile, zero, keys, column, width),
@@ -120,9 +128,15 @@ tile::KernelOp gpu::createMLADecodeSm80(ModuleOp module, StringRef name,
                     return SmallVector<Value>{other, sums, step.state.largest,
                                               step.state.sum};
                   });
-              storeMLAItem(b, shape, item, state[1], {state[2], state[3]}, head,
-                           column, b.equal(half, zero), output, partSums,
-                           partLogs);
+              SoftmaxState end{state[2], state[3]};
+              storeMLAItem(
+                  b, shape, item, softmaxFinish(b, state[1], end), head, column,
+                  output, partSums, [&](Value row, Value rows) {
+                    b.ifThen(b.equal(half, zero), [&] {
+                      tile::StoreRowsOp::create(b, softmaxLogarithm(b, end),
+                                                partLogs, row, one, rows);
+                    });
+                  });
               return SmallVector<Value>{};
             });
       });

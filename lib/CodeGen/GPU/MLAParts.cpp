@@ -12,6 +12,9 @@
 
 #include "llvm/Support/MathExtras.h"
 
+#include <limits>
+#include <tuple>
+
 using namespace mlir;
 using namespace mlir::dsv2;
 using namespace mlir::dsv2::gpu;
@@ -28,21 +31,30 @@ SoftmaxState gpu::softmaxStart(TileBuilder &b, int64_t rows, int64_t warps) {
   return {b.splat(kLowest, type), b.splat(0, type)};
 }
 
-SoftmaxStep
-gpu::softmaxStep(TileBuilder &b, Value products, double factor,
-                 SoftmaxState state,
-                 llvm::function_ref<Value(Value row, Value column)> keep) {
+SoftmaxStep gpu::softmaxStep(
+    TileBuilder &b, Value products, double factor, SoftmaxState state,
+    llvm::function_ref<Value(Value row, Value column)> keep, Value asks) {
   Type type = products.getType();
   Type rows = state.largest.getType();
-  Value scores =
-      keep ? b.mapIndexed(products, type,
-                          [&](ValueRange x, Value row, Value column) {
-                            return b.select(keep(row, column),
-                                            b.fmul(x[0], b.f32(factor)),
-                                            b.f32(kLowest));
-                          })
-           : b.map(products, type,
-                   [&](ValueRange x) { return b.fmul(x[0], b.f32(factor)); });
+  auto scaled = [&] {
+    return b.map(products, type,
+                 [&](ValueRange x) { return b.fmul(x[0], b.f32(factor)); });
+  };
+  auto masked = [&] {
+    return b.mapIndexed(
+        products, type, [&](ValueRange x, Value row, Value column) {
+          return b.select(keep(row, column), b.fmul(x[0], b.f32(factor)),
+                          b.f32(kLowest));
+        });
+  };
+  Value scores;
+  if (keep && asks)
+    scores = b.ifYield(
+                  asks, [&] { return SmallVector<Value>{masked()}; },
+                  [&] { return SmallVector<Value>{scaled()}; })
+                 .front();
+  else
+    scores = keep ? masked() : scaled();
   SoftmaxStep step;
   Value largest = b.reduceRows(tile::ReduceKind::max, scores);
   step.state.largest = b.map({state.largest, largest}, rows,
@@ -60,10 +72,13 @@ gpu::softmaxStep(TileBuilder &b, Value products, double factor,
   return step;
 }
 
+Value gpu::softmaxInverse(TileBuilder &b, SoftmaxState state) {
+  return b.map(state.sum, state.sum.getType(),
+               [&](ValueRange x) { return b.fdiv(b.f32(1), x[0]); });
+}
+
 Value gpu::softmaxFinish(TileBuilder &b, Value sums, SoftmaxState state) {
-  Value inverse = b.map(state.sum, state.sum.getType(),
-                        [&](ValueRange x) { return b.fdiv(b.f32(1), x[0]); });
-  return scaleRows(b, sums, inverse);
+  return scaleRows(b, sums, softmaxInverse(b, state));
 }
 
 Value gpu::softmaxLogarithm(TileBuilder &b, SoftmaxState state) {
@@ -77,53 +92,89 @@ Value gpu::scaleRows(TileBuilder &b, Value fragment, Value rows) {
 }
 
 //===----------------------------------------------------------------------===//
-// Shares of work
+// Runs and shares
 //===----------------------------------------------------------------------===//
 
-static int64_t getHeadTiles(const MLADecodeShape &shape) {
-  return llvm::divideCeil(shape.heads, kMLAHeads);
+MLARun gpu::describeMLARun(DeviceBuilder &b, const MLADecodeShape &shape,
+                           MLARead position, MLARead sequence, Value token,
+                           Value tokens) {
+  int64_t most = shape.getTileTokens();
+  Value one = b.i32(1), largest = position(token), smallest = largest;
+  MLARun run;
+  run.tokens = one;
+  if (most > 1) {
+    Value own = sequence(token), place = b.rem(token, most);
+    Value joined;
+    for (int64_t i = 1; i < most; ++i) {
+      Value other = b.add(token, i);
+      Value inside = b.logicalAnd(b.less(b.add(place, i), b.i32(most)),
+                                  b.less(other, tokens));
+      other = b.min(other, b.sub(tokens, one));
+      inside = b.logicalAnd(inside, b.equal(sequence(other), own));
+      joined = joined ? b.logicalAnd(joined, inside) : inside;
+      Value next = position(other);
+      largest = b.select(joined, b.max(largest, next), largest);
+      smallest = b.select(joined, b.min(smallest, next), smallest);
+      run.tokens = b.add(run.tokens, b.select(joined, one, b.i32(0)));
+    }
+  }
+  run.blocks = b.add(b.div(largest, kMLABlock), 1);
+  run.longest = b.add(largest, 1);
+  run.shortest = b.add(smallest, 1);
+  return run;
 }
 
-Value gpu::mlaBlocksOf(TileBuilder &b, Value positions, Value token) {
-  Value position = b.loadScalar(positions, token);
-  return b.add(b.div(position, kMLABlock), 1);
+Value gpu::countMLABlocks(DeviceBuilder &b, const MLADecodeShape &shape,
+                          MLARead position, MLARead sequence, Value token,
+                          Value tokens) {
+  Value blocks =
+      describeMLARun(b, shape, position, sequence, token, tokens).blocks;
+  if (shape.getTileTokens() == 1)
+    return blocks;
+  Value zero = b.i32(0);
+  Value before = b.max(b.sub(token, b.i32(1)), zero);
+  Value joins =
+      b.select(b.equal(sequence(before), sequence(token)), zero, blocks);
+  return b.select(b.equal(b.rem(token, shape.getTileTokens()), zero), blocks,
+                  joins);
 }
 
-Value gpu::countMLABlocks(TileBuilder &b, Value positions, Value tokens,
-                          int64_t headTiles) {
-  Value zero = b.i32(0), one = b.i32(1);
-  Value count =
-      b.forLoop(zero, tokens, one, zero, [&](Value token, ValueRange state) {
-         return SmallVector<Value>{
-             b.add(state[0], mlaBlocksOf(b, positions, token))};
-       }).front();
-  return b.mul(count, headTiles);
+MLAShares::MLAShares(DeviceBuilder &b, const MLADecodeShape &shape, Value total,
+                     Value blocks) {
+  count = b.max(b.div(blocks, shape.getHeadTiles()), b.i32(1));
+  quotient = b.div(total, count);
+  remainder = b.rem(total, count);
 }
 
-Value gpu::mlaShareStart(TileBuilder &b, Value share, Value total,
-                         Value shares) {
-  Value whole = b.mul(share, b.div(total, shares));
-  Value rest = b.mul(share, b.rem(total, shares));
-  return b.add(whole, b.div(rest, shares));
+Value MLAShares::begin(DeviceBuilder &b, Value share) const {
+  return b.add(b.mul(share, quotient), b.min(share, remainder));
 }
 
-Value gpu::mlaShareOf(TileBuilder &b, Value block, Value total, Value shares) {
-  Value one = b.i32(1);
-  auto toFloat = [&](Value value) -> Value {
-    return b.createOrFold<arith::UIToFPOp>(b.getF32Type(), value);
+Value MLAShares::find(DeviceBuilder &b, Value block) const {
+  Value longer = b.mul(remainder, b.add(quotient, 1));
+  Value inShorter =
+      b.add(remainder, b.div(b.sub(block, longer), b.max(quotient, b.i32(1))));
+  return b.select(b.less(block, longer), b.div(block, b.add(quotient, 1)),
+                  inShorter);
+}
+
+void MLAWork::find(TileBuilder &b, const MLADecodeShape &shape) {
+  auto search = [&](Value target) {
+    return b.searchSums(tokens, target, [&](Value token) {
+      return countMLABlocks(
+          b, shape, [&](Value i) { return b.loadScalar(positions, i); },
+          [&](Value i) { return b.loadScalar(seqIds, i); }, token, tokens);
+    });
   };
-  // The largest i with i total < (block + 1) shares, in f32: at most one off,
-  // as there are far fewer shares than 2^23.
-  Value product = b.fmul(toFloat(b.add(block, one)), toFloat(shares));
-  Value quotient = b.fdiv(b.fsub(product, b.f32(1)), toFloat(total));
-  Value guess = b.createOrFold<arith::FPToUIOp>(b.getI32Type(), quotient);
-  guess = b.min(guess, b.sub(shares, one));
-  auto start = [&](Value share) {
-    return mlaShareStart(b, share, total, shares);
-  };
-  guess = b.select(b.less(block, start(guess)), b.sub(guess, one), guess);
-  Value next = b.add(guess, one);
-  return b.select(b.less(block, start(next)), guess, next);
+  constexpr int64_t all = std::numeric_limits<int32_t>::max();
+  Value total = search(b.i32(all)).second;
+  MLAShares shares(b, shape, total, b.gridSize());
+  Value share = b.div(b.blockId(), shape.getHeadTiles());
+  from = shares.begin(b, share);
+  // Blocks of the grid that no tile is left for.
+  to = b.select(b.less(share, shares.count), shares.begin(b, b.add(share, 1)),
+                from);
+  std::tie(run, before) = search(from);
 }
 
 SmallVector<Value> gpu::forEachMLAItem(
@@ -131,48 +182,90 @@ SmallVector<Value> gpu::forEachMLAItem(
     ValueRange init,
     llvm::function_ref<SmallVector<Value>(const MLAItem &, ValueRange)> body) {
   Value zero = b.i32(0), one = b.i32(1);
-  Value parts = b.gridSize();
-  Value from = mlaShareStart(b, b.blockId(), work.total, parts);
-  Value to = mlaShareStart(b, b.add(b.blockId(), one), work.total, parts);
-  int64_t headTiles = getHeadTiles(shape);
-  // The next block of work, its token or one before it, and that one's first
-  // block: little, because registers are short where this is used.
-  SmallVector<Value> state{from, zero, zero};
+  int64_t headTiles = shape.getHeadTiles(), tileTokens = shape.getTileTokens();
+  // The next block of work, its run, and the blocks before that: little,
+  // because registers are short where this is used. Of several tiles of heads a
+  // number for share and tile.
+  SmallVector<Value> state{work.from, work.run, work.before};
+  if (headTiles > 1)
+    state.push_back(b.blockId());
+  size_t own = state.size();
   llvm::append_range(state, init);
   SmallVector<Value> result = b.whileLoop(
-      state, [&](ValueRange s) { return b.less(s[0], to); },
+      state,
       [&](ValueRange s) {
-        Value next = s[0];
-        auto blocksOf = [&](Value token) {
-          return b.mul(mlaBlocksOf(b, work.positions, token), headTiles);
-        };
-        SmallVector<Value> found = b.whileLoop(
-            {s[1], s[2], blocksOf(s[1])},
-            [&](ValueRange t) {
-              return b.less(b.add(t[1], t[2]), b.add(next, one));
-            },
-            [&](ValueRange t) {
-              Value token = b.add(t[0], one);
-              return SmallVector<Value>{token, b.add(t[1], t[2]),
-                                        blocksOf(token)};
-            });
+        Value more = b.less(s[0], work.to);
+        if (headTiles == 1)
+          return more;
+        // Another turn only if there are fewer blocks than tiles, and thus one
+        // share.
+        Value last = b.max(b.gridSize(), b.i32(headTiles));
+        return b.logicalAnd(more, b.less(s[3], last));
+      },
+      [&](ValueRange s) {
+        Value next = s[0], before = s[2];
         MLAItem item;
-        item.token = found[0];
-        Value blocks = b.div(found[2], headTiles);
-        Value place = b.sub(next, found[1]);
-        item.headTile = b.div(place, blocks);
-        item.first = b.rem(place, blocks);
-        item.last = b.min(b.add(item.first, b.sub(to, next)), blocks);
-        item.length = b.add(b.loadScalar(work.positions, item.token), 1);
+        item.token = s[1];
+        item.run = describeMLARun(
+            b, shape, [&](Value i) { return b.loadScalar(work.positions, i); },
+            [&](Value i) { return b.loadScalar(work.seqIds, i); }, item.token,
+            work.tokens);
+        item.headTile = headTiles > 1 ? b.rem(s[3], headTiles) : zero;
+        Value place = b.rem(item.token, tileTokens);
+        item.tileToken = b.sub(item.token, place);
+        int64_t tokenRows = kMLAHeads / tileTokens;
+        item.firstRow = b.mul(place, tokenRows);
+        item.lastRow =
+            tileTokens > 1
+                ? b.add(item.firstRow, b.mul(item.run.tokens, tokenRows))
+                : b.min(b.i32(kMLAHeads),
+                        b.sub(b.i32(shape.heads),
+                              b.mul(item.headTile, kMLAHeads)));
+        item.first = b.sub(next, before);
+        item.last =
+            b.min(b.add(item.first, b.sub(work.to, next)), item.run.blocks);
         Value begins = b.equal(item.first, zero);
-        item.isWhole = b.logicalAnd(begins, b.equal(item.last, blocks));
-        item.slot = b.add(b.mul(b.blockId(), 2), b.select(begins, one, zero));
-        SmallVector<Value> after{b.add(next, b.sub(item.last, item.first)),
-                                 found[0], found[1]};
-        llvm::append_range(after, body(item, s.drop_front(3)));
+        Value ends = b.equal(item.last, item.run.blocks);
+        item.isWhole = b.logicalAnd(begins, ends);
+        Value number = headTiles > 1 ? s[3] : b.blockId();
+        item.slot = b.add(b.mul(number, 2), b.select(begins, one, zero));
+        SmallVector<Value> after{
+            b.add(next, b.sub(item.last, item.first)),
+            b.select(ends, b.add(item.token, item.run.tokens), item.token),
+            b.select(ends, b.add(before, item.run.blocks), before)};
+        if (headTiles > 1) {
+          Value over = b.equal(after[0], work.to);
+          after[0] = b.select(over, work.from, after[0]);
+          after[1] = b.select(over, work.run, after[1]);
+          after[2] = b.select(over, work.before, after[2]);
+          after.push_back(b.select(over, b.add(s[3], b.gridSize()), s[3]));
+        }
+        llvm::append_range(after, body(item, s.drop_front(own)));
         return after;
       });
-  return SmallVector<Value>(ArrayRef(result).drop_front(3));
+  return SmallVector<Value>(ArrayRef(result).drop_front(own));
+}
+
+MLALimits::MLALimits(TileBuilder &b, const MLADecodeShape &shape,
+                     const MLAWork &work, const MLAItem &item, Value firstRow)
+    : heads(shape.heads), firstRow(firstRow) {
+  int64_t count = shape.getTileTokens();
+  if (count == 1) {
+    lengths.push_back(item.run.longest);
+    return;
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    Value token = b.min(b.add(item.tileToken, i), b.sub(work.tokens, b.i32(1)));
+    lengths.push_back(b.add(b.loadScalar(work.positions, token), 1));
+  }
+}
+
+Value MLALimits::keeps(TileBuilder &b, Value row, Value position) const {
+  Value limit = lengths.front();
+  row = b.add(row, firstRow);
+  for (size_t i = 1; i < lengths.size(); ++i)
+    limit = b.select(b.less(row, b.i32(heads * i)), limit, lengths[i]);
+  return b.less(position, limit);
 }
 
 Value gpu::loadMLAPage(TileBuilder &b, const MLAWork &work, Value sequence,
@@ -182,38 +275,33 @@ Value gpu::loadMLAPage(TileBuilder &b, const MLAWork &work, Value sequence,
 }
 
 void gpu::storeMLAItem(TileBuilder &b, const MLADecodeShape &shape,
-                       const MLAItem &item, Value sums, SoftmaxState state,
-                       Value head, Value column, Value storesLogarithm,
-                       Value output, Value partSums, Value partLogs) {
+                       const MLAItem &item, Value sums, Value row, Value column,
+                       Value output, Value partSums,
+                       llvm::function_ref<void(Value, Value)> logarithm) {
   Value stride = b.i32(shape.latent);
   Value columns = b.sub(stride, column);
-  // Heads of the tile that there are.
-  Value heads =
-      b.sub(b.i32(shape.heads), b.add(b.mul(item.headTile, kMLAHeads), head));
+  Value begin = b.sub(item.firstRow, row), end = b.sub(item.lastRow, row);
   // A few columns at a time: registers are short.
   auto type = cast<tile::FragmentType>(sums.getType());
-  auto store = [&](Value target, Value row) {
+  auto store = [&](Value target, Value targetRow) {
     for (int64_t from = 0; from < type.getColumns(); from += 64)
-      tile::StoreOp::create(b, b.columns(sums, from, 64), target, row,
-                            b.add(column, from), stride, heads,
-                            b.sub(columns, b.i32(from)));
+      tile::StoreOp::create(b, b.columns(sums, from, 64), target, targetRow,
+                            b.add(column, from), stride, end,
+                            b.sub(columns, b.i32(from)),
+                            shape.getTileTokens() > 1 ? begin : Value());
   };
-  sums = softmaxFinish(b, sums, state);
   b.ifYield(
       item.isWhole,
       [&] {
-        Value row = b.add(b.mul(item.token, shape.heads),
-                          b.add(b.mul(item.headTile, kMLAHeads), head));
-        store(output, row);
+        store(output, b.add(b.mul(item.tileToken, shape.heads),
+                            b.add(b.mul(item.headTile, kMLAHeads), row)));
         return SmallVector<Value>();
       },
       [&] {
-        Value row = b.add(b.mul(item.slot, kMLAHeads), head);
-        store(partSums, row);
-        b.ifThen(storesLogarithm, [&] {
-          tile::StoreRowsOp::create(b, softmaxLogarithm(b, state), partLogs,
-                                    row, b.i32(1), heads);
-        });
+        Value partRow = b.add(b.mul(item.slot, kMLAHeads), row);
+        store(partSums, partRow);
+        if (logarithm)
+          logarithm(partRow, end);
         return SmallVector<Value>();
       });
 }
@@ -241,7 +329,10 @@ std::optional<std::string> gpu::explainUnsupported(const MLADecodeShape &shape,
   bool hopper = chip == "sm_90a";
   int64_t row = hopper ? llvm::alignTo(shape.row(), 64) : shape.row();
   int64_t positions = hopper || shape.latent <= 256 ? 64 : 32;
-  if ((kMLAHeads + 2 * positions) * row * 2 + 1024 > limit)
+  // And weights that one warpgroup hands to another, and barriers.
+  int64_t others =
+      hopper ? kMLAHeads * kMLABlock * 2 + kMLAHeads * 4 + 1024 : 0;
+  if ((kMLAHeads + 2 * positions) * row * 2 + others > limit)
     return "absorbed attention: rows of the cache are too long for the shared "
            "memory of " +
            chip.str() + got(shape.row());
@@ -280,120 +371,14 @@ tile::KernelOp gpu::getOrCreateMLADecode(ModuleOp module,
   tile::KernelOp kernel =
       (hopper ? createMLADecodeSm90 : createMLADecodeSm80)(module, name, shape);
   MLIRContext *c = module.getContext();
-  auto matrix = [&](int64_t operand) {
-    return hopper ? tensorMapOf(c, operand, {1, kMLABlock, 64})
-                  : pointerOf(c, operand);
+  auto matrix = [&](int64_t operand, ArrayRef<int64_t> box) {
+    return hopper ? tensorMapOf(c, operand, box) : pointerOf(c, operand);
   };
-  setParameters(kernel, {matrix(0), matrix(1), pointerOf(c, 5), pointerOf(c, 6),
-                         pointerOf(c, 7), pointerOf(c, 2), pointerOf(c, 3),
-                         pointerOf(c, 4), sizeOf(c, 0, 0), sizeOf(c, 4, 1)});
+  setParameters(kernel,
+                {matrix(0, shape.getQueryBox()), matrix(1, {1, kMLABlock, 64}),
+                 pointerOf(c, 5), pointerOf(c, 6), pointerOf(c, 7),
+                 pointerOf(c, 2), pointerOf(c, 3), pointerOf(c, 4),
+                 sizeOf(c, 0, 0), sizeOf(c, 4, 1)});
   setCostFacts(kernel, MLADecodeFacts{shape, chip.str()});
   return kernel;
-}
-
-tile::KernelOp gpu::getOrCreateMLACombine(ModuleOp module,
-                                          const MLADecodeShape &shape,
-                                          StringRef chip) {
-  std::string name = getMLACombineName(shape, chip);
-  if (auto kernel = module.lookupSymbol<tile::KernelOp>(name))
-    return kernel;
-  module.getContext()->getOrLoadDialect<tile::TileDialect>();
-  Builder types(module.getContext());
-  auto address = [&](Type element) -> Type {
-    return tile::GlobalType::get(module.getContext(), element);
-  };
-  Type f32 = types.getF32Type(), i32 = types.getI32Type();
-  Type element = shape.f32Output ? f32 : Type(types.getBF16Type());
-  // Each warp has 16 heads and some of the columns.
-  int64_t warps = shape.latent % 128 == 0 ? 4 : 1;
-  int64_t width = shape.latent / warps;
-  TileBuilder b(
-      module, name,
-      {address(element), address(f32), address(f32), address(i32), i32, i32},
-      chip, 32 * warps);
-  Value output = b.argument(0), partSums = b.argument(1),
-        partLogs = b.argument(2), positions = b.argument(3),
-        tokens = b.argument(4), parts = b.argument(5);
-  b.role(
-      "all", 0, warps, 1, /*registers=*/0, /*single=*/false, [&](Value warp) {
-        Value zero = b.i32(0), one = b.i32(1);
-        int64_t headTiles = getHeadTiles(shape);
-        Value token = b.blockId(0), firstHead = b.mul(b.blockId(1), 16);
-        Value headTile = b.div(firstHead, kMLAHeads);
-        Value head = b.rem(firstHead, kMLAHeads);
-        Value base = countMLABlocks(b, positions, token, headTiles);
-        Value total = b.add(
-            base,
-            b.forLoop(token, tokens, one, zero, [&](Value t, ValueRange state) {
-               return SmallVector<Value>{b.add(
-                   state[0], b.mul(mlaBlocksOf(b, positions, t), headTiles))};
-             }).front());
-        Value blocks = mlaBlocksOf(b, positions, token);
-        Value start = b.add(base, b.mul(headTile, blocks));
-        Value first = mlaShareOf(b, start, total, parts);
-        Value last =
-            mlaShareOf(b, b.sub(b.add(start, blocks), one), total, parts);
-        b.ifThen(b.less(first, last), [&] {
-          Value rows = b.sub(b.i32(shape.heads), firstHead);
-          Value column = b.mul(warp, width);
-          Value stride = b.i32(shape.latent);
-          Value columns = b.sub(stride, column);
-          auto fragment = b.fragment(16, width, 1);
-          SoftmaxState initial = softmaxStart(b, 16, 1);
-          SmallVector<Value> state = b.forLoop(
-              first, b.add(last, one), one,
-              {b.splat(0, fragment), initial.largest, initial.sum},
-              [&](Value share, ValueRange before) {
-                // Shares without work have left nothing in their slots.
-                Value from = mlaShareStart(b, share, total, parts);
-                Value to = mlaShareStart(b, b.add(share, one), total, parts);
-                return b.ifYield(
-                    b.less(from, to),
-                    [&] {
-                      Value slot =
-                          b.add(b.mul(share, 2),
-                                b.select(b.equal(share, first), one, zero));
-                      Value row = b.add(b.mul(slot, kMLAHeads), head);
-                      Value logs = tile::LoadRowsOp::create(
-                          b, b.rowsType(16, 1), partLogs, row, one, rows);
-                      Value sums =
-                          tile::LoadOp::create(b, fragment, partSums, row,
-                                               column, stride, rows, columns);
-                      Type rowsOf = logs.getType();
-                      Value largest =
-                          b.map({before[1], logs}, rowsOf, [&](ValueRange x) {
-                            return b.fmax(x[0], x[1]);
-                          });
-                      auto power = [&](Value x) {
-                        return b.map({x, largest}, rowsOf, [&](ValueRange y) {
-                          return b.exp2(b.fsub(y[0], y[1]));
-                        });
-                      };
-                      Value correction = power(before[1]), weight = power(logs);
-                      Value sum =
-                          b.map({before[2], correction, weight}, rowsOf,
-                                [&](ValueRange x) {
-                                  return b.fadd(b.fmul(x[0], x[1]), x[2]);
-                                });
-                      Value next = b.map({before[0], correction, sums, weight},
-                                         fragment, [&](ValueRange x) {
-                                           return b.fadd(b.fmul(x[0], x[1]),
-                                                         b.fmul(x[2], x[3]));
-                                         });
-                      return SmallVector<Value>{next, largest, sum};
-                    },
-                    [&] { return SmallVector<Value>(before); });
-              });
-          Value result = softmaxFinish(b, state[0], {state[1], state[2]});
-          Value row = b.add(b.mul(token, shape.heads), firstHead);
-          tile::StoreOp::create(b, result, output, row, column, stride, rows,
-                                columns);
-        });
-      });
-  MLIRContext *c = module.getContext();
-  setParameters(b.getKernel(),
-                {pointerOf(c, 4), pointerOf(c, 0), pointerOf(c, 1),
-                 pointerOf(c, 2), sizeOf(c, 2, 0), valueOf(c, 3)});
-  setCostFacts(b.getKernel(), MLACombineFacts{shape, chip.str()});
-  return b.getKernel();
 }

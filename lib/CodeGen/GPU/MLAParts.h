@@ -34,11 +34,15 @@ struct SoftmaxStep {
 };
 /// Takes the products of queries and keys in. `factor` is the scores' scale
 /// times log2(e). `keep` says of an element, by row and column, whether it
-/// counts; null: all do.
-SoftmaxStep
-softmaxStep(TileBuilder &b, Value products, double factor, SoftmaxState state,
-            llvm::function_ref<Value(Value row, Value column)> keep);
+/// counts; null: all do. It is asked only if `asks` says so at run time, or is
+/// null.
+SoftmaxStep softmaxStep(TileBuilder &b, Value products, double factor,
+                        SoftmaxState state,
+                        llvm::function_ref<Value(Value row, Value column)> keep,
+                        Value asks = {});
 
+/// What rows of sums have to be multiplied with in the end.
+Value softmaxInverse(TileBuilder &b, SoftmaxState state);
 /// Rows of `sums` divided by the state's sums.
 Value softmaxFinish(TileBuilder &b, Value sums, SoftmaxState state);
 /// The binary logarithm of the sum of exponentials, of each row.
@@ -51,30 +55,57 @@ Value scaleRows(TileBuilder &b, Value fragment, Value rows);
 // Shares of the decode kernel's work
 //===----------------------------------------------------------------------===//
 
-/// Addresses and sizes every role of a decode kernel knows.
-struct MLAWork {
-  Value positions, seqIds, blockTables, tokens, tableWidth;
-  /// Blocks of work of all tokens.
-  Value total;
+/// Tokens from one on that are computed together (MLADecodeKernels.h).
+struct MLARun {
+  /// How many, and their blocks of positions.
+  Value tokens, blocks;
+  /// Positions that the one with the most and the one with the fewest attends
+  /// to.
+  Value longest, shortest;
+};
+/// Reads element number `index` of positions or seqIds.
+using MLARead = llvm::function_ref<Value(Value index)>;
+/// Emits what is known of the run that starts at `token`, of `tokens` tokens.
+MLARun describeMLARun(DeviceBuilder &b, const MLADecodeShape &shape,
+                      MLARead position, MLARead sequence, Value token,
+                      Value tokens);
+/// Emits the blocks of the run that starts at `token`, 0 if none does.
+Value countMLABlocks(DeviceBuilder &b, const MLADecodeShape &shape,
+                     MLARead position, MLARead sequence, Value token,
+                     Value tokens);
+
+/// How work is cut into shares.
+struct MLAShares {
+  Value count, quotient, remainder;
+
+  /// For `total` blocks of work and a grid of `blocks`.
+  MLAShares(DeviceBuilder &b, const MLADecodeShape &shape, Value total,
+            Value blocks);
+  /// The first block of work of a share.
+  Value begin(DeviceBuilder &b, Value share) const;
+  /// The share that has a block of work.
+  Value find(DeviceBuilder &b, Value block) const;
 };
 
-/// Blocks of work in all of `tokens` tokens, and a token's own.
-Value countMLABlocks(TileBuilder &b, Value positions, Value tokens,
-                     int64_t headTiles);
-Value mlaBlocksOf(TileBuilder &b, Value positions, Value token);
+/// What every role of a decode kernel knows.
+struct MLAWork {
+  Value positions, seqIds, blockTables, tokens, tableWidth;
+  /// This block's share: first block of work and end; the run that has the
+  /// first, and the blocks of work before that run.
+  Value from, to, run, before;
 
-/// The first of `total` blocks of work that share number `share` of `shares`
-/// has, floor(share total / shares), and the last share that begins at or
-/// before `block`. Products of both do not fit i32: 4096 tokens at the end of a
-/// context of 163840 have 2^24 blocks. Up to 2^15 shares.
-Value mlaShareStart(TileBuilder &b, Value share, Value total, Value shares);
-Value mlaShareOf(TileBuilder &b, Value block, Value total, Value shares);
+  /// Emits the search for the share. To be said before roles, where all threads
+  /// take part.
+  void find(TileBuilder &b, const MLADecodeShape &shape);
+};
 
-/// A tile of heads of one token, and the blocks of its positions in a share.
+/// A tile of heads of one run, and the blocks of its positions in a share.
 struct MLAItem {
+  /// First token of the run and its tile of heads.
   Value token, headTile;
-  /// Positions the token attends to.
-  Value length;
+  MLARun run;
+  /// First token of the tile, and the run's first row and end in it.
+  Value tileToken, firstRow, lastRow;
   /// First block and end.
   Value first, last;
   /// Whether that is all there are, and the slot for the part otherwise.
@@ -89,12 +120,29 @@ forEachMLAItem(TileBuilder &b, const MLADecodeShape &shape, const MLAWork &work,
                                                      ValueRange state)>
                    body);
 
-/// Emits what becomes of an item's `sums` [rows, columns] of heads `head` and
-/// on, from latent `column` on: the output, or the part.
-void storeMLAItem(TileBuilder &b, const MLADecodeShape &shape,
-                  const MLAItem &item, Value sums, SoftmaxState state,
-                  Value head, Value column, Value storesLogarithm, Value output,
-                  Value partSums, Value partLogs);
+/// Positions that each row of a tile attends to.
+class MLALimits {
+public:
+  /// Reads them. Rows of the tile start at `firstRow` for this instance.
+  MLALimits(TileBuilder &b, const MLADecodeShape &shape, const MLAWork &work,
+            const MLAItem &item, Value firstRow);
+  /// Whether a row's token attends to position `position`; arithmetic alone.
+  Value keeps(TileBuilder &b, Value row, Value position) const;
+
+private:
+  int64_t heads;
+  Value firstRow;
+  /// Of each token of the tile.
+  SmallVector<Value> lengths;
+};
+
+/// Emits what becomes of an item's `sums`, rows `row` and on and columns
+/// `column` and on of its tile, all divided already: the output, or the part.
+/// `logarithm`, if any, emits the logarithms of the sums of exponentials.
+void storeMLAItem(
+    TileBuilder &b, const MLADecodeShape &shape, const MLAItem &item,
+    Value sums, Value row, Value column, Value output, Value partSums,
+    llvm::function_ref<void(Value partRow, Value rows)> logarithm);
 
 /// The row of the cache's pages that has the first position of block `block`.
 Value loadMLAPage(TileBuilder &b, const MLAWork &work, Value sequence,

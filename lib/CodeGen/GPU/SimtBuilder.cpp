@@ -68,6 +68,13 @@ Value SimtBuilder::blockId(int dim) {
     return NVVM::BlockIdYOp::create(*this, getI32Type());
   return NVVM::BlockIdZOp::create(*this, getI32Type());
 }
+Value SimtBuilder::gridSize(int dim) {
+  if (dim == 0)
+    return NVVM::GridDimXOp::create(*this, getI32Type());
+  if (dim == 1)
+    return NVVM::GridDimYOp::create(*this, getI32Type());
+  return NVVM::GridDimZOp::create(*this, getI32Type());
+}
 void SimtBuilder::barrier() { NVVM::BarrierOp::create(*this); }
 void SimtBuilder::awaitPredecessors() {
   NVVM::GriddepcontrolOp::create(*this, NVVM::GridDepActionKind::wait);
@@ -89,6 +96,11 @@ Value SimtBuilder::warpReduce(Value value,
 Value SimtBuilder::shuffleUp(Value value, int32_t delta) {
   return NVVM::ShflOp::create(*this, value.getType(), i32(kFullMask), value,
                               i32(delta), i32(0), NVVM::ShflKind::up,
+                              UnitAttr());
+}
+Value SimtBuilder::shuffleFrom(Value value, Value lane) {
+  return NVVM::ShflOp::create(*this, value.getType(), i32(kFullMask), value,
+                              lane, i32(kWarpSize - 1), NVVM::ShflKind::idx,
                               UnitAttr());
 }
 Value SimtBuilder::matchAny(Value value) {

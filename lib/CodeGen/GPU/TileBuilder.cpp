@@ -70,6 +70,18 @@ Value TileBuilder::loadScalar(Value source, Value index) {
       index);
 }
 
+std::pair<Value, Value>
+TileBuilder::searchSums(Value count, Value target,
+                        llvm::function_ref<Value(Value)> summand) {
+  auto op =
+      SearchSumsOp::create(*this, getI32Type(), getI32Type(), count, target);
+  OpBuilder::InsertionGuard guard(*this);
+  Block &block = op.getBody().emplaceBlock();
+  setInsertionPointToStart(&block);
+  YieldOp::create(*this, summand(block.addArgument(getI32Type(), getLoc())));
+  return {op.getIndex(), op.getBefore()};
+}
+
 //===----------------------------------------------------------------------===//
 // Control flow
 //===----------------------------------------------------------------------===//
@@ -194,6 +206,9 @@ void TileBuilder::cpAsyncWait(int64_t pending) {
 }
 void TileBuilder::barrier(int64_t id, int64_t threads) {
   BarrierOp::create(*this, id, threads, /*arrive=*/false);
+}
+void TileBuilder::arrive(int64_t id, int64_t threads) {
+  BarrierOp::create(*this, id, threads, /*arrive=*/true);
 }
 
 //===----------------------------------------------------------------------===//

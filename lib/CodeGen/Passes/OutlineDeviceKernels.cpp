@@ -958,10 +958,19 @@ Value DeviceOutliner::emitTileAttention(LatentAttentionOp op,
             {queries, cache, positions, lookup(op.getSeqIds()),
              lookup(op.getBlockTables())},
             {output, sums, logs});
+        // A token's blocks: enough for all multiprocessors, in bounds.
+        auto [least, most] = dsv2::gpu::getMLACombineBlocks(shape);
+        Value some = arith::CeilDivUIOp::create(
+            b, index(dsv2::gpu::kMLACombineBlocks),
+            arith::MaxUIOp::create(b, tokens, index(1)));
+        some = arith::MinUIOp::create(
+            b, arith::MaxUIOp::create(b, some, index(least)), index(most));
         return launchDevice(dsv2::gpu::getOrCreateMLACombine(outliner.module,
                                                              shape, chip.chip),
-                            {tokens, index(llvm::divideCeil(shape.heads, 16))},
-                            {parts[1], parts[2], positions, blocks}, parts[0])
+                            {tokens, some},
+                            {parts[1], parts[2], positions,
+                             lookup(op.getSeqIds()), blocks},
+                            parts[0])
             .front();
       });
 }

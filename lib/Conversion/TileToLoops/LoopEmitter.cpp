@@ -205,8 +205,8 @@ LogicalResult LoopEmitter::emitOp(Operation *op) {
       .Case<BarrierOp, RingNextOp, RingAcquireOp, RingWaitOp, RingReleaseOp,
             RingTileOp, SharedStageOp, SharedViewOp, TmaLoadOp, CpAsyncOp,
             LoadScalarOp, ClearRowsOp, SplatOp, MapOp, ReduceRowsOp, PackOp,
-            SplitOp, ColumnsOp, LoadOp, StoreOp, LoadRowsOp, StoreRowsOp,
-            PutOp>([&](auto typed) {
+            SplitOp, ColumnsOp, LoadOp, StoreOp, LoadRowsOp, StoreRowsOp, PutOp,
+            PutRowsOp, GetRowsOp>([&](auto typed) {
         emit(typed);
         return success();
       })
@@ -228,6 +228,7 @@ LogicalResult LoopEmitter::emitOp(Operation *op) {
         values[typed.getResult()] = gridSizes[typed.getDimension()];
         return success();
       })
+      .Case([&](SearchSumsOp typed) { return emitSearch(typed); })
       .Case([&](scf::ForOp typed) { return emitFor(typed); })
       .Case([&](scf::IfOp typed) { return emitIf(typed); })
       .Case([&](scf::WhileOp typed) { return emitWhile(typed); })
@@ -422,6 +423,35 @@ LogicalResult LoopEmitter::emitUniform(Operation *op) {
       emitScalarOp(op, [&](Value value) { return lookup(value); });
   for (auto [from, to] : llvm::zip(op->getResults(), results))
     values[from] = to;
+  return success();
+}
+
+LogicalResult LoopEmitter::emitSearch(SearchSumsOp op) {
+  Value no = arith::ConstantOp::create(b, b.getBoolAttr(false));
+  auto loop = scf::ForOp::create(b, i32(0), lookup(op.getCount()), i32(1),
+                                 ValueRange{lookup(op.getCount()), i32(0), no});
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(loop.getBody());
+    Block &body = op.getBody().front();
+    values[body.getArgument(0)] = loop.getInductionVar();
+    if (failed(emitOps(body)))
+      return failure();
+    auto select = [&](Value condition, Value x, Value y) -> Value {
+      return arith::SelectOp::create(b, condition, x, y);
+    };
+    ValueRange before = loop.getRegionIterArgs();
+    Value sum = add(before[1], lookup(body.getTerminator()->getOperand(0)));
+    Value found =
+        arith::OrIOp::create(b, before[2], less(lookup(op.getTarget()), sum));
+    Value isFirst =
+        arith::CmpIOp::create(b, arith::CmpIPredicate::ne, found, before[2]);
+    scf::YieldOp::create(
+        b, ValueRange{select(isFirst, loop.getInductionVar(), before[0]),
+                      select(found, before[1], sum), found});
+  }
+  values[op.getIndex()] = loop.getResult(0);
+  values[op.getBefore()] = loop.getResult(1);
   return success();
 }
 

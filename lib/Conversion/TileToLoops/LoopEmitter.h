@@ -46,6 +46,7 @@ private:
   LogicalResult emitIf(scf::IfOp branch);
   LogicalResult emitWhile(scf::WhileOp loop);
   LogicalResult emitUniform(Operation *op);
+  LogicalResult emitSearch(SearchSumsOp op);
   /// Copies what a terminator yields to the buffers of its op.
   SmallVector<Value> emitYield(ValueRange values, ArrayRef<Value> buffers);
   /// A buffer for each value that is a tile in registers, else null.
@@ -81,6 +82,8 @@ private:
   void emit(LoadRowsOp op);
   void emit(StoreRowsOp op);
   void emit(PutOp op);
+  void emit(PutRowsOp op);
+  void emit(GetRowsOp op);
   void emitProduct(Value a, Value b, Value acc, bool transposed, Value result);
 
   Value index(int64_t value);

@@ -407,6 +407,11 @@ void LoopEmitter::emit(StoreOp op) {
   forEach(type.getRows(), type.getColumns(), [&](Value row, Value column) {
     Value valid =
         arith::AndIOp::create(b, less(row, rows), less(column, columns));
+    if (op.getFirst())
+      valid = arith::AndIOp::create(
+          b, valid,
+          arith::CmpIOp::create(b, arith::CmpIPredicate::sge, row,
+                                toIndex(lookup(op.getFirst()))));
     auto branch = scf::IfOp::create(b, valid, /*withElseRegion=*/false);
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(branch.thenBlock());
@@ -451,6 +456,24 @@ void LoopEmitter::emit(StoreRowsOp op) {
     memref::StoreOp::create(b, value, lookup(op.getTarget()),
                             elementNumber(row, stride, first));
   });
+}
+
+void LoopEmitter::emit(PutRowsOp op) {
+  forEach(op.getValue().getType().getRows(), [&](Value row) {
+    Value value = memref::LoadOp::create(b, lookup(op.getValue()), row);
+    memref::StoreOp::create(b, value, lookup(op.getTile()),
+                            ValueRange{index(0), row});
+  });
+}
+
+void LoopEmitter::emit(GetRowsOp op) {
+  Value result = makeTile(op.getType());
+  forEach(op.getType().getRows(), [&](Value row) {
+    Value value = memref::LoadOp::create(b, lookup(op.getTile()),
+                                         ValueRange{index(0), row});
+    memref::StoreOp::create(b, value, result, row);
+  });
+  values[op] = result;
 }
 
 void LoopEmitter::emit(PutOp op) {

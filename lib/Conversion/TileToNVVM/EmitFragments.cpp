@@ -248,8 +248,13 @@ void KernelEmitter::emit(StoreOp op) {
   // One row of the thread; `check`: columns may be cut off.
   auto storeRow = [&](int64_t s, int64_t h, bool check) {
     Value row = add(firstRowOfThread, 16 * s * type.getWarps() + 8 * h);
-    auto ifRow =
-        scf::IfOp::create(b, less(row, rows), /*withElseRegion=*/false);
+    Value isValid = less(row, rows);
+    if (op.getFirst())
+      isValid = arith::AndIOp::create(
+          b, isValid,
+          arith::CmpIOp::create(b, arith::CmpIPredicate::sge, row,
+                                lookupOne(op.getFirst())));
+    auto ifRow = scf::IfOp::create(b, isValid, /*withElseRegion=*/false);
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(ifRow.thenBlock());
     Value address = elementAddress(
@@ -345,4 +350,32 @@ void KernelEmitter::emit(PutOp op) {
             sharedAddress(tile, lookupOne(op.getTile()), row, byte,
                           16 * s * type.getWarps() + 8 * h, 8 * j * bytes),
             2 * bytes);
+}
+
+Value KernelEmitter::rowAddress(RowsType type, Value tile, int64_t i) {
+  Value row = add(firstRow(type.getWarps()),
+                  16 * (i / 2) * type.getWarps() + 8 * (i % 2));
+  return bytesFrom(tile, mul(row, 4));
+}
+
+void KernelEmitter::emit(PutRowsOp op) {
+  // One of the four lanes that share a row.
+  auto branch = scf::IfOp::create(b, equal(remainder(lane, 4), 0),
+                                  /*withElseRegion=*/false);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  for (auto [i, value] : llvm::enumerate(lookup(op.getValue())))
+    LLVM::StoreOp::create(
+        b, value,
+        rowAddress(op.getValue().getType(), lookupOne(op.getTile()), i),
+        /*alignment=*/4);
+}
+
+void KernelEmitter::emit(GetRowsOp op) {
+  SmallVector<Value> result;
+  for (int64_t i = 0; i < op.getType().getRegisters(); ++i)
+    result.push_back(LLVM::LoadOp::create(
+        b, f32Type, rowAddress(op.getType(), lookupOne(op.getTile()), i),
+        /*alignment=*/4));
+  bind(op, result);
 }

@@ -59,6 +59,7 @@ private:
   void emit(CpAsyncOp op);
   void emit(LoadScalarOp op);
   void emit(ClearRowsOp op);
+  LogicalResult emitSearch(SearchSumsOp op);
   void emit(SharedViewOp op);
   void emit(SharedStageOp op);
   /// The address of byte `byte` + `moreBytes` of row `row` + `moreRows` of a
@@ -80,11 +81,15 @@ private:
   void emit(LoadRowsOp op);
   void emit(StoreRowsOp op);
   void emit(PutOp op);
+  void emit(PutRowsOp op);
+  void emit(GetRowsOp op);
   /// Row of register 0 of this thread: 16 times the warp's number in its
   /// instance, plus lane / 4. `lane`: the lane's number, if hidden.
   Value firstRow(int64_t warps, Value lane = {});
   /// Column of register 0 of this thread: twice lane mod 4.
   Value firstColumn(Value lane = {});
+  /// Where a tile of one row keeps the value of register `i` of `type`.
+  Value rowAddress(RowsType type, Value tile, int64_t i);
   /// Two f32 as neighbours of type `element` in one value.
   Value packPair(Value low, Value high, Type element);
 

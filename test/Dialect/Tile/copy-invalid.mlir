@@ -515,3 +515,54 @@ func.func @f(%p: !dsv2_tile.global<i32>, %i: i32) {
   %x = dsv2_tile.load_scalar %p[%i] : !dsv2_tile.global<i32> -> f32
   return
 }
+
+// -----
+
+// search_sums_c1
+func.func @f(%n: i32) {
+  // expected-error @below {{expected a body with an argument of type i32}}
+  %i, %s = dsv2_tile.search_sums %n past %n {
+  ^bb0(%x: f32):
+    dsv2_tile.yield %n : i32
+  }
+  return
+}
+
+// -----
+
+// search_sums_c1
+func.func @f(%n: i32) {
+  // expected-error @below {{expected the body to yield an i32}}
+  %i, %s = dsv2_tile.search_sums %n past %n {
+  ^bb0(%x: i32):
+    %y = arith.sitofp %x : i32 to f32
+    dsv2_tile.yield %y : f32
+  }
+  return
+}
+
+// -----
+
+// search_sums_c2
+func.func @f(%n: i32) {
+  %i, %s = dsv2_tile.search_sums %n past %n {
+  ^bb0(%x: i32):
+    // expected-error @below {{expected ops of arith and load_scalar in the body of a search_sums}}
+    %b = dsv2_tile.block_id 0
+    dsv2_tile.yield %b : i32
+  }
+  return
+}
+
+// -----
+
+// search_sums_c3
+dsv2_tile.kernel @k(%n: i32) attributes {chip = "sm_90a", threads = 128 : i32} {
+  dsv2_tile.role "all" warps 0 to 4 by 4 single (%i) {
+    // expected-error @below {{expected a role of whole warps, got one of a single thread}}
+    %j, %s = dsv2_tile.search_sums %n past %n {
+    ^bb0(%x: i32):
+      dsv2_tile.yield %x : i32
+    }
+  }
+}

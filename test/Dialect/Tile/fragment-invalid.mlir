@@ -210,3 +210,23 @@ dsv2_tile.kernel @k() attributes {chip = "sm_90a", threads = 128 : i32} {
     dsv2_tile.clear_rows %t from %i : !tile
   }
 }
+
+// -----
+
+// put_rows_c1
+!rows = !dsv2_tile.rows<64xf32>
+
+func.func @f(%r: !rows, %t: !dsv2_tile.shared<1x32xf32, swizzle = 0>) {
+  // expected-error @below {{expected a tile of one row of 64 f32 elements without swizzle, got '!dsv2_tile.shared<1x32xf32}}
+  dsv2_tile.put_rows %r to %t : !rows, !dsv2_tile.shared<1x32xf32, swizzle = 0>
+  return
+}
+
+// -----
+
+// get_rows_c1
+func.func @f(%t: !dsv2_tile.shared<2x64xf32, swizzle = 0>) {
+  // expected-error @below {{expected a tile of one row of 64 f32 elements without swizzle, got '!dsv2_tile.shared<2x64xf32}}
+  %r = dsv2_tile.get_rows %t : !dsv2_tile.shared<2x64xf32, swizzle = 0> -> !dsv2_tile.rows<64xf32>
+  return
+}

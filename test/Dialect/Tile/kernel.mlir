@@ -87,6 +87,8 @@ dsv2_tile.kernel @product(%a: !map, %w: !map, %out: !dsv2_tile.global<f32>,
     }
     // CHECK: dsv2_tile.store %{{.*}} to %[[OUT]][%{{.*}}, %{{.*}}] stride %{{.*}} valid %[[T]], %{{.*}} : <64x64xf32>, <f32>
     dsv2_tile.store %m to %out[%row, %c0] stride %c64 valid %t, %c64 : !frag, !dsv2_tile.global<f32>
+    // CHECK: dsv2_tile.store %{{.*}} valid %[[T]], %{{.*}} first %{{.*}} : <64x64xf32>, <f32>
+    dsv2_tile.store %m to %out[%row, %c0] stride %c64 valid %t, %c64 first %c4 : !frag, !dsv2_tile.global<f32>
     // CHECK: dsv2_tile.barrier 3 threads 128
     dsv2_tile.barrier 3 threads 128
   }
@@ -114,5 +116,33 @@ dsv2_tile.kernel @ampere(%p: !dsv2_tile.global<bf16>, %n: i32)
     %f = dsv2_tile.splat %z : !dsv2_tile.frag<32x64xf32, warps = 1>
     // CHECK: dsv2_tile.mma %{{.*}}, %{{.*}} acc %{{.*}} : !dsv2_tile.shared<32x64xbf16, swizzle = 128, of_rows = 64>, <64x64xbf16, swizzle = 128> -> <32x64xf32, warps = 1>
     %g = dsv2_tile.mma %v, %t acc %f : !half, !tile -> !dsv2_tile.frag<32x64xf32, warps = 1>
+  }
+}
+
+// CHECK-LABEL: dsv2_tile.kernel @hand_over
+dsv2_tile.kernel @hand_over(%p: !dsv2_tile.global<i32>, %n: i32)
+    attributes {chip = "sm_90a", threads = 256 : i32} {
+  %t = dsv2_tile.shared : !dsv2_tile.shared<1x64xf32, swizzle = 0>
+  // CHECK: %{{.*}}, %{{.*}} = dsv2_tile.search_sums %{{.*}} past %{{.*}} {
+  // CHECK-NEXT: ^bb0(%[[I:.*]]: i32):
+  // CHECK-NEXT: %[[X:.*]] = dsv2_tile.load_scalar %{{.*}}[%[[I]]]
+  // CHECK-NEXT: dsv2_tile.yield %[[X]] : i32
+  %index, %before = dsv2_tile.search_sums %n past %n {
+  ^bb0(%i: i32):
+    %x = dsv2_tile.load_scalar %p[%i] : !dsv2_tile.global<i32> -> i32
+    dsv2_tile.yield %x : i32
+  }
+  dsv2_tile.role "gives" warps 0 to 4 by 4 (%i) {
+    %z = arith.constant 0.0 : f32
+    %r = dsv2_tile.splat %z : !dsv2_tile.rows<64xf32>
+    // CHECK: dsv2_tile.put_rows %{{.*}} to %{{.*}} : <64xf32>, <1x64xf32
+    dsv2_tile.put_rows %r to %t : !dsv2_tile.rows<64xf32>, !dsv2_tile.shared<1x64xf32, swizzle = 0>
+    // CHECK: dsv2_tile.barrier 1 threads 256 arrive
+    dsv2_tile.barrier 1 threads 256 arrive
+  }
+  dsv2_tile.role "takes" warps 4 to 8 by 4 (%i) {
+    dsv2_tile.barrier 1 threads 256
+    // CHECK: dsv2_tile.get_rows %{{.*}} : <1x64xf32{{.*}}> -> <64xf32>
+    %r = dsv2_tile.get_rows %t : !dsv2_tile.shared<1x64xf32, swizzle = 0> -> !dsv2_tile.rows<64xf32>
   }
 }

@@ -250,7 +250,7 @@ TEST_P(IndexOverflowOf, F047_PagesOfTheCacheOnTensorCores) {
   CUdeviceptr zero = upload(std::vector<int32_t>{0});
   CUdeviceptr table = upload(std::vector<int32_t>{kPages - 1});
   if (chip == "sm_90a")
-    run(kernel, 1, 1, map(query, {1, 16, kRow}, {1, 64, 64}),
+    run(kernel, 1, 1, map(query, {1, 16, kRow}, {4, 16, 64}),
         map(pages, {kPages, 64, kRow}, {1, 64, 64}), out, sums, logs, zero,
         zero, table, int32_t(1), int32_t(1));
   else
@@ -340,9 +340,11 @@ TEST_P(IndexOverflowOf, F047_SharesOfManyBlocksOfWork) {
     TileBuilder b(module, "shares", {address, i32, i32, i32, i32, i32, i32},
                   chip, 32);
     b.role("all", 0, 1, 1, /*registers=*/0, /*single=*/false, [&](Value) {
-      Value total = b.argument(1), shares = b.argument(2);
-      Value start = mlaShareStart(b, b.argument(3), total, shares);
-      Value share = mlaShareOf(b, b.argument(5), total, shares);
+      MLADecodeShape shape;
+      shape.heads = 1;
+      MLAShares shares(b, shape, b.argument(1), b.argument(2));
+      Value start = shares.begin(b, b.argument(3));
+      Value share = shares.find(b, b.argument(5));
       Value isRight = b.logicalAnd(b.equal(start, b.argument(4)),
                                    b.equal(share, b.argument(6)));
       Value answer = b.select(isRight, b.f32(1), b.f32(0));
@@ -361,10 +363,15 @@ TEST_P(IndexOverflowOf, F047_SharesOfManyBlocksOfWork) {
     for (int64_t shares : {1, 2, 108, 132})
       for (int64_t i = 0; i < 5; ++i) {
         int64_t share = (shares * i + 3) / 4;
-        int64_t start = share * total / shares;
+        auto begin = [&](int64_t s) {
+          return s * (total / shares) + std::min(s, total % shares);
+        };
+        int64_t start = begin(share);
         int64_t block = i == 0 ? 0 : i == 4 ? total - 1 : start - (i == 2);
         block = std::clamp<int64_t>(block, 0, total - 1);
-        int64_t expected = ((block + 1) * shares - 1) / total;
+        int64_t expected = 0;
+        while (begin(expected + 1) <= block)
+          ++expected;
         run(kernel, 1, 1, out, int32_t(total), int32_t(shares), int32_t(share),
             int32_t(start), int32_t(block), int32_t(expected));
         EXPECT_EQ(get<float>(out, 0, 1).front(), 1)

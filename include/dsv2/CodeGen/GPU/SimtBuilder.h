@@ -58,6 +58,8 @@ public:
   Value lane();
   Value warp();
   Value blockId(int dim = 0);
+  /// Number of blocks of the grid.
+  Value gridSize(int dim = 0);
   /// Waits for all threads of the block.
   void barrier();
   /// Waits until the launches before this one are over and what they wrote can
@@ -71,6 +73,8 @@ public:
                    llvm::function_ref<Value(Value, Value)> combine);
   /// Value of the lane `delta` before; lanes below that keep their own.
   Value shuffleUp(Value value, int32_t delta);
+  /// Value of lane number `lane`.
+  Value shuffleFrom(Value value, Value lane);
   /// For each lane of a full warp, the lanes that have the same i32.
   Value matchAny(Value value);
   /// The lanes below this one, as bits.

@@ -56,6 +56,12 @@ public:
   /// Element `index`, of type i32 or f32.
   Value loadScalar(Value source, Value index);
 
+  /// Index and sum before it of where the running sum of `count` summands
+  /// passes `target` (tile::SearchSumsOp).
+  std::pair<Value, Value>
+  searchSums(Value count, Value target,
+             llvm::function_ref<Value(Value index)> summand);
+
   //===--------------------------------------------------------------------===//
   // Control flow; bodies are callables that emit at the insertion point
   //===--------------------------------------------------------------------===//
@@ -101,6 +107,8 @@ public:
   void cpAsyncCommit();
   void cpAsyncWait(int64_t pending);
   void barrier(int64_t id, int64_t threads);
+  /// Arrives without waiting.
+  void arrive(int64_t id, int64_t threads);
 
   //===--------------------------------------------------------------------===//
   // Tiles in registers

@@ -215,3 +215,26 @@ LogicalResult LoadScalarOp::verify() {
            << getType();
   return success();
 }
+
+//===----------------------------------------------------------------------===//
+// SearchSumsOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult SearchSumsOp::verifyRegions() {
+  // search_sums_c1
+  Block &body = getBody().front();
+  auto isI32 = [](Type type) { return type.isSignlessInteger(32); };
+  if (body.getNumArguments() != 1 || !isI32(body.getArgument(0).getType()))
+    return emitOpError("expected a body with an argument of type i32");
+  if (body.empty() || !isa<YieldOp>(body.back()) ||
+      body.back().getNumOperands() != 1 ||
+      !isI32(body.back().getOperand(0).getType()))
+    return emitOpError("expected the body to yield an i32");
+  // search_sums_c2
+  for (Operation &op : body.without_terminator())
+    if (!isa<LoadScalarOp>(op) && op.getName().getDialectNamespace() != "arith")
+      return op.emitOpError("expected ops of arith and load_scalar in the body "
+                            "of a search_sums");
+  // search_sums_c3
+  return verifyWholeWarps(*this);
+}

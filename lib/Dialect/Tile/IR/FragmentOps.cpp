@@ -54,9 +54,11 @@ LogicalResult MapOp::verifyRegions() {
           "expected arguments of type f32, then two of type i32");
   // map_c4
   if (body.empty() || !isa<YieldOp>(body.back()) ||
-      body.back().getNumOperands() != getNumResults())
+      body.back().getNumOperands() != getNumResults() ||
+      llvm::any_of(body.back().getOperandTypes(),
+                   [](Type type) { return !type.isF32(); }))
     return emitOpError("expected the body to yield ")
-           << getNumResults() << " values";
+           << getNumResults() << " values of type f32";
   // map_c5
   for (Operation &op : body.without_terminator()) {
     StringRef dialect = op.getName().getDialectNamespace();
@@ -155,6 +157,25 @@ LogicalResult PutOp::verify() {
     return emitOpError("expected a tile of the fragment's shape, got ")
            << value << " and " << tile;
   return success();
+}
+
+static LogicalResult verifySharedRows(Operation *op, SharedType tile,
+                                      RowsType rows) {
+  if (tile.hasStages() || tile.getRows() != 1 || tile.getSwizzle() != 0 ||
+      !tile.getElementType().isF32() || tile.getColumns() != rows.getRows())
+    return op->emitOpError("expected a tile of one row of ")
+           << rows.getRows() << " f32 elements without swizzle, got " << tile;
+  return success();
+}
+
+LogicalResult PutRowsOp::verify() {
+  // put_rows_c1
+  return verifySharedRows(*this, getTile().getType(), getValue().getType());
+}
+
+LogicalResult GetRowsOp::verify() {
+  // get_rows_c1
+  return verifySharedRows(*this, getTile().getType(), getType());
 }
 
 LogicalResult ClearRowsOp::verify() {

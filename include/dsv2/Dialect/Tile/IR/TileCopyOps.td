@@ -276,6 +276,37 @@ def Tile_LoadScalarOp : Tile_Op<"load_scalar"> {
   let hasVerifier = 1;
 }
 
+def Tile_SearchSumsOp : Tile_Op<"search_sums", [
+    SingleBlock, RecursiveMemoryEffects]> {
+  let summary = "Find where a running sum passes a number";
+  let description = [{
+    The body computes summand i, not negative; its argument is i. `index` is the
+    first i below `count` for which the summands 0 to i are more than `target`,
+    `before` the sum of those before it. If there is none, they are `count` and
+    the sum of all. The lanes of a warp compute summands side by side.
+
+    Constraints:
+    - search_sums_c1: the body has an argument of type i32 and yields an i32
+    - search_sums_c2: the body is made of ops of `arith` and of `load_scalar`
+    - search_sums_c3: it is not in a role of a single thread
+
+    Example:
+
+    ```mlir
+    %index, %before = dsv2_tile.search_sums %n past %x {
+    ^bb0(%i: i32):
+      %s = dsv2_tile.load_scalar %p[%i] : !dsv2_tile.global<i32> -> i32
+      dsv2_tile.yield %s : i32
+    }
+    ```
+  }];
+  let arguments = (ins I32:$count, I32:$target);
+  let results = (outs I32:$index, I32:$before);
+  let regions = (region SizedRegion<1>:$body);
+  let assemblyFormat = "$count `past` $target attr-dict-with-keyword $body";
+  let hasRegionVerifier = 1;
+}
+
 def Tile_FenceAsyncOp : Tile_Op<"fence_async"> {
   let summary = "Show stores to the matrix units and the copy engine";
   let description = [{

@@ -70,12 +70,13 @@ def Tile_MapOp : Tile_Op<"map", [
   }];
 }
 
-def Tile_YieldOp : Tile_Op<"yield", [Pure, ReturnLike, Terminator, HasParent<"MapOp">]> {
-  let summary = "End of a map's body";
+def Tile_YieldOp : Tile_Op<"yield", [
+    Pure, ReturnLike, Terminator, ParentOneOf<["MapOp", "SearchSumsOp"]>]> {
+  let summary = "End of a body";
   let description = [{
     Example: see `map`.
   }];
-  let arguments = (ins Variadic<F32>:$values);
+  let arguments = (ins Variadic<AnyTypeOf<[F32, I32]>>:$values);
   let assemblyFormat = "$values attr-dict `:` type($values)";
 }
 
@@ -205,7 +206,7 @@ def Tile_StoreOp : Tile_GlobalAccessOp<"store"> {
   let summary = "Write a fragment to global memory";
   let description = [{
     The counterpart of `load`: elements are rounded to those of the target, to
-    nearest even.
+    nearest even. Rows before `first`, if it is given, are not written either.
 
     Constraints:
     - store_c1: elements are f32 or bf16
@@ -217,11 +218,19 @@ def Tile_StoreOp : Tile_GlobalAccessOp<"store"> {
     ```
   }];
   let arguments = (ins Tile_FragmentType:$value, Tile_GlobalType:$target,
-    I32:$row, I32:$column, I32:$stride, I32:$rows, I32:$columns);
+    I32:$row, I32:$column, I32:$stride, I32:$rows, I32:$columns,
+    Optional<I32>:$first);
   let assemblyFormat = [{
     $value `to` $target `[` $row `,` $column `]` `stride` $stride
-    `valid` $rows `,` $columns attr-dict `:` type($value) `,` type($target)
+    `valid` $rows `,` $columns (`first` $first^)? attr-dict
+    `:` type($value) `,` type($target)
   }];
+  let builders = [OpBuilder<(ins "::mlir::Value":$value,
+    "::mlir::Value":$target, "::mlir::Value":$row, "::mlir::Value":$column,
+    "::mlir::Value":$stride, "::mlir::Value":$rows, "::mlir::Value":$columns), [{
+      build($_builder, $_state, value, target, row, column, stride, rows, columns,
+            ::mlir::Value());
+    }]>];
 }
 
 def Tile_LoadRowsOp : Tile_GlobalAccessOp<"load_rows"> {
@@ -287,6 +296,49 @@ def Tile_PutOp : Tile_Op<"put"> {
   let arguments = (ins Tile_FragmentType:$value, Tile_SharedType:$tile);
   let assemblyFormat = "$value `to` $tile attr-dict `:` type($value) `,` type($tile)";
   let hasVerifier = 1;
+}
+
+class Tile_SharedRowsOp<string mnemonic> : Tile_Op<mnemonic> {
+  let hasVerifier = 1;
+}
+
+def Tile_PutRowsOp : Tile_SharedRowsOp<"put_rows"> {
+  let summary = "Write one value a row to shared memory";
+  let description = [{
+    Row r of the fragment becomes column r of the tile's only row.
+
+    Constraints:
+    - put_rows_c1: the tile has f32 elements, no swizzle, no stages, one row and
+      as many columns as there are values
+
+    Example:
+
+    ```mlir
+    dsv2_tile.put_rows %m to %t : !dsv2_tile.rows<64xf32>, !dsv2_tile.shared<1x64xf32, swizzle = 0>
+    ```
+  }];
+  let arguments = (ins Tile_RowsType:$value, Tile_SharedType:$tile);
+  let assemblyFormat = "$value `to` $tile attr-dict `:` type($value) `,` type($tile)";
+}
+
+def Tile_GetRowsOp : Tile_SharedRowsOp<"get_rows"> {
+  let summary = "Read one value a row from shared memory";
+  let description = [{
+    The counterpart of `put_rows`.
+
+    Constraints:
+    - get_rows_c1: the tile has f32 elements, no swizzle, no stages, one row and
+      as many columns as there are values
+
+    Example:
+
+    ```mlir
+    %m = dsv2_tile.get_rows %t : !dsv2_tile.shared<1x64xf32, swizzle = 0> -> !dsv2_tile.rows<64xf32>
+    ```
+  }];
+  let arguments = (ins Tile_SharedType:$tile);
+  let results = (outs Tile_RowsType:$result);
+  let assemblyFormat = "$tile attr-dict `:` type($tile) `->` type($result)";
 }
 
 def Tile_ClearRowsOp : Tile_Op<"clear_rows"> {
