@@ -161,19 +161,19 @@ struct DecodeParts {
     int64_t headTiles = shape.getHeadTiles();
     int64_t sequences = std::max<int64_t>(c.step.sequences, 1);
     int64_t chunk = llvm::divideCeil(c.step.tokens, sequences);
-    int64_t runs =
-        std::min(c.step.tokens,
-                 sequences * llvm::divideCeil(chunk, shape.getTileTokens()));
+    int64_t runs = std::min<int64_t>(
+        c.step.tokens,
+        sequences * llvm::divideCeil(chunk, shape.getTileTokens()));
     int64_t runBlocks = runs * llvm::divideCeil(c.step.context, kMLABlock);
     int64_t cuts = std::max<int64_t>(c.peak.multiprocessors / headTiles, 1);
     blocks = runBlocks * headTiles;
-    shares = std::min(runBlocks, cuts) * headTiles;
+    shares = std::min<int64_t>(runBlocks, cuts) * headTiles;
     busiest = llvm::divideCeil(runBlocks, cuts);
     // Shares of whole items leave none.
     double borders = runs % cuts == 0 ? 0 : shares - headTiles;
-    splitItems = std::min(double(runs) * headTiles, borders);
+    splitItems = std::min<double>(double(runs) * headTiles, borders);
     rows = std::min<int64_t>(shape.heads, kMLAHeads) *
-           std::min(chunk, shape.getTileTokens());
+           std::min<int64_t>(chunk, shape.getTileTokens());
     bytes = (borders + splitItems) * rows * shape.latent * 4;
   }
 

@@ -959,12 +959,15 @@ Value DeviceOutliner::emitTileAttention(LatentAttentionOp op,
              lookup(op.getBlockTables())},
             {output, sums, logs});
         // A token's blocks: enough for all multiprocessors, in bounds.
-        auto [least, most] = dsv2::gpu::getMLACombineBlocks(shape);
-        Value some = arith::CeilDivUIOp::create(
-            b, index(dsv2::gpu::kMLACombineBlocks),
-            arith::MaxUIOp::create(b, tokens, index(1)));
+        auto [fewest, enough] = dsv2::gpu::getMLACombineBlocks(shape);
+        Value divisor = arith::MaxUIOp::create(b, tokens, index(1));
+        Value some = arith::DivUIOp::create(
+            b,
+            arith::AddIOp::create(b, divisor,
+                                  index(dsv2::gpu::kMLACombineBlocks - 1)),
+            divisor);
         some = arith::MinUIOp::create(
-            b, arith::MaxUIOp::create(b, some, index(least)), index(most));
+            b, arith::MaxUIOp::create(b, some, index(fewest)), index(enough));
         return launchDevice(dsv2::gpu::getOrCreateMLACombine(outliner.module,
                                                              shape, chip.chip),
                             {tokens, some},
