@@ -119,12 +119,11 @@ TEST(SupportTest, F107_TilesFitTheChip) {
       ASSERT_EQ(explainUnsupported(decode, chip), std::nullopt);
       ASSERT_EQ(explainUnsupported(prefill, chip), std::nullopt);
       EXPECT_TRUE(isValid([&](ModuleOp module) {
-        for (FunctionOpInterface kernel :
-             std::initializer_list<FunctionOpInterface>{
-                 getOrCreateMLADecode(module, decode, chip),
-                 getOrCreateMLACombine(module, decode, chip),
-                 getOrCreateMLAPrefill(module, prefill, chip)})
+        for (tile::KernelOp kernel :
+             {getOrCreateMLADecode(module, decode, chip),
+              getOrCreateMLAPrefill(module, prefill, chip)})
           EXPECT_LE(tile::getSharedLayout(kernel).size, limit);
+        getOrCreateMLACombine(module, decode, chip);
       })) << heads
           << " heads for " << chip.str();
     }
