@@ -173,7 +173,7 @@ TEST_F(IndexOverflow, F047_WeightsOfTheLastExpert) {
   CUdeviceptr out = reserve<float>(outputs);
   auto grid = getProductGrid(config, /*rows=*/1);
   run(kernel, grid[0], grid[1], x, int32_t(inputs), weights, upload(offsets),
-      out, int32_t(outputs));
+      out, int32_t(outputs), /*rows=*/int32_t(1));
   EXPECT_EQ(get<float>(out, 0, outputs), expected);
 }
 
@@ -196,7 +196,8 @@ TEST_F(IndexOverflow, F047_RowsOfTheLastTokens) {
   CUdeviceptr out = reserve<float>(kRows * kWidth);
   auto grid = getProductGrid(config, /*rows=*/1);
   run(kernel, grid[0], grid[1], x, int32_t(kWidth), upload(toBF16(weights)),
-      upload(std::vector<int32_t>{kRows - 1, kRows}), out, int32_t(kWidth));
+      upload(std::vector<int32_t>{kRows - 1, kRows}), out, int32_t(kWidth),
+      /*rows=*/int32_t(kRows));
   EXPECT_EQ(get<float>(out, (kRows - 1) * kWidth, 16), expected);
 }
 
