@@ -233,7 +233,7 @@ protected:
 /// Refuses weights in formats that have no kernels for GPUs.
 LogicalResult checkDeviceWeights(ModuleOp module);
 
-/// Rebuilds `function` with launches on a device (OutlineDeviceKernels.cpp).
+/// Rebuilds `function` with launches on a device (DeviceOutliner.h).
 LogicalResult outlineForDevice(ModuleOutliner &outliner, func::FuncOp function);
 
 } // namespace mlir::dsv2

@@ -50,21 +50,24 @@ protected:
         std::string("--target=cuda --gpu-code=bitcode --gpu-chip=") + chip);
   }
 
+  /// Prompts at once and in chunks.
+  void expectLogitsOfTheOracle() {
+    auto session = model->createEmulatedSession();
+    for (const GoldenPrompt &prompt : fixture.prompts) {
+      if (prompt.ids.size() > kMaxPrompt)
+        continue;
+      for (int64_t chunk : {0, 7})
+        EXPECT_LE(relativeError(evaluate(*session, prompt.ids, chunk), prompt),
+                  kTolerance)
+            << "prompt of " << prompt.ids.size() << " tokens, chunk " << chunk;
+    }
+  }
+
   Fixture fixture;
   std::shared_ptr<const CompiledModel> model;
 };
 
-TEST_P(DeviceModel, LogitsOfTheOracle) {
-  auto session = model->createEmulatedSession();
-  for (const GoldenPrompt &prompt : fixture.prompts) {
-    if (prompt.ids.size() > kMaxPrompt)
-      continue;
-    for (int64_t chunk : {0, 7})
-      EXPECT_LE(relativeError(evaluate(*session, prompt.ids, chunk), prompt),
-                kTolerance)
-          << "prompt of " << prompt.ids.size() << " tokens, chunk " << chunk;
-  }
-}
+TEST_P(DeviceModel, LogitsOfTheOracle) { expectLogitsOfTheOracle(); }
 
 TEST_P(DeviceModel, GreedyTokensOfTheCPU) {
   auto session = model->createEmulatedSession();
@@ -87,16 +90,8 @@ TEST_P(ExpandedDeviceModel, Prompts) {
   model = CompiledModel::get(
       fixture, std::string("--target=cuda --gpu-code=bitcode --gpu-chip=") +
                    std::get<1>(GetParam()) + " --prefill-min-tokens=2");
-  auto session = model->createEmulatedSession();
   EXPECT_EQ(model->artifact->entryFor(2).form, "expanded");
-  for (const GoldenPrompt &prompt : fixture.prompts) {
-    if (prompt.ids.size() > kMaxPrompt)
-      continue;
-    for (int64_t chunk : {0, 7})
-      EXPECT_LE(relativeError(evaluate(*session, prompt.ids, chunk), prompt),
-                kTolerance)
-          << "prompt of " << prompt.ids.size() << " tokens, chunk " << chunk;
-  }
+  expectLogitsOfTheOracle();
 }
 
 // The same step gives the same bits on the same device, run after run and in
