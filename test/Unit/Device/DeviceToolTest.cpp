@@ -215,6 +215,16 @@ TEST_F(DeviceToolTest, Bench) {
   EXPECT_EQ(root["rows"][0]["gpu_info"], "Stub GPU");
   EXPECT_EQ(root["rows"][0].count("percent_of_arithmetic_peak"), 0u);
   EXPECT_GT(root["rows"][1]["percent_of_read_bandwidth"], 0);
+  // Steps are larger on a device, unless they are given.
+  for (auto [flags, chunk] : {std::pair("", 4096), {" --chunk 7", 7}}) {
+    json root = json::parse(
+        runShell(DSV2_BENCH " " DSV2_FAKE_DEVICE_ARTIFACT
+                            " --weights random:1 --packed memory -p 2 -n 1 "
+                            "-r 1 -o json" +
+                 std::string(flags))
+            .out);
+    EXPECT_EQ(root["rows"][0]["n_batch"], chunk);
+  }
   expectError(runShell(DSV2_BENCH " " + fakeArtifactPath() +
                        " --weights random:1 --packed memory --device cuda"),
               2, {"compiled for the CPU"});
