@@ -79,9 +79,10 @@ public:
   const std::string &variant() const { return variantName; }
 
   /// The file beside the artifact that holds its packed weights: variants
-  /// pack differently, so each of several has a file of its own.
-  std::string weightsPath() const {
-    return name + (variants > 1 ? "." + variantName : "") + ".weights";
+  /// pack differently, so each of several has a file of its own. `suffix` tells
+  /// those of several ranks apart.
+  std::string weightsPath(const std::string &suffix = "") const {
+    return name + (variants > 1 ? "." + variantName : "") + suffix + ".weights";
   }
 
   /// A step function with its workspace function.

@@ -34,7 +34,17 @@ struct TensorSpec {
   std::vector<int64_t> shape;
 };
 
-/// The elements of one tensor, row-major, aligned to their size.
+/// A part of a tensor: indices [begin, begin + size) of one dimension and all
+/// of the others.
+struct TensorSlice {
+  /// -1: the whole tensor.
+  int64_t dim = -1;
+  int64_t begin = 0;
+  int64_t size = 0;
+};
+
+/// The elements of a tensor or a slice, dense, row-major, aligned to their
+/// size.
 struct TensorView {
   DType dtype = DType::F32;
   const void *data = nullptr;
@@ -52,13 +62,23 @@ public:
   /// names and the count; a wrong shape names both shapes.
   virtual Status require(const std::vector<TensorSpec> &specs) = 0;
 
-  /// One tensor. The view stays valid until `scratch` changes or the source
-  /// is destroyed.
-  virtual Expected<TensorView> read(const TensorSpec &spec,
-                                    Buffer &scratch) = 0;
+  /// The part of one tensor that `slice` says; nothing else of it is read or
+  /// made. The view stays valid until `scratch` changes or the source is
+  /// destroyed. Errors: InvalidArgument for a slice outside the tensor.
+  virtual Expected<TensorView>
+  read(const TensorSpec &spec, const TensorSlice &slice, Buffer &scratch) = 0;
 
-  /// Called when the view of `spec` is no longer needed.
-  virtual void release(const TensorSpec &spec);
+  /// A whole tensor.
+  Expected<TensorView> read(const TensorSpec &spec, Buffer &scratch) {
+    return read(spec, TensorSlice(), scratch);
+  }
+
+  /// Called when the view of this part of `spec` is no longer needed.
+  virtual void release(const TensorSpec &spec, const TensorSlice &slice);
+  void release(const TensorSpec &spec) { release(spec, TensorSlice()); }
+
+  /// Bytes of tensor data that read() has given out so far.
+  int64_t bytesRead() const { return readBytes; }
 
   /// Digest of everything that decides the contents of `specs`: for a
   /// checkpoint the name, dtype and shape of each, and size, modification
@@ -72,6 +92,9 @@ public:
 
   /// Things worth telling the user that are no errors, one sentence each.
   virtual std::vector<std::string> notes() const;
+
+protected:
+  int64_t readBytes = 0;
 };
 
 /// How to read a checkpoint.

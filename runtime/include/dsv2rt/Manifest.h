@@ -56,6 +56,20 @@ struct Manifest {
     int64_t expandedPair = 0;
   } flops;
 
+  /// The ranks that share the model; rank = epIndex * tp + tpIndex.
+  struct Mesh {
+    /// Ranks that share heads, vocabulary and FFN width.
+    int64_t tp = 1;
+    /// Ranks that share sequences and routed experts.
+    int64_t ep = 1;
+
+    int64_t size() const { return tp * ep; }
+    int64_t tpIndex(int64_t rank) const { return rank % tp; }
+    int64_t epIndex(int64_t rank) const { return rank / tp; }
+    /// "tp=2, ep=4".
+    std::string text() const;
+  } mesh;
+
   /// What the host's code is for.
   struct Target {
     std::string kind;
@@ -120,17 +134,35 @@ struct Manifest {
 
   struct Source {
     std::string name;
+    /// Of the whole checkpoint tensor.
     std::vector<int64_t> shape;
     std::vector<int64_t> layers;
+    /// Experts of one rank at most; the last ranks may have fewer.
     int64_t experts = 0;
+    /// Experts of all ranks of the ep axis, if those share them, or 0.
+    int64_t expertsTotal = 0;
+    /// The dimension of which each rank of the tp axis has an equal part; -1:
+    /// every rank has the whole tensor.
+    int64_t shardDim = -1;
 
-    /// How many checkpoint tensors this is.
+    /// The experts [first, first + count) that a rank has of this source.
+    struct ExpertRange {
+      int64_t first = 0;
+      int64_t count = 0;
+    };
+    ExpertRange expertsOf(const Mesh &mesh, int64_t rank) const;
+
+    /// The part of every tensor of this source that a rank has.
+    TensorSlice sliceOf(const Mesh &mesh, int64_t rank) const;
+
+    /// How many checkpoint tensors a rank has at most.
     int64_t tensors() const {
       return std::max<int64_t>(layers.size(), 1) *
              std::max<int64_t>(experts, 1);
     }
     /// The tensor of the layer with index `layerIndex` into `layers`, and of
-    /// `expert`; both are ignored where the name does not hold them.
+    /// `expert`, the checkpoint's number; both are ignored where the name does
+    /// not hold them.
     TensorSpec tensor(int64_t layerIndex, int64_t expert) const;
   };
   std::vector<Source> sources;
@@ -150,6 +182,9 @@ struct Manifest {
   };
   std::vector<Slot> slots;
 
+  /// The packed file places slots at multiples of this.
+  static constexpr int64_t slotAlignment = 4096;
+
   struct Prepare {
     std::string symbol;
     std::vector<int64_t> sources;
@@ -161,23 +196,35 @@ struct Manifest {
     std::string name;
     std::string op;
     int64_t level = 1;
+    /// Whether its rows came from other ranks, so that they belong to no
+    /// sequence of this one.
+    bool exchanged = false;
   };
   std::vector<Site> sites;
+
+  /// A collective that compiled code calls by its number in this list.
+  struct CommSite {
+    std::string name;
+    /// As collectiveName() calls it.
+    std::string kind;
+  };
+  std::vector<CommSite> commSites;
 
   /// The manifest of the reference lowering of the same model, which computes
   /// on the host, or null.
   std::shared_ptr<const Manifest> reference;
 
-  /// Offset of each slot in the packed weights, and their end.
+  /// Offset of each slot in the packed weights of one rank, and their end.
   std::vector<int64_t> slotOffsets() const;
   int64_t packedBytes() const;
 
-  /// Every checkpoint tensor the program needs.
-  std::vector<TensorSpec> tensors() const;
+  /// Every checkpoint tensor that a rank of the mesh needs a part of.
+  std::vector<TensorSpec> tensors(int64_t rank = 0) const;
 
-  /// Bytes of weights that a step with `tokens` tokens reads: all of a slot,
-  /// except that of experts at most tokens * expertsPerToken are counted and
-  /// of gathered slots as many rows as there are tokens.
+  /// Bytes of weights that the ranks together read in a step with `tokens`
+  /// tokens: all of a slot, except that of experts at most tokens *
+  /// expertsPerToken are counted and of gathered slots as many rows as there
+  /// are tokens.
   int64_t activeWeightBytes(int64_t tokens) const;
 
   /// Operations that the model needs for `tokens` tokens of one sequence that

@@ -30,9 +30,11 @@ namespace dsv2rt {
 
 /// How to pack weights.
 struct PackOptions {
-  /// The packed file. Empty: the artifact's weightsPath(), or, when that
-  /// folder cannot be written, a file named after the key in
-  /// $XDG_CACHE_HOME/dsv2 or $HOME/.cache/dsv2.
+  /// The rank of the artifact's mesh whose weights these are.
+  int64_t rank = 0;
+  /// The packed file; ".rankRofN" is added for a rank of several. Empty: the
+  /// artifact's weightsPath(), or, when that folder cannot be written, a file
+  /// named after the key in $XDG_CACHE_HOME/dsv2 or $HOME/.cache/dsv2.
   std::string path;
   /// Packs into memory and leaves no file.
   bool inMemory = false;
@@ -65,6 +67,9 @@ public:
   /// Base address of each slot of the manifest.
   const std::vector<void *> &slots() const { return bases; }
 
+  /// The rank of the mesh that these are for.
+  int64_t rank() const { return ownRank; }
+
   /// Bytes of all slots.
   int64_t bytes() const { return totalBytes; }
 
@@ -86,6 +91,7 @@ private:
   Buffer memory;
   std::vector<void *> bases;
   int64_t totalBytes = 0;
+  int64_t ownRank = 0;
   std::string file;
   std::string digest;
   bool wasReused = false;

@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 /* Raised whenever anything in this file or in abi.def changes meaning. */
-#define DSV2RT_ABI_VERSION 2
+#define DSV2RT_ABI_VERSION 3
 
 /* Names of the three data symbols every artifact exports. */
 #define DSV2RT_SYMBOL_ABI_VERSION "dsv2_abi_version"
@@ -98,6 +98,10 @@ typedef struct dsv2rt_memref4d {
  * it launches may depend on its address and size arguments alone, for the
  * runtime repeats the launches of an earlier step of the same sizes without
  * calling it.
+ *
+ * In an artifact for several ranks (a manifest with `mesh`) every rank runs the
+ * same step on its own sequences. T, S and R may be 0 then: a rank without
+ * tokens still enters every collective, in the order of the others.
  */
 typedef void (*dsv2rt_step_fn)(
     dsv2rt_memref1d *tokens, dsv2rt_memref1d *positions,
@@ -107,9 +111,10 @@ typedef void (*dsv2rt_step_fn)(
     dsv2rt_memref1d *workspace, dsv2rt_memref2d *logits, void *context,
     int32_t tap_level);
 
-/* Bytes of workspace a step of (tokens, sequences, logit rows) needs. */
+/* Bytes of workspace a step of (tokens, sequences, logit rows) needs on a rank,
+ * of which the whole step has `arrivals` tokens, as dsv2rt_arrivals says. */
 typedef int64_t (*dsv2rt_workspace_fn)(int64_t tokens, int64_t sequences,
-                                       int64_t rows);
+                                       int64_t rows, int64_t arrivals);
 
 /* Computes packed tensors from checkpoint tensors. `sources` and `outputs` are
  * ptr[n]: dense row-major f32 sources, destinations inside the packed file. */
@@ -130,6 +135,34 @@ typedef void (*dsv2rt_copy_pages_fn)(dsv2rt_memref4d *cache,
 void dsv2rt_tap(void *context, int32_t site, int64_t layer, void *data,
                 int64_t rows, int64_t columns, int64_t row_stride,
                 int32_t dtype);
+
+/* The axes of the mesh of ranks. */
+typedef enum dsv2rt_axis {
+  DSV2RT_AXIS_TP = 0, /* shares heads, vocabulary and FFN width */
+  DSV2RT_AXIS_EP = 1  /* shares sequences and routed experts */
+} dsv2rt_axis;
+
+/* Where the calling rank is, and how many tokens the step has over all ranks of
+ * the ep axis; a rank cannot receive more. Without a mesh 0, and the tokens of
+ * the step. */
+int64_t dsv2rt_mesh_index(void *context, int32_t axis);
+int64_t dsv2rt_arrivals(void *context);
+
+/* The collectives. The ranks of an axis call them in the same order, with the
+ * same `site` (an index into the manifest's comm_sites) and `layer` (-1: in no
+ * layer). After a failure they do nothing but zero what they would have filled,
+ * and the step fails. */
+void dsv2rt_all_reduce(void *context, int32_t axis, int32_t site, int64_t layer,
+                       void *data, int64_t count);
+void dsv2rt_all_gather(void *context, int32_t axis, int32_t site, int64_t layer,
+                       void *send, void *receive, int64_t rows,
+                       int64_t row_bytes, int64_t receive_row_bytes);
+void dsv2rt_all_to_all(void *context, int32_t axis, int32_t site, int64_t layer,
+                       void *send, void *receive, int64_t bytes);
+int64_t dsv2rt_all_to_all_v(void *context, int32_t axis, int32_t site,
+                            int64_t layer, void *send, void *receive,
+                            int64_t row_bytes, void *send_rows,
+                            void *receive_rows, int64_t capacity_rows);
 
 /* The most dimensions that a tensor map has. */
 #define DSV2RT_MAX_TENSOR_RANK 5

@@ -7,6 +7,7 @@
 
 #include "dsv2rt/Checkpoint.h"
 #include "Sha256.h"
+#include "SliceBlocks.h"
 #include "Support.h"
 
 #include <cerrno>
@@ -21,7 +22,7 @@ using namespace dsv2rt;
 namespace fs = std::filesystem;
 
 WeightSource::~WeightSource() = default;
-void WeightSource::release(const TensorSpec &) {}
+void WeightSource::release(const TensorSpec &, const TensorSlice &) {}
 std::vector<std::string> WeightSource::notes() const { return {}; }
 
 const char *dsv2rt::dtypeName(DType dtype) {
@@ -60,8 +61,10 @@ public:
   Status openFile(const std::string &path, uint64_t maxHeaderBytes);
 
   Status require(const std::vector<TensorSpec> &specs) override;
-  Expected<TensorView> read(const TensorSpec &spec, Buffer &scratch) override;
-  void release(const TensorSpec &spec) override;
+  using WeightSource::read, WeightSource::release;
+  Expected<TensorView> read(const TensorSpec &spec, const TensorSlice &slice,
+                            Buffer &scratch) override;
+  void release(const TensorSpec &spec, const TensorSlice &slice) override;
   Expected<std::string> identity(const std::vector<TensorSpec> &specs) override;
   std::string describe() const override { return quote(folder); }
   std::vector<std::string> notes() const override;
@@ -273,39 +276,57 @@ Status Checkpoint::require(const std::vector<TensorSpec> &specs) {
   });
 }
 
-Expected<TensorView> Checkpoint::read(const TensorSpec &spec, Buffer &scratch) {
+Expected<TensorView> Checkpoint::read(const TensorSpec &spec,
+                                      const TensorSlice &slice,
+                                      Buffer &scratch) {
   return guarded([&]() -> Expected<TensorView> {
     Expected<Place> place = find(spec);
     if (!place.ok())
       return place.status();
     const SafetensorsEntry &entry = *place.value().entry;
+    Expected<SliceBlocks> found = sliceBlocks(spec, slice);
+    if (!found.ok())
+      return found.status();
+    const SliceBlocks &blocks = found.value();
     TensorView view;
     view.dtype = entry.dtype == "F32"    ? DType::F32
                  : entry.dtype == "BF16" ? DType::BF16
                                          : DType::F16;
-    view.elements = elementCount(entry.shape);
-    const uint8_t *data = place.value().shard->file.data() + entry.begin;
-    if (entry.begin % dtypeBytes(view.dtype)) {
-      // Nothing makes a writer align its data; compiled code needs it.
-      Status status = scratch.reserve(entry.end - entry.begin,
+    view.elements = blocks.count * blocks.size;
+    int64_t bytes = dtypeBytes(view.dtype);
+    const uint8_t *data =
+        place.value().shard->file.data() + entry.begin + blocks.begin * bytes;
+    // Nothing makes a writer align its data; compiled code needs it.
+    if (blocks.count > 1 || entry.begin % bytes) {
+      Status status = scratch.reserve(view.elements * bytes,
                                       "a copy of tensor " + quote(spec.name));
       if (!status.ok())
         return status;
-      std::memcpy(scratch.data(), data, entry.end - entry.begin);
-      data = static_cast<const uint8_t *>(scratch.data());
+      auto *copy = static_cast<uint8_t *>(scratch.data());
+      for (int64_t i = 0; i < blocks.count; ++i)
+        std::memcpy(copy + i * blocks.size * bytes,
+                    data + i * blocks.stride * bytes, blocks.size * bytes);
+      data = copy;
     }
     view.data = data;
+    readBytes += view.elements * bytes;
     return view;
   });
 }
 
-void Checkpoint::release(const TensorSpec &spec) {
+void Checkpoint::release(const TensorSpec &spec, const TensorSlice &slice) {
   auto it = tensors.find(spec.name);
-  if (it == tensors.end())
+  Expected<SliceBlocks> blocks = sliceBlocks(spec, slice);
+  if (it == tensors.end() || !blocks.ok() || !blocks.value().count)
     return;
   const Place &place = it->second;
-  place.shard->file.forget(place.entry->begin,
-                           place.entry->end - place.entry->begin);
+  int64_t elements = elementCount(place.entry->shape);
+  if (!elements)
+    return;
+  uint64_t bytes = (place.entry->end - place.entry->begin) / elements;
+  const SliceBlocks &b = blocks.value();
+  place.shard->file.forget(place.entry->begin + b.begin * bytes,
+                           ((b.count - 1) * b.stride + b.size) * bytes);
 }
 
 Expected<std::string>

@@ -26,13 +26,17 @@
 
 namespace dsv2rt {
 
+class StepCollectives;
+
 /// The tokens of one step as step functions take them (abi.h), in host memory.
 struct StepLayout {
   std::vector<int32_t> tokens, positions, seqIds, seqStarts, tables, rows;
+  /// Entries of one sequence in `tables`, at least 1.
+  int64_t tableWidth = 1;
+  /// Tokens of the step over all ranks of the ep axis.
+  int64_t arrivals = 0;
 
   int64_t sequences() const { return int64_t(seqStarts.size()) - 1; }
-  /// Entries of one sequence in `tables`.
-  int64_t tableWidth() const { return int64_t(tables.size()) / sequences(); }
 };
 
 /// Runs the steps of one session. A failed call of reserve(), reserveStep() or
@@ -76,11 +80,13 @@ public:
 
 /// An engine that calls `artifact`, which is for the CPU, on `threads` threads
 /// (0: as many as are set). `purpose` is added to the names of memory in
-/// messages.
+/// messages. `collectives`, which has to outlive the engine, is what steps
+/// reach other ranks by; null for a rank alone.
 std::unique_ptr<Engine>
 makeHostEngine(std::shared_ptr<const Artifact> artifact,
                std::shared_ptr<const PackedWeights> weights, int threads,
-               const std::string &purpose = "");
+               const std::string &purpose = "",
+               StepCollectives *collectives = nullptr);
 
 /// Pages of the cache that `plan` has room for.
 inline int64_t plannedPages(const MemoryPlan &plan, const Manifest &manifest) {
@@ -105,7 +111,7 @@ struct StepArguments {
         seqStarts(vector(step.seqStarts, place)),
         rows(vector(step.rows, place)) {
     int32_t *base = place(step.tables);
-    int64_t width = step.tableWidth();
+    int64_t width = step.tableWidth;
     tables = {base, base, 0, {step.sequences(), width}, {width, 1}};
   }
 

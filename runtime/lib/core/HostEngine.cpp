@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Engine.h"
+#include "StepCollectives.h"
 #include "StepContext.h"
 #include "Support.h"
 #include "dsv2rt/Buffer.h"
@@ -17,35 +18,46 @@ using namespace dsv2rt;
 
 namespace {
 
-/// Hands taps on, and remembers launches: nothing can run them here.
+/// Hands taps and collectives on, and remembers launches: nothing can run them
+/// here.
 class HostContext final : public StepContext {
 public:
-  explicit HostContext(TapSink &taps) : taps(taps) {}
+  HostContext(TapSink &taps, StepCollectives &exchange)
+      : taps(taps), exchange(exchange) {}
 
   void tap(int32_t site, int64_t layer, void *data, int64_t rows,
            int64_t columns, int64_t rowStride, int32_t dtype) override {
-    taps.tap(site, layer, data, rows, columns, rowStride, dtype);
+    // Compiled code has nothing to unwind an exception with.
+    Status status = guarded([&]() -> Status {
+      taps.tap(site, layer, data, rows, columns, rowStride, dtype);
+      return Status();
+    });
+    if (!status.ok())
+      exchange.fail(status);
   }
   void launch(int32_t kernel, int32_t, int32_t, int32_t, void **) override {
     launched = true;
     firstKernel = kernel;
   }
   int64_t deviceInfo(int32_t) const override { return 0; }
+  StepCollectives *collectives() override { return &exchange; }
 
   bool launched = false;
   int32_t firstKernel = 0;
 
 private:
   TapSink &taps;
+  StepCollectives &exchange;
 };
 
 class HostEngine final : public Engine {
 public:
   HostEngine(std::shared_ptr<const Artifact> artifact,
              std::shared_ptr<const PackedWeights> weights, int threads,
-             const std::string &purpose)
+             const std::string &purpose, StepCollectives *collectives)
       : artifact(std::move(artifact)), weights(std::move(weights)),
-        threads(threads), purpose(purpose) {}
+        threads(threads), purpose(purpose), alone(this->artifact->manifest()),
+        exchange(collectives ? *collectives : alone) {}
 
   Status reserve(const MemoryPlan &plan) override;
   Status reserveStep(int64_t workspace, int64_t rows) override;
@@ -65,6 +77,9 @@ private:
   std::shared_ptr<const PackedWeights> weights;
   int threads;
   std::string purpose;
+  /// The collectives of an engine that was given none.
+  StepCollectives alone;
+  StepCollectives &exchange;
   int64_t pages = 0;
   Buffer cache, workspace, logitMemory;
 };
@@ -132,7 +147,8 @@ Status HostEngine::run(const Artifact::Entry &entry, const StepLayout &step,
                               {vocabulary, 1}};
   if (threads)
     setThreadCount(threads);
-  HostContext context(taps);
+  exchange.begin(step.arrivals);
+  HostContext context(taps, exchange);
   StepContext *receiver = &context;
   entry.step(&arguments.tokens, &arguments.positions, &arguments.seqIds,
              &arguments.seqStarts, &arguments.tables, &arguments.rows,
@@ -142,7 +158,7 @@ Status HostEngine::run(const Artifact::Entry &entry, const StepLayout &step,
                      quote(artifact->path()), ": entry ", quote(entry.name),
                      " launches kernel ", context.firstKernel,
                      ", but the manifest has no device");
-  return Status();
+  return exchange.failure();
 }
 
 dsv2rt_memref4d dsv2rt::cacheReference(const Manifest &manifest, void *base,
@@ -159,7 +175,8 @@ dsv2rt_memref4d dsv2rt::cacheReference(const Manifest &manifest, void *base,
 std::unique_ptr<Engine>
 dsv2rt::makeHostEngine(std::shared_ptr<const Artifact> artifact,
                        std::shared_ptr<const PackedWeights> weights,
-                       int threads, const std::string &purpose) {
+                       int threads, const std::string &purpose,
+                       StepCollectives *collectives) {
   return std::make_unique<HostEngine>(std::move(artifact), std::move(weights),
-                                      threads, purpose);
+                                      threads, purpose, collectives);
 }

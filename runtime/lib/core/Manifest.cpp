@@ -1,4 +1,4 @@
-//===- Manifest.cpp - what an artifact says about itself ------------------===//
+//===- Manifest.cpp - what an artifact says about itself ----------------===//
 //
 // Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -6,22 +6,9 @@
 //===----------------------------------------------------------------------===//
 
 #include "dsv2rt/Manifest.h"
-#include "DeviceManifestReader.h"
-#include "Json.h"
 #include "Support.h"
 
-#include <set>
-
 using namespace dsv2rt;
-using nlohmann::json;
-
-static constexpr int64_t slotAlignment = 4096;
-
-/// Bounds that no model of the family comes near; beyond them a product of
-/// sizes could overflow.
-static constexpr int64_t maxSmall = 1 << 20;
-static constexpr int64_t maxSize = int64_t(1) << 40;
-static constexpr int64_t maxAnything = std::numeric_limits<int64_t>::max();
 
 TensorSpec Manifest::Source::tensor(int64_t layerIndex, int64_t expert) const {
   TensorSpec spec{name, shape};
@@ -34,6 +21,25 @@ TensorSpec Manifest::Source::tensor(int64_t layerIndex, int64_t expert) const {
   if (experts)
     substitute("{expert}", expert);
   return spec;
+}
+
+std::string Manifest::Mesh::text() const {
+  return strCat("tp=", tp, ", ep=", ep);
+}
+
+Manifest::Source::ExpertRange Manifest::Source::expertsOf(const Mesh &mesh,
+                                                          int64_t rank) const {
+  if (!expertsTotal)
+    return {0, experts};
+  int64_t first = std::min(mesh.epIndex(rank) * experts, expertsTotal);
+  return {first, std::min(experts, expertsTotal - first)};
+}
+
+TensorSlice Manifest::Source::sliceOf(const Mesh &mesh, int64_t rank) const {
+  if (shardDim < 0)
+    return {};
+  int64_t part = shape[shardDim] / mesh.tp;
+  return {shardDim, mesh.tpIndex(rank) * part, part};
 }
 
 std::vector<int64_t> Manifest::slotOffsets() const {
@@ -53,14 +59,16 @@ int64_t Manifest::packedBytes() const {
   return next;
 }
 
-std::vector<TensorSpec> Manifest::tensors() const {
+std::vector<TensorSpec> Manifest::tensors(int64_t rank) const {
   std::vector<TensorSpec> specs;
-  for (const Source &source : sources)
+  for (const Source &source : sources) {
+    Source::ExpertRange range = source.expertsOf(mesh, rank);
+    int64_t parts = source.experts ? range.count : 1;
     for (size_t layer = 0; layer < std::max<size_t>(source.layers.size(), 1);
          ++layer)
-      for (int64_t expert = 0; expert < std::max<int64_t>(source.experts, 1);
-           ++expert)
-        specs.push_back(source.tensor(layer, expert));
+      for (int64_t part = 0; part < parts; ++part)
+        specs.push_back(source.tensor(layer, range.first + part));
+  }
   return specs;
 }
 
@@ -69,14 +77,16 @@ int64_t Manifest::activeWeightBytes(int64_t tokens) const {
   for (const Slot &slot : slots) {
     int64_t bytes = slot.totalBytes();
     if (slot.gather && !slot.shape.empty() && slot.shape[0] > 0) {
-      total += bytes / slot.shape[0] * std::min(tokens, slot.shape[0]);
+      // A token's row is read by the ranks that share its sequence.
+      total +=
+          mesh.tp * (bytes / slot.shape[0]) * std::min(tokens, slot.shape[0]);
     } else if (slot.experts && model.expertsPerToken) {
-      int64_t used = slot.experts;
-      if (tokens < slot.experts)
-        used = std::min(slot.experts, tokens * model.expertsPerToken);
-      total += bytes / slot.experts * used;
+      int64_t all = slot.experts * mesh.ep, used = all;
+      if (tokens < all)
+        used = std::min(all, tokens * model.expertsPerToken);
+      total += mesh.tp * (bytes / slot.experts) * used;
     } else {
-      total += bytes;
+      total += mesh.size() * bytes;
     }
   }
   return total;
@@ -90,359 +100,4 @@ double Manifest::operations(int64_t tokens, int64_t depth, int64_t rows,
   int64_t pair = form == "absorbed" ? flops.absorbedPair : flops.expandedPair;
   return double(tokens) * double(flops.token) +
          double(rows) * double(flops.logits) + pairs * double(pair);
-}
-
-namespace {
-
-/// Reads a manifest; the first failure stays in `status`.
-class ManifestReader {
-public:
-  Status status;
-  Manifest m;
-
-  void read(const json &root);
-  void readReference(const json &root);
-
-private:
-  void readModel(ObjectReader reader);
-  void readCache(ObjectReader reader);
-  void readEntries(const json &list);
-  void readConvert(const json &object);
-  void readSources(const json &list);
-  void readSlots(const json &list);
-  void readPrepare(const json &list);
-  void checkPrepare(const Manifest::Prepare &prepare, const std::string &path);
-  void readSites(const json &list);
-
-  void fail(const std::string &path, const std::string &expected,
-            const std::string &found) {
-    if (status.ok())
-      status = makeError(StatusCode::CorruptData, path, ": expected ", expected,
-                         ", found ", found);
-  }
-  /// The required name of a function.
-  std::string symbol(ObjectReader &reader, const char *key) {
-    std::string name = reader.string(key);
-    if (name.empty() || name.find('\0') != std::string::npos)
-      reader.fail(key, "the name of a symbol", quote(name));
-    return name;
-  }
-};
-
-} // namespace
-
-void ManifestReader::readModel(ObjectReader reader) {
-  Manifest::Model &model = m.model;
-  model.name = reader.string("name");
-  model.vocabSize = reader.integer("vocab_size", 1, maxSmall * 16);
-  model.hiddenSize = reader.integer("hidden_size", 1, maxSmall);
-  model.numLayers = reader.integer("num_layers", 1, maxSmall);
-  model.maxPositionEmbeddings =
-      reader.integer("max_position_embeddings", 1, maxSize);
-  model.parameters = reader.integer("parameters", 0, maxAnything);
-  model.activeParameters = reader.integer("active_parameters", 0, maxAnything);
-  model.expertsPerToken = reader.integerOr("experts_per_token", 0, maxSmall, 0);
-  const json *bos = reader.find("bos_token_id");
-  if (bos && !bos->is_null())
-    model.bosTokenId = reader.integer("bos_token_id", 0, model.vocabSize - 1);
-  const json *eos = reader.find("eos_token_id");
-  if (eos && eos->is_array())
-    model.eosTokenIds = reader.integers("eos_token_id", 0, model.vocabSize - 1);
-  else if (eos && !eos->is_null())
-    model.eosTokenIds = {
-        reader.integer("eos_token_id", 0, model.vocabSize - 1)};
-}
-
-void ManifestReader::readCache(ObjectReader reader) {
-  Manifest::Cache &cache = m.cache;
-  cache.layers = reader.integer("layers", 1, maxSmall);
-  cache.latent = reader.integer("latent", 1, maxSmall);
-  cache.rope = reader.integer("rope", 0, maxSmall);
-  cache.page = reader.integer("page", 1, 4096);
-  cache.format = reader.string("format");
-  if (cache.format == "q8" || cache.format == "q6") {
-    cache.rowBytes = reader.integer("row_bytes", 1, 8 * maxSmall);
-    return;
-  }
-  if (cache.format == "f32")
-    cache.elementBytes = 4;
-  else if (cache.format == "bf16")
-    cache.elementBytes = 2;
-  else
-    return reader.fail("format", "'f32', 'bf16', 'q8' or 'q6'",
-                       quote(cache.format));
-  int64_t bytes = (cache.latent + cache.rope) * cache.elementBytes;
-  cache.rowBytes = reader.integerOr("row_bytes", bytes, bytes, bytes);
-}
-
-void ManifestReader::readEntries(const json &list) {
-  for (size_t i = 0; i < list.size(); ++i) {
-    ObjectReader reader(list[i], strCat("manifest.entries[", i, "]"), status);
-    Manifest::Entry entry;
-    entry.name = reader.string("name");
-    if (entry.name != "prefill" && entry.name != "decode")
-      reader.fail("name", "'prefill' or 'decode'", quote(entry.name));
-    for (const Manifest::Entry &other : m.entries)
-      if (other.name == entry.name)
-        reader.fail("name", "a name of its own", quote(entry.name) + " again");
-    entry.symbol = symbol(reader, "symbol");
-    entry.workspace = symbol(reader, "workspace");
-    entry.form = reader.stringOr("form", "");
-    m.entries.push_back(std::move(entry));
-  }
-  if (m.entries.empty())
-    fail("manifest.entries", "at least one entry", "none");
-}
-
-void ManifestReader::readConvert(const json &object) {
-  ObjectReader reader(object, "manifest.convert", status);
-  for (const auto &[dtype, unused] : object.items()) {
-    std::string *place = dtype == "F32"    ? &m.convertF32
-                         : dtype == "BF16" ? &m.convertBF16
-                         : dtype == "F16"  ? &m.convertF16
-                                           : nullptr;
-    if (!place) {
-      fail("manifest.convert", "keys F32, BF16 and F16", quote(dtype));
-      return;
-    }
-    *place = symbol(reader, dtype.c_str());
-  }
-}
-
-static bool holds(const std::string &text, const char *hole) {
-  return text.find(hole) != std::string::npos;
-}
-
-void ManifestReader::readSources(const json &list) {
-  int64_t total = 0;
-  for (size_t i = 0; i < list.size(); ++i) {
-    ObjectReader reader(list[i], strCat("manifest.sources[", i, "]"), status);
-    Manifest::Source source;
-    source.name = reader.string("name");
-    source.shape = reader.integers("shape", 1, maxSize);
-    source.layers = reader.integers("layers", 0, maxSmall);
-    source.experts = reader.integer("experts", 0, maxSmall);
-    if (source.name.empty())
-      reader.fail("name", "a tensor name", "''");
-    if (elementCount(source.shape) < 0 || elementCount(source.shape) > maxSize)
-      reader.fail("shape", "at most 2^40 elements", shapeText(source.shape));
-    if (std::set<int64_t>(source.layers.begin(), source.layers.end()).size() !=
-        source.layers.size())
-      reader.fail("layers", "different layers", shapeText(source.layers));
-    if (holds(source.name, "{layer}") != !source.layers.empty())
-      reader.fail("layers", "layer numbers exactly when the name holds {layer}",
-                  strCat(source.layers.size(), " for ", quote(source.name)));
-    if (holds(source.name, "{expert}") != (source.experts > 0))
-      reader.fail("experts",
-                  "a positive count exactly when the name holds {expert}",
-                  strCat(source.experts, " for ", quote(source.name)));
-    total += source.tensors();
-    if (total > maxSmall * 16)
-      fail("manifest.sources", "at most 2^24 tensors", std::to_string(total));
-    if (!status.ok())
-      return;
-    m.sources.push_back(std::move(source));
-  }
-}
-
-void ManifestReader::readSlots(const json &list) {
-  int64_t end = 0;
-  for (size_t i = 0; i < list.size(); ++i) {
-    ObjectReader reader(list[i], strCat("manifest.slots[", i, "]"), status);
-    Manifest::Slot slot;
-    slot.name = reader.string("name");
-    slot.layout = reader.stringOr("layout", "");
-    slot.dtype = reader.stringOr("dtype", "");
-    slot.shape = reader.integers("shape", 0, maxSize);
-    slot.instances = reader.integer("instances", 1, maxSmall);
-    slot.bytes = reader.integer("bytes", 1, maxAnything);
-    slot.experts = reader.integer("experts", 0, maxSmall);
-    slot.gather = reader.find("gather") && reader.boolean("gather");
-    if (slot.experts && slot.bytes % slot.experts)
-      reader.fail("bytes", strCat("a multiple of ", slot.experts, " experts"),
-                  std::to_string(slot.bytes));
-    int64_t total = 0;
-    if (!mulFits(slot.instances, slot.bytes, total) ||
-        !addFits(end, total, end) || end > maxAnything - slotAlignment)
-      reader.fail("bytes", "slots that fit in 2^63 bytes",
-                  strCat(slot.instances, " times ", slot.bytes));
-    else
-      end = roundUp(end, slotAlignment);
-    if (!status.ok())
-      return;
-    m.slots.push_back(std::move(slot));
-  }
-}
-
-/// Sources of one prepare function have to agree on layers and experts, and
-/// its outputs have to have as many instances and parts.
-void ManifestReader::checkPrepare(const Manifest::Prepare &prepare,
-                                  const std::string &path) {
-  const Manifest::Source &first = m.sources[prepare.sources.front()];
-  for (int64_t index : prepare.sources) {
-    const Manifest::Source &source = m.sources[index];
-    if (source.layers != first.layers || source.experts != first.experts)
-      return fail(path + ".sources", "sources with the same layers and experts",
-                  quote(first.name) + " and " + quote(source.name));
-  }
-  int64_t instances = std::max<int64_t>(first.layers.size(), 1);
-  for (int64_t index : prepare.outputs) {
-    const Manifest::Slot &slot = m.slots[index];
-    if (slot.instances != instances || slot.experts != first.experts)
-      return fail(path + ".outputs",
-                  strCat("slots of ", instances, " instances and ",
-                         first.experts, " experts, as the sources have"),
-                  strCat(quote(slot.name), " with ", slot.instances, " and ",
-                         slot.experts));
-  }
-}
-
-void ManifestReader::readPrepare(const json &list) {
-  std::vector<int> written(m.slots.size(), 0);
-  for (size_t i = 0; i < list.size(); ++i) {
-    std::string path = strCat("manifest.prepare[", i, "]");
-    ObjectReader reader(list[i], path, status);
-    Manifest::Prepare prepare;
-    prepare.symbol = symbol(reader, "symbol");
-    prepare.sources =
-        reader.integers("sources", 0, int64_t(m.sources.size()) - 1);
-    prepare.outputs =
-        reader.integers("outputs", 0, int64_t(m.slots.size()) - 1);
-    if (prepare.sources.empty())
-      reader.fail("sources", "at least one source", "none");
-    if (prepare.outputs.empty())
-      reader.fail("outputs", "at least one slot", "none");
-    if (status.ok())
-      checkPrepare(prepare, path);
-    if (!status.ok())
-      return;
-    for (int64_t index : prepare.outputs)
-      if (written[index]++)
-        return fail(path + ".outputs", "slots that nothing else prepares",
-                    quote(m.slots[index].name));
-    m.prepare.push_back(std::move(prepare));
-  }
-  for (size_t i = 0; i < written.size(); ++i)
-    if (!written[i])
-      return fail("manifest.prepare", "a function for every slot",
-                  "none for " + quote(m.slots[i].name));
-}
-
-void ManifestReader::readSites(const json &list) {
-  for (size_t i = 0; i < list.size(); ++i) {
-    ObjectReader reader(list[i], strCat("manifest.sites[", i, "]"), status);
-    Manifest::Site site;
-    site.name = reader.string("name");
-    site.op = reader.stringOr("op", "");
-    site.level = reader.integer("level", 1, 2);
-    m.sites.push_back(std::move(site));
-  }
-}
-
-void ManifestReader::read(const json &root) {
-  ObjectReader reader(root, "manifest", status);
-  std::string format = reader.string("format");
-  if (status.ok() && format != "dsv2-artifact")
-    reader.fail("format", "'dsv2-artifact'", quote(format));
-  int64_t version = reader.integer("version", 0, maxAnything);
-  if (!status.ok())
-    return;
-  if (version != 1) {
-    status = makeError(StatusCode::Unsupported,
-                       "manifest.version: this runtime reads version 1, found ",
-                       version);
-    return;
-  }
-  m.compiler = reader.stringOr("compiler", "");
-  m.pipeline = reader.stringOr("pipeline", "");
-  m.identity = reader.string("identity");
-  if (m.identity.empty() ||
-      m.identity.find_first_not_of("0123456789abcdef") != std::string::npos)
-    reader.fail("identity", "hexadecimal digits", quote(m.identity));
-
-  readModel({reader.object("model"), "manifest.model", status});
-  if (reader.find("flops")) {
-    ObjectReader flops(reader.object("flops"), "manifest.flops", status);
-    m.flops.token = flops.integer("token", 0, maxAnything);
-    m.flops.logits = flops.integer("logits", 0, maxAnything);
-    m.flops.absorbedPair = flops.integer("absorbed_pair", 0, maxAnything);
-    m.flops.expandedPair = flops.integer("expanded_pair", 0, maxAnything);
-  }
-
-  ObjectReader target(reader.object("target"), "manifest.target", status);
-  m.target.kind = target.string("kind");
-  m.target.cpu = target.stringOr("cpu", "");
-  m.target.features = target.strings("features");
-  if (status.ok() && m.target.kind != "cpu")
-    status = makeError(StatusCode::Unsupported,
-                       "manifest.target.kind: this runtime runs 'cpu', found ",
-                       quote(m.target.kind));
-
-  ObjectReader numerics(reader.object("numerics"), "manifest.numerics", status);
-  m.numerics.weightFormat = numerics.string("weight_format");
-  m.numerics.kvFormat = numerics.string("kv_format");
-  m.numerics.deterministic = numerics.boolean("deterministic");
-
-  ObjectReader limits(reader.object("limits"), "manifest.limits", status);
-  m.limits.maxContext = limits.integer("max_context", 1, maxSize);
-  m.limits.maxBatch = limits.integer("max_batch", 1, maxSmall);
-  if (m.limits.maxContext > std::numeric_limits<int32_t>::max())
-    limits.fail("max_context", "at most 2147483647",
-                std::to_string(m.limits.maxContext));
-
-  readCache({reader.object("cache"), "manifest.cache", status});
-  readEntries(reader.array("entries"));
-  m.prefillMinTokens = reader.integerOr("prefill_min_tokens", 1, maxSize, 1);
-  m.prefillWhole =
-      reader.find("prefill_whole") && reader.boolean("prefill_whole");
-  if (reader.find("device"))
-    m.device =
-        readDeviceManifest(reader.object("device"), "manifest.device", status);
-  // Pages of a device are copied by its driver.
-  if (!m.device || reader.find("copy_pages"))
-    m.copyPages = symbol(reader, "copy_pages");
-  readConvert(reader.object("convert"));
-  if (status.ok())
-    readSources(reader.array("sources"));
-  if (status.ok())
-    readSlots(reader.array("slots"));
-  if (status.ok())
-    readPrepare(reader.array("prepare"));
-  if (status.ok())
-    readSites(reader.array("sites"));
-}
-
-/// The manifest of the reference is one like any other, but shares the identity
-/// of the artifact and holds no reference of its own.
-void ManifestReader::readReference(const json &root) {
-  auto entry = root.find("reference");
-  if (!status.ok() || entry == root.end())
-    return;
-  if (!entry->is_object())
-    return fail("manifest.reference", "an object", entry->type_name());
-  json own = *entry;
-  own["identity"] = m.identity;
-  ManifestReader reader;
-  reader.read(own);
-  if (!reader.status.ok())
-    status =
-        makeError(reader.status.code(), "reference: ", reader.status.message());
-  else if (reader.m.device)
-    fail("manifest.reference.device", "code for the host", "code for a device");
-  else
-    m.reference = std::make_shared<const Manifest>(std::move(reader.m));
-}
-
-Expected<Manifest> dsv2rt::parseManifest(std::string_view text) {
-  return guarded([&]() -> Expected<Manifest> {
-    Expected<json> parsed = parseStrictJson(text, "the manifest");
-    if (!parsed.ok())
-      return parsed.status();
-    ManifestReader reader;
-    reader.read(parsed.value());
-    reader.readReference(parsed.value());
-    if (!reader.status.ok())
-      return reader.status;
-    return std::move(reader.m);
-  });
 }

@@ -60,7 +60,8 @@ private:
   Status create(const std::string &path);
   Status createInMemory();
   Status prepareAll(char *payload);
-  Status stage(const TensorSpec &spec, Buffer &output);
+  Status stage(const TensorSpec &spec, const TensorSlice &slice,
+               Buffer &output);
   void setBases(char *payload);
 
   const Artifact &artifact;
@@ -79,6 +80,11 @@ PackedWeights::~PackedWeights() {
     munmap(base, mapped);
 }
 
+/// What tells a rank's file from those of the others.
+static std::string rankSuffix(const Manifest::Mesh &mesh, int64_t rank) {
+  return mesh.size() > 1 ? strCat(".rank", rank, "of", mesh.size()) : "";
+}
+
 std::string Packer::makeKey(const std::string &sourceIdentity) const {
   Sha256 digest;
   digest.field("dsv2-packed-1");
@@ -92,18 +98,24 @@ std::string Packer::makeKey(const std::string &sourceIdentity) const {
     digest.field(uint64_t(slot.bytes));
     digest.field(uint64_t(slot.experts));
   }
+  if (manifest.mesh.size() > 1) {
+    digest.field(uint64_t(manifest.mesh.tp));
+    digest.field(uint64_t(manifest.mesh.ep));
+    digest.field(uint64_t(options.rank));
+  }
   digest.field(sourceIdentity);
   return digest.hex();
 }
 
 /// Where the packed file may be, best place first.
 std::vector<std::string> Packer::candidates() const {
+  std::string suffix = rankSuffix(manifest.mesh, options.rank);
   if (!options.path.empty())
-    return {options.path};
+    return {options.path + suffix};
   std::vector<std::string> places;
   std::error_code code;
   if (fs::is_regular_file(artifact.path(), code))
-    places.push_back(artifact.weightsPath());
+    places.push_back(artifact.weightsPath(suffix));
   std::string cache;
   if (const char *xdg = std::getenv("XDG_CACHE_HOME"))
     cache = xdg;
@@ -227,9 +239,10 @@ Status Packer::createInMemory() {
   return prepareAll(static_cast<char *>(packed->memory.data()));
 }
 
-/// Brings one checkpoint tensor as f32 into `output`.
-Status Packer::stage(const TensorSpec &spec, Buffer &output) {
-  Expected<TensorView> read = source.read(spec, raw);
+/// Brings this rank's part of one checkpoint tensor as f32 into `output`.
+Status Packer::stage(const TensorSpec &spec, const TensorSlice &slice,
+                     Buffer &output) {
+  Expected<TensorView> read = source.read(spec, slice, raw);
   if (!read.ok())
     return read.status();
   const TensorView &view = read.value();
@@ -251,7 +264,7 @@ Status Packer::stage(const TensorSpec &spec, Buffer &output) {
                      " has dtype ", dtypeName(view.dtype),
                      ", which the artifact has no conversion for");
   }
-  source.release(spec);
+  source.release(spec, slice);
   return Status();
 }
 
@@ -266,6 +279,8 @@ Status Packer::prepareAll(char *payload) {
     const Manifest::Source &first = manifest.sources[prepare.sources.front()];
     int64_t instances = std::max<int64_t>(first.layers.size(), 1);
     int64_t parts = std::max<int64_t>(first.experts, 1);
+    Manifest::Source::ExpertRange range =
+        first.expertsOf(manifest.mesh, options.rank);
     if (staged.size() < prepare.sources.size())
       staged.resize(prepare.sources.size());
     for (int64_t i = 0; i < instances * parts; ++i) {
@@ -273,10 +288,18 @@ Status Packer::prepareAll(char *payload) {
         return makeError(StatusCode::Internal,
                          "weight preparation was interrupted");
       int64_t instance = i / parts, part = i % parts;
+      // Experts that a rank has room for but does not have stay zero.
+      if (first.experts && part >= range.count) {
+        for (int64_t index : prepare.outputs)
+          done += manifest.slots[index].bytes / parts;
+        continue;
+      }
       inputs.clear();
       for (size_t s = 0; s < prepare.sources.size(); ++s) {
         const Manifest::Source &from = manifest.sources[prepare.sources[s]];
-        Status status = stage(from.tensor(instance, part), staged[s]);
+        Status status =
+            stage(from.tensor(instance, range.first + part),
+                  from.sliceOf(manifest.mesh, options.rank), staged[s]);
         if (!status.ok())
           return status;
         inputs.push_back(staged[s].data());
@@ -304,7 +327,12 @@ Status Packer::prepareAll(char *payload) {
 }
 
 Expected<std::shared_ptr<const PackedWeights>> Packer::run() {
-  std::vector<TensorSpec> specs = manifest.tensors();
+  if (options.rank < 0 || options.rank >= manifest.mesh.size())
+    return makeError(StatusCode::InvalidArgument,
+                     "rank of the weights: expected 0 to ",
+                     manifest.mesh.size() - 1, ", found ", options.rank);
+  packed->ownRank = options.rank;
+  std::vector<TensorSpec> specs = manifest.tensors(options.rank);
   Status status = source.require(specs);
   if (!status.ok())
     return status;

@@ -10,15 +10,16 @@
 
 using namespace dsv2rt;
 
-Expected<int64_t> dsv2rt::workspaceBytes(const Artifact &code, int64_t tokens,
-                                         int64_t sequences, int64_t rows,
+Expected<int64_t> dsv2rt::workspaceBytes(const Artifact &code,
+                                         const StepSize &size,
                                          int64_t longest) {
   const Artifact::Entry &entry = code.entryFor(longest);
-  int64_t bytes = entry.workspace(tokens, sequences, rows);
+  int64_t bytes =
+      entry.workspace(size.tokens, size.sequences, size.rows, size.arrivals);
   if (bytes < 0)
     return makeError(StatusCode::Internal, "entry '", entry.name, "' asks for ",
-                     bytes, " bytes of workspace for ", tokens, " tokens of ",
-                     sequences, " sequences");
+                     bytes, " bytes of workspace for ", size.tokens,
+                     " tokens of ", size.sequences, " sequences");
   return bytes;
 }
 
@@ -55,21 +56,26 @@ Expected<MemoryPlan> dsv2rt::planMemory(const Artifact &artifact,
       options.maxContext ? options.maxContext : m.limits.maxContext;
   int64_t chunk = std::min(options.stepTokens, context);
   int64_t batch = options.maxSequences;
+  // The ranks of the ep axis share sequences and cache, but a chunk of one
+  // sequence is one rank's alone.
+  int64_t ranks = m.mesh.ep, own = (batch + ranks - 1) / ranks;
   // The two extremes: one sequence gives a whole chunk, or each gives one.
   struct {
-    int64_t tokens, sequences, rows, longest;
-  } shapes[] = {{chunk, 1, 1, chunk},
-                {std::max(chunk, batch), batch, batch,
+    StepSize size;
+    int64_t longest;
+  } shapes[] = {{{chunk, 1, 1, chunk}, chunk},
+                {{std::max(chunk, own), own, own, std::max(chunk, batch)},
                  std::max<int64_t>(chunk - batch + 1, 1)},
-                {batch, batch, batch, 1}};
+                {{own, own, own, batch}, 1}};
   for (const auto &shape : shapes) {
-    Expected<int64_t> bytes = workspaceBytes(
-        artifact, shape.tokens, shape.sequences, shape.rows, shape.longest);
+    Expected<int64_t> bytes =
+        workspaceBytes(artifact, shape.size, shape.longest);
     if (!bytes.ok())
       return bytes.status();
     plan.workspace = std::max(plan.workspace, bytes.value());
   }
-  plan.logits = batch * m.model.vocabSize * 4;
+  // Its own, and behind them those of all ranks.
+  plan.logits = (ranks > 1 ? own + batch : batch) * m.model.vocabSize * 4;
   plan.weights = limits.weights;
 
   int64_t page = m.cache.page, pageBytes = m.cache.bytesPerPage();
@@ -81,8 +87,8 @@ Expected<MemoryPlan> dsv2rt::planMemory(const Artifact &artifact,
   int64_t fitting = budget > fixed ? (budget - fixed) / pageBytes : 0;
   int64_t wanted = 0;
   if (options.cachePositions)
-    wanted = blocks(options.cachePositions);
-  else if (!mulFits(blocks(context), batch, wanted))
+    wanted = (blocks(options.cachePositions) + ranks - 1) / ranks;
+  else if (!mulFits(blocks(context), own, wanted))
     wanted = std::numeric_limits<int32_t>::max();
   wanted = std::min<int64_t>(wanted, std::numeric_limits<int32_t>::max());
   int64_t least = options.cachePositions ? wanted

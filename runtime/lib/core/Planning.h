@@ -28,11 +28,19 @@ struct MemoryLimits {
   std::string where;
 };
 
-/// Bytes of workspace for a step of this shape, in which one sequence gives at
+/// How large a step of one rank is.
+struct StepSize {
+  int64_t tokens = 0;
+  int64_t sequences = 0;
+  int64_t rows = 0;
+  /// Tokens of the step over all ranks of the ep axis.
+  int64_t arrivals = 0;
+};
+
+/// Bytes of workspace for a step of this size, in which one sequence gives at
 /// most `longest` tokens. Errors: Internal when the code asks for a negative
 /// number.
-Expected<int64_t> workspaceBytes(const Artifact &code, int64_t tokens,
-                                 int64_t sequences, int64_t rows,
+Expected<int64_t> workspaceBytes(const Artifact &code, const StepSize &size,
                                  int64_t longest);
 
 /// Checks `options` and replaces its zeroes for limits by the artifact's.

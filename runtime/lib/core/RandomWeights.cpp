@@ -13,6 +13,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Sha256.h"
+#include "SliceBlocks.h"
 #include "Support.h"
 #include "dsv2rt/Checkpoint.h"
 
@@ -91,23 +92,27 @@ public:
     return Status();
   }
 
-  Expected<TensorView> read(const TensorSpec &spec, Buffer &scratch) override {
+  using WeightSource::read;
+  Expected<TensorView> read(const TensorSpec &spec, const TensorSlice &slice,
+                            Buffer &scratch) override {
     return guarded([&]() -> Expected<TensorView> {
-      int64_t elements = elementCount(spec.shape);
       Status status = fillRandomWeights(seed, spec, 0, 0, nullptr);
-      if (status.ok() && elements < 0)
-        status = makeError(StatusCode::InvalidArgument, "tensor ",
-                           quote(spec.name), " of shape ",
-                           shapeText(spec.shape), " is too large to address");
-      if (status.ok())
-        status = scratch.reserve(uint64_t(elements) * 2,
-                                 "random tensor " + quote(spec.name));
+      if (!status.ok())
+        return status;
+      Expected<SliceBlocks> found = sliceBlocks(spec, slice);
+      if (!found.ok())
+        return found.status();
+      const SliceBlocks &blocks = found.value();
+      int64_t elements = blocks.count * blocks.size;
+      status = scratch.reserve(uint64_t(elements) * 2,
+                               "random tensor " + quote(spec.name));
       if (!status.ok())
         return status;
       auto *out = static_cast<uint16_t *>(scratch.data());
       parallelFor(elements, 1 << 16, threads, [&](int64_t begin, int64_t end) {
-        (void)fillRandomWeights(seed, spec, begin, end, out + begin).ok();
+        fillPart(spec, blocks, begin, end, out);
       });
+      readBytes += elements * 2;
       return TensorView{DType::BF16, out, elements};
     });
   }
@@ -122,6 +127,19 @@ public:
   std::string describe() const override { return strCat("random:", seed); }
 
 private:
+  /// Makes elements [begin, end) of a slice, block by block.
+  void fillPart(const TensorSpec &spec, const SliceBlocks &blocks,
+                int64_t begin, int64_t end, uint16_t *out) const {
+    while (begin < end) {
+      int64_t block = begin / blocks.size, within = begin % blocks.size;
+      int64_t count = std::min(end - begin, blocks.size - within);
+      int64_t first = blocks.begin + block * blocks.stride + within;
+      (void)fillRandomWeights(seed, spec, first, first + count, out + begin)
+          .ok();
+      begin += count;
+    }
+  }
+
   uint64_t seed;
   int threads;
 };

@@ -101,13 +101,16 @@ void Session::Impl::layOut(const StepInput *inputs, size_t count) {
     }
   }
   l.seqStarts.push_back(int32_t(l.tokens.size()));
+  l.arrivals = int64_t(l.tokens.size());
 }
 
 Status Session::Impl::reserveStep(const Artifact &code, Engine &engine,
                                   int64_t longest) {
   Expected<int64_t> bytes =
-      workspaceBytes(code, int64_t(layout.tokens.size()), layout.sequences(),
-                     int64_t(layout.rows.size()), longest);
+      workspaceBytes(code,
+                     {int64_t(layout.tokens.size()), layout.sequences(),
+                      int64_t(layout.rows.size()), layout.arrivals},
+                     longest);
   if (!bytes.ok())
     return bytes.status();
   return engine.reserveStep(bytes.value(), int64_t(layout.rows.size()));
@@ -156,6 +159,7 @@ void Session::Impl::assignPages(const StepInput *inputs, size_t count) {
     width = std::max(width, needed);
   }
   width = engine->tableWidth(width);
+  layout.tableWidth = width;
   // Entries past a sequence's last block stay 0, a valid page.
   layout.tables.assign(count * width, 0);
   for (size_t i = 0; i < count; ++i)

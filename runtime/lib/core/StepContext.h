@@ -14,6 +14,8 @@
 
 namespace dsv2rt {
 
+class StepCollectives;
+
 /// What the `context` of a step points to: the receiver of the calls of
 /// abi.def.
 class StepContext : public TapSink {
@@ -23,6 +25,9 @@ public:
                       int32_t gridZ, void **parameters) = 0;
   /// A fact about the device, as of dsv2rt_device_info.
   virtual int64_t deviceInfo(int32_t property) const = 0;
+  /// What exchanges data with other ranks. Null, and remembered as a failure of
+  /// the step, where that is not possible.
+  virtual StepCollectives *collectives() = 0;
 };
 
 } // namespace dsv2rt

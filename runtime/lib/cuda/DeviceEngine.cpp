@@ -293,7 +293,7 @@ Status DeviceEngine::runEntry(const Artifact::Entry &entry,
     return launch();
   Graphs::Shape shape = {&entry - artifact->entries().data(), tokens,
                          step.sequences(), int64_t(step.rows.size()),
-                         step.tableWidth()};
+                         step.tableWidth};
   return graphs->run(shape, launch, wasReplayed);
 }
 

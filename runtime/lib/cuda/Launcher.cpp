@@ -39,6 +39,13 @@ int64_t Launcher::deviceInfo(int32_t property) const {
   }
 }
 
+StepCollectives *Launcher::collectives() {
+  if (status.ok())
+    status = makeError(StatusCode::Unsupported, program.name(),
+                       " calls a collective, which devices do not have yet");
+  return nullptr;
+}
+
 Status Launcher::start(int32_t index, const int32_t (&grid)[3],
                        void **parameters) {
   const std::vector<Program::Kernel> &kernels = program.kernels();

@@ -49,6 +49,7 @@ public:
   void launch(int32_t kernel, int32_t gridX, int32_t gridY, int32_t gridZ,
               void **parameters) override;
   int64_t deviceInfo(int32_t property) const override;
+  StepCollectives *collectives() override;
   void tap(int32_t site, int64_t layer, void *data, int64_t rows,
            int64_t columns, int64_t rowStride, int32_t dtype) override;
 

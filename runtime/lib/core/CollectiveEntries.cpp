@@ -1,0 +1,84 @@
+//===- CollectiveEntries.cpp - collectives that compiled code calls -------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The entry points of abi.def that other ranks have a part in. No exception may
+// leave them: compiled code has nothing to unwind it with.
+//
+//===----------------------------------------------------------------------===//
+
+#include "StepCollectives.h"
+#include "StepContext.h"
+#include "Support.h"
+
+using namespace dsv2rt;
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+
+/// Calls `body` with the step's collectives, if it has any.
+template <class F> static void with(void *context, F &&body) {
+  StepCollectives *collectives =
+      context ? static_cast<StepContext *>(context)->collectives() : nullptr;
+  if (!collectives)
+    return;
+  Status status = guarded([&]() -> Status {
+    body(*collectives);
+    return Status();
+  });
+  if (!status.ok())
+    collectives->fail(status);
+}
+
+EXPORT int64_t dsv2rt_mesh_index(void *context, int32_t axis) {
+  int64_t index = 0;
+  with(context, [&](StepCollectives &c) { index = c.meshIndex(axis); });
+  return index;
+}
+
+EXPORT int64_t dsv2rt_arrivals(void *context) {
+  int64_t tokens = 0;
+  with(context, [&](StepCollectives &c) { tokens = c.arrivals(); });
+  return tokens;
+}
+
+EXPORT void dsv2rt_all_reduce(void *context, int32_t axis, int32_t site,
+                              int64_t layer, void *data, int64_t count) {
+  with(context, [&](StepCollectives &c) {
+    c.allReduce(axis, site, layer, static_cast<float *>(data), count);
+  });
+}
+
+EXPORT void dsv2rt_all_gather(void *context, int32_t axis, int32_t site,
+                              int64_t layer, void *send, void *receive,
+                              int64_t rows, int64_t row_bytes,
+                              int64_t receive_row_bytes) {
+  with(context, [&](StepCollectives &c) {
+    c.allGather(axis, site, layer, send, receive, rows, row_bytes,
+                receive_row_bytes);
+  });
+}
+
+EXPORT void dsv2rt_all_to_all(void *context, int32_t axis, int32_t site,
+                              int64_t layer, void *send, void *receive,
+                              int64_t bytes) {
+  with(context, [&](StepCollectives &c) {
+    c.allToAll(axis, site, layer, send, receive, bytes);
+  });
+}
+
+EXPORT int64_t dsv2rt_all_to_all_v(void *context, int32_t axis, int32_t site,
+                                   int64_t layer, void *send, void *receive,
+                                   int64_t row_bytes, void *send_rows,
+                                   void *receive_rows, int64_t capacity_rows) {
+  int64_t received = 0;
+  with(context, [&](StepCollectives &c) {
+    received =
+        c.allToAllV(axis, site, layer, send, receive, row_bytes,
+                    static_cast<const int32_t *>(send_rows),
+                    static_cast<const int32_t *>(receive_rows), capacity_rows);
+  });
+  return received;
+}

@@ -1,0 +1,99 @@
+//===- StepCollectives.h - what a step needs of other ranks -----*- C++ -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Compiled code calls collectives by the numbers of an axis and of a site. This
+// is where the numbers meet the communicators, where what compiled code asks
+// for is checked, and where the bytes that a rank sends are counted. Without
+// other ranks the same calls copy on the spot.
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2RT_LIB_CORE_STEPCOLLECTIVES_H
+#define DSV2RT_LIB_CORE_STEPCOLLECTIVES_H
+
+#include "dsv2rt/Manifest.h"
+#include "dsv2rt/Status.h"
+#include "dsv2rt/abi.h"
+#include "dsv2rt/comm/Communicator.h"
+
+#include <cstdint>
+#include <vector>
+
+namespace dsv2rt {
+
+/// One axis of the mesh, as one rank sees it.
+struct MeshAxis {
+  /// The group of the ranks along the axis; null when this is the only one.
+  Communicator *group = nullptr;
+  int64_t index = 0;
+  int64_t size = 1;
+};
+
+/// The collectives of one session's steps. The arguments are those of the
+/// functions of abi.def. A call that fails ends the job; it and all later calls
+/// of the step zero what they would have filled.
+class StepCollectives {
+public:
+  /// For one rank alone, whose sites are those of `manifest`.
+  explicit StepCollectives(const Manifest &manifest);
+
+  /// For a rank of a mesh. `world` is the whole job, which a failure ends.
+  StepCollectives(const Manifest &manifest, Communicator &world, MeshAxis tp,
+                  MeshAxis ep);
+
+  /// Starts a step of `tokens` tokens over all ranks of the ep axis.
+  void begin(int64_t tokens) {
+    stepTokens = tokens;
+    status = Status();
+  }
+
+  /// The first failure since begin().
+  const Status &failure() const { return status; }
+
+  /// Remembers a failure of this rank and ends the job.
+  void fail(const Status &reason);
+
+  int64_t meshIndex(int32_t axis);
+  int64_t arrivals() const { return stepTokens; }
+  void allReduce(int32_t axis, int32_t site, int64_t layer, float *data,
+                 int64_t count);
+  void allGather(int32_t axis, int32_t site, int64_t layer, const void *send,
+                 void *receive, int64_t rows, int64_t rowBytes,
+                 int64_t receiveRowBytes);
+  void allToAll(int32_t axis, int32_t site, int64_t layer, const void *send,
+                void *receive, int64_t bytes);
+  int64_t allToAllV(int32_t axis, int32_t site, int64_t layer, const void *send,
+                    void *receive, int64_t rowBytes, const int32_t *sendRows,
+                    const int32_t *receiveRows, int64_t capacityRows);
+
+  /// Calls and bytes sent by this rank, for each of the manifest's commSites.
+  const std::vector<CommCounters> &counters() const { return counts; }
+
+private:
+  /// What a call is about, or null after a failure of this or an earlier call.
+  struct Call;
+  bool open(Call &call, int32_t axis, int32_t site, int64_t layer,
+            const char *kind);
+  void close(const Call &call, const Status &result);
+  template <class... Parts> void refuse(const Call &call, Parts &&...parts);
+  bool exchange(const Call &call, const void *send, void *receive);
+
+  const Manifest &manifest;
+  Communicator *world = nullptr;
+  MeshAxis axes[2];
+  int64_t stepTokens = 0;
+  Status status;
+  std::vector<CommCounters> counts;
+  /// Bytes to and from every rank, and what was gathered; kept to keep their
+  /// memory.
+  std::vector<int64_t> sendBytes, receiveBytes;
+  std::vector<char> gathered;
+};
+
+} // namespace dsv2rt
+
+#endif // DSV2RT_LIB_CORE_STEPCOLLECTIVES_H
