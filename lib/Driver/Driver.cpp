@@ -9,7 +9,9 @@
 
 #include "dsv2/CodeGen/Passes.h"
 #include "dsv2/Dialect/DSV2/IR/DSV2.h"
+#include "dsv2/Import/CheckMesh.h"
 #include "dsv2/Import/ModelBuilder.h"
+#include "dsv2/Support/MeshShape.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
@@ -45,6 +47,11 @@ importModule(MLIRContext &context, const CompileOptions &options) {
   auto config = loadConfig(options.input, options.warn);
   if (!config)
     return config.takeError();
+  auto mesh = MeshShape::parse(options.pipeline.mesh);
+  if (!mesh)
+    return llvm::createStringError("mesh: " + llvm::toString(mesh.takeError()));
+  if (llvm::Error error = ::dsv2::checkMesh(*config, *mesh))
+    return error;
   OwningOpRef<ModuleOp> module = buildModel(&context, *config);
   int64_t maxContext = config->maxPositionEmbeddings;
   if (options.maxContext > maxContext)
@@ -89,7 +96,13 @@ static llvm::Error dump(ModuleOp module, Stage stage,
 
 /// Only what can be run has something to compare.
 static bool carriesReference(const CompileOptions &options) {
-  return options.withReference && !options.pipeline.forDevice() &&
+  // The reference is for one rank; a mesh that does not parse is reported where
+  // it is used.
+  auto mesh = MeshShape::parse(options.pipeline.mesh);
+  bool isSplit = !mesh || mesh->ranks() > 1;
+  if (!mesh)
+    llvm::consumeError(mesh.takeError());
+  return options.withReference && !options.pipeline.forDevice() && !isSplit &&
          options.lastStage == Stage::Artifact &&
          (options.emit == EmitKind::Artifact ||
           options.emit == EmitKind::Executable);

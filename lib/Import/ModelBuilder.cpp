@@ -115,9 +115,10 @@ private:
     Location loc = at(name);
     auto type = RankedTensorType::get(shape, weightType);
     if (layers.empty())
-      return WeightOp::create(b, loc, type, name, ArrayRef<int64_t>{}, Value());
+      return WeightOp::create(b, loc, type, name, ArrayRef<int64_t>{}, Value(),
+                              /*shards=*/ArrayAttr());
     return WeightOp::create(b, loc, type, "model.layers.{layer}." + name,
-                            layers, ordinal);
+                            layers, ordinal, /*shards=*/ArrayAttr());
   }
 
   Value linear(StringRef path, Value input, int64_t outputs) {
@@ -319,7 +320,8 @@ void ModelBuilder::buildStep(ArrayRef<func::FuncOp> layerFunctions,
 
   Value table =
       weight("model.embed_tokens", {config.vocabSize, config.hiddenSize});
-  Value h = EmbedOp::create(b, at("model.embed_tokens"), hidden, tokens, table);
+  Value h = EmbedOp::create(b, at("model.embed_tokens"), hidden, tokens, table,
+                            /*first=*/Value());
 
   auto constant = [&](int64_t value) -> Value {
     return arith::ConstantIndexOp::create(b, loc, value);

@@ -12,6 +12,7 @@
 #include "dsv2/Conversion/Passes.h"
 #include "dsv2/Dialect/DSV2/Transforms/Passes.h"
 #include "dsv2/Support/GPUTargetInfo.h"
+#include "dsv2/Support/MeshShape.h"
 #include "dsv2/Support/TargetInfo.h"
 #include "dsv2/Target/DeviceCode.h"
 #include "mlir/Conversion/Passes.h"
@@ -45,6 +46,14 @@ std::optional<Stage> mlir::dsv2::symbolizeStage(StringRef name) {
 
 static void buildPlanStage(OpPassManager &pm, const CPUPipelineOptions &options,
                            const CPUTargetInfo &target) {
+  if (!options.mesh.empty()) {
+    AnnotateShardsPassOptions shards;
+    shards.mesh = options.mesh;
+    pm.addPass(createAnnotateShardsPass(shards));
+    pm.addPass(createInsertCollectivesPass());
+    pm.addPass(createFuseCollectivesPass());
+    pm.addPass(createExpandDispatchPass());
+  }
   SelectCacheFormatPassOptions cache;
   cache.format = options.kvFormat;
   cache.page = options.pageSize;
@@ -135,6 +144,7 @@ static void buildTargetStage(OpPassManager &pm,
     buildLowerDeviceToLLVMPipeline(pm.nest<mlir::gpu::GPUModuleOp>());
     pm.addPass(createLowerDeviceLaunchesPass());
   }
+  pm.addPass(createLowerCollectivesPass());
   pm.addPass(createLowerLaunchesPass());
   cpu::buildLowerToLLVMPipeline(pm, lowering);
   if (options.reference)
@@ -155,6 +165,21 @@ static void buildArtifactStage(OpPassManager &pm,
   emit.ptxas = options.ptxas;
   pm.addPass(createEmitDeviceCodePass(emit));
   pm.addPass(createEmbedManifestPass());
+}
+
+/// What is wrong with the options for several ranks, or an empty text.
+static std::string checkMesh(const CPUPipelineOptions &options) {
+  auto mesh = MeshShape::parse(options.mesh);
+  if (!mesh)
+    return "mesh: " + llvm::toString(mesh.takeError());
+  if (mesh->ranks() > 1 && options.forDevice())
+    return "mesh: expected one rank for a GPU, which cannot be split yet, "
+           "got " +
+           mesh->str();
+  if (mesh->ranks() > 1 && options.reference)
+    return "mesh: expected one rank for the reference lowering, got " +
+           mesh->str();
+  return "";
 }
 
 /// What is wrong with the options for a device, or an empty text.
@@ -185,7 +210,9 @@ bool mlir::dsv2::buildCPUStage(OpPassManager &pm, Stage stage,
     error = "target-cpu: " + llvm::toString(target.takeError());
     return false;
   }
-  error = checkDeviceOptions(options);
+  error = checkMesh(options);
+  if (error.empty())
+    error = checkDeviceOptions(options);
   if (!error.empty())
     return false;
   switch (stage) {
@@ -245,6 +272,9 @@ struct CPUPipelineFlags : public PassPipelineOptions<CPUPipelineFlags> {
   Option<std::string> gpuChips{
       *this, "gpu-chip",
       llvm::cl::desc("GPUs to generate kernels for, separated by commas")};
+  Option<std::string> mesh{
+      *this, "mesh",
+      llvm::cl::desc("Ranks to split the model over: tp=N,ep=N")};
   Option<bool> reference{
       *this, "reference",
       llvm::cl::desc("Reference lowering instead of kernels"),
@@ -262,6 +292,7 @@ struct CPUPipelineFlags : public PassPipelineOptions<CPUPipelineFlags> {
     options.targetCPU = targetCPU;
     options.reference = reference;
     options.gpuChips = gpuChips;
+    options.mesh = mesh;
     return options;
   }
 };

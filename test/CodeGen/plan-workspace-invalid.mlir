@@ -14,7 +14,7 @@ func.func @loop(%tokens: memref<?xi32> {dsv2.size = "tokens"}, %workspace: memre
 // -----
 
 func.func @size(%n: index, %workspace: memref<?xi8>) {
-  // expected-error @below {{expected a size that is a multiple of the step's tokens, sequences or rows}}
+  // expected-error @below {{expected a size that is a multiple of the step's tokens, sequences, rows or arrivals}}
   %a = memref.alloc(%n) : memref<?x32xf32>
   return
 }

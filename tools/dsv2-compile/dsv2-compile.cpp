@@ -84,6 +84,11 @@ static cl::opt<bool>
 static cl::opt<bool> deterministicFlag(
     "deterministic", cl::cat(category),
     cl::desc("Make results independent of batch, chunking and threads"));
+static cl::opt<std::string> meshFlag(
+    "mesh", cl::cat(category), cl::value_desc("tp=N,ep=N"),
+    cl::desc("Split the model over tp times ep ranks: tp splits heads, "
+             "vocabulary and widths of feed-forward networks, ep sequences and "
+             "routed experts"));
 static cl::opt<int64_t>
     maxContextFlag("max-context", cl::cat(category), cl::init(0),
                    cl::desc("Longest sequence, in tokens (0: the model's)"));
@@ -257,6 +262,7 @@ int main(int argc, char **argv) {
   options.pipeline.attentionForm = attentionFormFlag;
   options.pipeline.prefillMinTokens = prefillMinTokensFlag;
   options.pipeline.deterministic = deterministicFlag;
+  options.pipeline.mesh = meshFlag;
   if (forGPU)
     options.pipeline.gpuChips = gpuChipFlag;
   options.pipeline.gpuCode = gpuCodeFlag;

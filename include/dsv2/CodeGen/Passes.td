@@ -82,6 +82,19 @@ def LowerLaunchesPass : Pass<"dsv2-lower-launches", "::mlir::ModuleOp"> {
     "::mlir::omp::OpenMPDialect", "::mlir::scf::SCFDialect"];
 }
 
+def LowerCollectivesPass : Pass<"dsv2-lower-collectives", "::mlir::ModuleOp"> {
+  let summary = "Exchanges between ranks to calls of the runtime";
+  let description = [{
+    Enters: buffered IR. Each collective becomes a call of the runtime (abi.def)
+    with its axis, its site, which the module's manifest lists under
+    `comm_sites`, and the layer. The mesh becomes the manifest's `mesh`. Leaves:
+    no op about ranks. Refused: memory with gaps between rows.
+  }];
+  let dependentDialects = [
+    "::mlir::LLVM::LLVMDialect", "::mlir::arith::ArithDialect",
+    "::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect"];
+}
+
 def LowerDeviceLaunchesPass
     : Pass<"dsv2-lower-device-launches", "::mlir::ModuleOp"> {
   let summary = "Launches on a device to calls of the runtime";

@@ -55,14 +55,17 @@ struct CPUPipelineOptions {
   std::string gpuCode = "auto";
   std::string ptxas;
 
+  /// Ranks that the model is split over, `tp=N,ep=N`; empty: one.
+  std::string mesh;
+
   bool forDevice() const { return !gpuChips.empty(); }
 };
 
 /// Appends the passes that lead from the stage before `stage` to `stage`, its
 /// contract check last. For `Import` that is the check alone; `Artifact` has
 /// passes only for a device, which make the images that the manifest lists.
-/// Fails without touching `pm` if `targetCPU` or `gpuChips` does not parse or a
-/// format has no kernels for GPUs, with the reason in `error`.
+/// Fails without touching `pm` if `targetCPU`, `gpuChips` or `mesh` does not
+/// parse or something has no kernels for GPUs, with the reason in `error`.
 bool buildCPUStage(OpPassManager &pm, Stage stage,
                    const CPUPipelineOptions &options, std::string &error);
 

@@ -41,21 +41,39 @@ func::FuncOp dsv2::cpu::getOrCreateEmbedKernel(ModuleOp module,
                                                const EmbedConfig &config,
                                                const CPUTargetInfo &target) {
   MLIRContext *ctx = module.getContext();
-  std::string name = llvm::formatv("embed_{0}_{1}",
-                                   elementName(config.tableType), config.width);
-  Type types[] = {getIndexListType(ctx), getStridedType(config.tableType, 2),
-                  getActivationType(ctx)};
+  std::string name =
+      llvm::formatv("embed_{0}_{1}{2}", elementName(config.tableType),
+                    config.width, config.partial ? "_partial" : "");
+  SmallVector<Type> types = {getIndexListType(ctx),
+                             getStridedType(config.tableType, 2)};
+  if (config.partial)
+    types.push_back(IndexType::get(ctx));
+  types.push_back(getActivationType(ctx));
   return getOrCreateKernel(
       module, name, target, types,
       [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
-        Value tokens = args[0], table = args[1], out = args[2];
-        emitRowRuns(b, b.dim(out, 0), config.width, part, parts,
-                    [&](Value row, Value column, int64_t count) {
-                      Value token = b.toIndex(b.loadScalar(tokens, {row}));
-                      Value v =
-                          emitLoad(b, table, {token, column}, count, b.lanes());
-                      emitStore(b, v, out, {row, column}, count);
-                    });
+        Value tokens = args[0], table = args[1], out = args.back();
+        emitRowRuns(
+            b, b.dim(out, 0), config.width, part, parts,
+            [&](Value row, Value column, int64_t count) {
+              Value token = b.toIndex(b.loadScalar(tokens, {row}));
+              auto read = [&](Value token) {
+                return emitLoad(b, table, {token, column}, count, b.lanes());
+              };
+              Value v;
+              if (config.partial) {
+                // Below `first` the difference wraps to a large number.
+                Value local = b.sub(token, args[2]);
+                Value isOwn =
+                    b.cmp(arith::CmpIPredicate::ult, local, b.dim(table, 0));
+                v = b.ifYield(
+                    isOwn, [&] { return SmallVector<Value>{read(local)}; },
+                    [&] { return SmallVector<Value>{b.splat(0.0f)}; })[0];
+              } else {
+                v = read(token);
+              }
+              emitStore(b, v, out, {row, column}, count);
+            });
       });
 }
 

@@ -387,6 +387,22 @@ static Value gateScratch(KernelBuilder &b, PanelFormat format) {
   return b.scratch({2, rows, b.getTarget().panelWidth()}, b.getF32Type());
 }
 
+/// Shares of a product for each thread: few enough that a share of a small
+/// product still streams for microseconds, enough that threads finish together.
+static constexpr int64_t kProductShares = 4;
+
+/// getOrCreateKernel() for a kernel that mostly streams weights.
+static func::FuncOp getOrCreateProduct(
+    ModuleOp module, StringRef name, const CPUTargetInfo &target,
+    TypeRange argTypes,
+    llvm::function_ref<void(KernelBuilder &, ValueRange, Value, Value)> emit) {
+  func::FuncOp kernel = getOrCreateKernel(module, name, target, argTypes, emit);
+  kernel->setAttr(
+      kSharesAttr,
+      Builder(module.getContext()).getI64IntegerAttr(kProductShares));
+  return kernel;
+}
+
 //===----------------------------------------------------------------------===//
 // One weight
 //===----------------------------------------------------------------------===//
@@ -402,7 +418,7 @@ func::FuncOp dsv2::cpu::getOrCreateMatmulKernel(ModuleOp module,
     types.push_back(act);
   types.push_back(act);
 
-  return getOrCreateKernel(
+  return getOrCreateProduct(
       module,
       kernelName(config.addResidual ? "matmul_add" : "matmul", config.format),
       target, types,
@@ -437,7 +453,7 @@ dsv2::cpu::getOrCreateGatedMatmulKernel(ModuleOp module,
                                         const CPUTargetInfo &target) {
   MLIRContext *context = module.getContext();
   MemRefType act = getActivationType(context);
-  return getOrCreateKernel(
+  return getOrCreateProduct(
       module, kernelName("gated_matmul", config.format), target,
       {getProductInputType(context, config.format),
        getGatedPanelType(context, target, config.format), act},
@@ -475,7 +491,7 @@ dsv2::cpu::getOrCreateHeadMatmulKernel(ModuleOp module,
                                        const CPUTargetInfo &target) {
   MLIRContext *context = module.getContext();
   MemRefType act = getActivationType(context, /*rank=*/3);
-  return getOrCreateKernel(
+  return getOrCreateProduct(
       module, kernelName("head_matmul", config.format), target,
       {getProductInputType(context, config.format, /*rank=*/3),
        getPanelType(context, target, config.format, /*leadingDims=*/1), act},
@@ -581,7 +597,7 @@ static func::FuncOp createGrouped(ModuleOp module,
   std::string stem = gated ? "grouped_gated_matmul" : "grouped_matmul";
   if (config.gather)
     stem += "_gather";
-  return getOrCreateKernel(
+  return getOrCreateProduct(
       module, kernelName(stem, config.format), target, types,
       [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
         Value x = args[0], w = args[1], offsets = args[2], y = args.back();

@@ -25,7 +25,8 @@ func::FuncOp dsv2::cpu::getOrCreateDispatchKernel(ModuleOp module,
   Type list = getIndexListType(ctx);
   Type table = getStridedType(IntegerType::get(ctx, 32), 2);
   std::string name =
-      llvm::formatv("moe_dispatch_e{0}_k{1}", config.experts, config.topK);
+      llvm::formatv("moe_dispatch_e{0}_k{1}{2}", config.experts, config.topK,
+                    config.partial ? "_partial" : "");
   return getOrCreateKernel(
       module, name, target, {table, list, list, table},
       [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
@@ -39,6 +40,15 @@ func::FuncOp dsv2::cpu::getOrCreateDispatchKernel(ModuleOp module,
                       [&](Value slot) { body(token, slot); });
           });
         };
+        /// Calls `body` for slots with an expert, and `none` for the others.
+        auto ifPresent = [&](Value token, Value slot,
+                             llvm::function_ref<void()> body,
+                             llvm::function_ref<void()> none) {
+          if (!config.partial)
+            return body();
+          b.ifThen(b.ge(b.loadScalar(ids, {token, slot}), b.i32(0)), body,
+                   none);
+        };
         /// next[e] += 1, returning what it was.
         auto takeRow = [&](Value token, Value slot) {
           Value expert = b.toIndex(b.loadScalar(ids, {token, slot}));
@@ -50,7 +60,9 @@ func::FuncOp dsv2::cpu::getOrCreateDispatchKernel(ModuleOp module,
         b.ifThen(b.eq(part, zero), [&] {
           b.forEach(zero, experts,
                     [&](Value e) { b.storeScalar(b.i32(0), next, {e}); });
-          forSlots([&](Value token, Value slot) { takeRow(token, slot); });
+          forSlots([&](Value token, Value slot) {
+            ifPresent(token, slot, [&] { takeRow(token, slot); }, [] {});
+          });
           Value total = b.forCarry(
               zero, experts, b.index(1), {b.i32(0)},
               [&](Value e, ValueRange carried) -> SmallVector<Value> {
@@ -61,10 +73,15 @@ func::FuncOp dsv2::cpu::getOrCreateDispatchKernel(ModuleOp module,
               })[0];
           b.storeScalar(total, offsets, {experts});
           forSlots([&](Value token, Value slot) {
-            Value row = takeRow(token, slot);
-            b.storeScalar(row, rowOfSlot, {token, slot});
-            b.storeScalar(b.fromIndex(token, b.getI32Type()), rowToken,
-                          {b.toIndex(row)});
+            ifPresent(
+                token, slot,
+                [&] {
+                  Value row = takeRow(token, slot);
+                  b.storeScalar(row, rowOfSlot, {token, slot});
+                  b.storeScalar(b.fromIndex(token, b.getI32Type()), rowToken,
+                                {b.toIndex(row)});
+                },
+                [&] { b.storeScalar(b.i32(-1), rowOfSlot, {token, slot}); });
           });
         });
       });
@@ -79,8 +96,9 @@ func::FuncOp dsv2::cpu::getOrCreateCombineKernel(ModuleOp module,
                              act};
   types.append(1 + config.hasShared + config.hasResidual, act);
   std::string name = llvm::formatv(
-      "moe_combine_{0}_k{1}{2}{3}", config.width, config.topK,
-      config.hasShared ? "_shared" : "", config.hasResidual ? "_residual" : "");
+      "moe_combine_{0}_k{1}{2}{3}{4}", config.width, config.topK,
+      config.hasShared ? "_shared" : "", config.hasResidual ? "_residual" : "",
+      config.partial ? "_partial" : "");
   return getOrCreateKernel(
       module, name, target, types,
       [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
@@ -89,17 +107,24 @@ func::FuncOp dsv2::cpu::getOrCreateCombineKernel(ModuleOp module,
         emitRowRuns(
             b, b.dim(y, 0), config.width, part, parts,
             [&](Value token, Value column, int64_t count) {
-              auto term = [&](Value slot) {
-                Value row = b.toIndex(b.loadScalar(rowOfSlot, {token, slot}));
+              // Null: no slot before.
+              auto addSlot = [&](Value slot, Value row, Value sum) {
                 Value w = b.broadcast(b.loadScalar(weights, {token, slot}));
                 Value v = emitLoad(b, out, {row, column}, count, b.lanes());
-                return std::pair(w, v);
+                return sum ? b.fma(w, v, sum) : b.fmul(w, v);
               };
-              auto [w, v] = term(b.index(0));
-              Value sum = b.fmul(w, v);
-              for (int64_t slot = 1; slot < config.topK; ++slot) {
-                std::tie(w, v) = term(b.index(slot));
-                sum = b.fma(w, v, sum);
+              Value sum = config.partial ? b.splat(0.0f) : Value();
+              for (int64_t i = 0; i < config.topK; ++i) {
+                Value slot = b.index(i);
+                Value row = b.toIndex(b.loadScalar(rowOfSlot, {token, slot}));
+                if (!config.partial) {
+                  sum = addSlot(slot, row, sum);
+                  continue;
+                }
+                sum = b.ifYield(
+                    b.ge(row, b.index(0)),
+                    [&] { return SmallVector<Value>{addSlot(slot, row, sum)}; },
+                    [&] { return SmallVector<Value>{sum}; })[0];
               }
               // Shared experts first, then the residual stream.
               for (Value other : args.drop_front(3).drop_back())

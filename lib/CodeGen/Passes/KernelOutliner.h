@@ -49,6 +49,14 @@ inline constexpr StringLiteral kReferencePrefix = "reference_";
 /// How the panels of a packed weight are stored.
 cpu::PanelFormat getPanelFormat(RankedTensorType packed);
 
+/// How many rows a value has that is not one a token of the step: memory is
+/// planned for `bound`, a function of the step's sizes, and `count` is known
+/// when the step runs. They may be the same.
+struct RowCount {
+  Value bound;
+  Value count;
+};
+
 /// What an op becomes.
 enum class KernelKind {
   /// Kernels for the processor.
@@ -142,6 +150,10 @@ protected:
                             std::optional<int64_t> serialBelow = {});
   /// An uninitialised tensor [dims...], dynamic sizes being tokens.
   Value empty(ArrayRef<int64_t> shape, Type element, Value dynamicSize);
+  /// The same with as many rows as `rows` says in the first dimension.
+  Value emptyRows(ArrayRef<int64_t> shape, Type element, RowCount rows);
+  /// Rows of a value of the old function.
+  RowCount getRowCount(Value oldValue);
   /// Where the result of `op` goes: the hidden state the function was given, if
   /// the result is what the function returns, else a new tensor.
   Value destination(Operation *op);
@@ -149,8 +161,6 @@ protected:
   void tap(Operation *op, Value value);
   /// The level of a tap on the result of `op`.
   static int64_t getTapLevel(Operation *op);
-  /// What a tap on the result of `op` is called in the manifest.
-  static StringRef getSiteName(Operation *op);
 
   //===--------------------------------------------------------------------===//
   // Reference kernels (OutlineReference.cpp)
@@ -191,6 +201,19 @@ protected:
   /// The sum of two matrices that nothing was fused into.
   virtual Value emitAdd(Value lhs, Value rhs, arith::AddFOp op);
   LogicalResult outlineCopyPages(CopyPagesOp op);
+
+  //===--------------------------------------------------------------------===//
+  // Ranks (OutlineExchange.cpp)
+  //===--------------------------------------------------------------------===//
+
+  LogicalResult outlineAllReduce(AllReduceOp op);
+  LogicalResult outlineAllGather(AllGatherOp op);
+  LogicalResult outlineAllToAll(AllToAllOp op);
+  LogicalResult outlineAllToAllV(AllToAllVOp op);
+  LogicalResult outlineExchangePack(ExchangePackOp op);
+  LogicalResult outlineExchangeUnpack(ExchangeUnpackOp op);
+  LogicalResult outlineExchangeCombine(ExchangeCombineOp op);
+  LogicalResult outlineSlice(tensor::ExtractSliceOp op);
   LogicalResult outlinePackedWeight(PackedWeightOp op);
 
   /// The [T, R] table of cos and sin, built once per function.
@@ -200,7 +223,10 @@ protected:
   cpu::LatentCacheConfig getCacheConfig(LatentCacheType type) const;
   /// The rows `x` as products with weights in `format` take them. `rows` is how
   /// many.
-  Value getProductInput(Value x, cpu::PanelFormat format, Value rows);
+  Value getProductInput(Value x, cpu::PanelFormat format, RowCount rows);
+  Value getProductInput(Value x, cpu::PanelFormat format, Value rows) {
+    return getProductInput(x, format, RowCount{rows, rows});
+  }
   /// Panel format of a weight operand.
   static cpu::PanelFormat getFormat(Value weight) {
     return getPanelFormat(cast<RankedTensorType>(weight.getType()));
@@ -226,8 +252,18 @@ protected:
   DenseMap<Value, Value> quantizedRows;
   /// cos/sin tables by attribute.
   DenseMap<Attribute, Value> ropeTables;
-  /// For the result of a dispatch: its input and the token of each row.
-  DenseMap<Value, std::pair<Value, Value>> dispatched;
+  /// What stands for the result of a dispatch, whose rows are never copied.
+  struct Dispatched {
+    Value input;
+    /// How many rows the input has.
+    RowCount inputRows;
+    /// The row of the input that each row is of.
+    Value rowTokens;
+    RowCount rows;
+  };
+  DenseMap<Value, Dispatched> dispatched;
+  /// Rows of values of the old function that are not one a token.
+  DenseMap<Value, RowCount> rowCounts;
 };
 
 /// Refuses weights in formats that have no kernels for GPUs.

@@ -8,6 +8,7 @@
 #include "dsv2/CodeGen/Passes.h"
 
 #include "RuntimeEntries.h"
+#include "dsv2/CodeGen/CPU/KernelBuilder.h"
 #include "dsv2rt/abi.h"
 #include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
 #include "mlir/Conversion/LLVMCommon/TypeConverter.h"
@@ -34,10 +35,13 @@ struct LowerLaunches
   void runOnOperation() override;
 
   void lower(LaunchOp op);
+  Value getShareCounter(LaunchOp op);
   void lower(WeightViewOp op);
   void lower(TapOp op);
   int64_t getSite(TapOp op);
 
+  /// The variable from which the threads of a function's launches take shares.
+  DenseMap<Operation *, Value> shareCounters;
   /// Sites seen so far, by name and level.
   llvm::StringMap<int64_t> siteNumbers;
   SmallVector<Attribute> sites;
@@ -51,6 +55,44 @@ static void callKernel(ImplicitLocOpBuilder &b, LaunchOp op,
   llvm::append_range(operands, op.getOutputs());
   llvm::append_values(operands, part, parts);
   func::CallOp::create(b, kernel, operands);
+}
+
+/// One for each function: launches do not overlap.
+Value LowerLaunches::getShareCounter(LaunchOp op) {
+  auto function = op->getParentOfType<func::FuncOp>();
+  Value &counter = shareCounters[function];
+  if (!counter) {
+    auto b = ImplicitLocOpBuilder::atBlockBegin(function.getLoc(),
+                                                &function.getBody().front());
+    counter = memref::AllocaOp::create(b, MemRefType::get({1}, b.getI64Type()));
+  }
+  return counter;
+}
+
+/// Calls the kernel of `op` on shares `part`, then others, as long as there are
+/// some that no thread has taken.
+static void callOnShares(ImplicitLocOpBuilder &b, LaunchOp op,
+                         func::FuncOp kernel, Value counter, int64_t perThread,
+                         Value thread, Value threads) {
+  Value shares = arith::MulIOp::create(
+      b, threads, arith::ConstantIndexOp::create(b, perThread));
+  auto loop = scf::WhileOp::create(b, b.getIndexType(), thread);
+  OpBuilder::InsertionGuard guard(b);
+  Block *before =
+      b.createBlock(&loop.getBefore(), {}, b.getIndexType(), {b.getLoc()});
+  Value isLeft = arith::CmpIOp::create(b, arith::CmpIPredicate::slt,
+                                       before->getArgument(0), shares);
+  scf::ConditionOp::create(b, isLeft, before->getArguments());
+  Block *after =
+      b.createBlock(&loop.getAfter(), {}, b.getIndexType(), {b.getLoc()});
+  callKernel(b, op, kernel, after->getArgument(0), shares);
+  Value taken = memref::AtomicRMWOp::create(
+      b, arith::AtomicRMWKind::addi,
+      arith::ConstantIntOp::create(b, b.getI64Type(), 1), counter,
+      ValueRange{arith::ConstantIndexOp::create(b, 0)});
+  Value next = arith::AddIOp::create(
+      b, threads, arith::IndexCastOp::create(b, b.getIndexType(), taken));
+  scf::YieldOp::create(b, next);
 }
 
 void LowerLaunches::lower(LaunchOp op) {
@@ -67,7 +109,16 @@ void LowerLaunches::lower(LaunchOp op) {
     callKernel(b, op, kernel, arith::ConstantIndexOp::create(b, 0),
                arith::ConstantIndexOp::create(b, 1));
   };
+  auto perThread = kernel->getAttrOfType<IntegerAttr>(cpu::kSharesAttr);
   auto parallel = [&]() {
+    Value counter;
+    if (perThread) {
+      // The first share of each thread needs no counting.
+      counter = getShareCounter(op);
+      memref::StoreOp::create(
+          b, arith::ConstantIntOp::create(b, b.getI64Type(), 0), counter,
+          ValueRange{arith::ConstantIndexOp::create(b, 0)});
+    }
     auto region = omp::ParallelOp::create(b, TypeRange(), ValueRange());
     OpBuilder::InsertionGuard guard(b);
     b.createBlock(&region.getRegion());
@@ -80,7 +131,10 @@ void LowerLaunches::lower(LaunchOp op) {
     };
     Value part = getNumber("omp_get_thread_num");
     Value parts = getNumber("omp_get_num_threads");
-    callKernel(b, op, kernel, part, parts);
+    if (perThread)
+      callOnShares(b, op, kernel, counter, perThread.getInt(), part, parts);
+    else
+      callKernel(b, op, kernel, part, parts);
     omp::TerminatorOp::create(b);
   };
 
@@ -147,10 +201,8 @@ int64_t LowerLaunches::getSite(TapOp op) {
 
 void LowerLaunches::lower(TapOp op) {
   ImplicitLocOpBuilder b(op.getLoc(), op);
-  auto function = op->getParentOfType<func::FuncOp>();
-  // A step or layer function ends with the context and the tap level.
-  ArrayRef<BlockArgument> arguments = function.getArguments();
-  Value context = arguments[arguments.size() - 2], level = arguments.back();
+  Value context = getStepContext(op);
+  Value level = op->getParentOfType<func::FuncOp>().getArguments().back();
   Value wanted = arith::CmpIOp::create(
       b, arith::CmpIPredicate::sge, level,
       arith::ConstantIntOp::create(b, b.getI32Type(), op.getLevel()));
@@ -165,13 +217,7 @@ void LowerLaunches::lower(TapOp op) {
     return arith::IndexCastOp::create(b, i64, value);
   };
   auto metadata = memref::ExtractStridedMetadataOp::create(b, matrix);
-  Value address = memref::ExtractAlignedPointerAsIndexOp::create(b, matrix);
-  int64_t elementBytes = type.getElementTypeBitWidth() / 8;
-  Value offset = arith::MulIOp::create(
-      b, metadata.getOffset(), arith::ConstantIndexOp::create(b, elementBytes));
-  address = arith::AddIOp::create(b, address, offset);
-  Value pointer = LLVM::IntToPtrOp::create(
-      b, LLVM::LLVMPointerType::get(b.getContext()), toI64(address));
+  Value pointer = getAddress(b, matrix, metadata.getOffset());
   // Heads of a token are adjacent, so [T, H, D] is seen as [T, H * D].
   Value columns = metadata.getSizes().back();
   if (type.getRank() == 3)
@@ -201,14 +247,9 @@ static LogicalResult checkLowerable(Operation *op) {
   auto function = op->getParentOfType<func::FuncOp>();
   if (!function)
     return op->emitOpError("expected to be inside a function");
-  if (isa<TapOp>(op)) {
-    ArrayRef<Type> arguments = function.getArgumentTypes();
-    if (arguments.size() < 2 ||
-        !isa<LLVM::LLVMPointerType>(arguments[arguments.size() - 2]) ||
-        !arguments.back().isInteger(32))
-      return op->emitOpError("expected a function whose last arguments are the "
-                             "context and the tap level");
-  }
+  if (isa<TapOp>(op) && !getStepContext(op))
+    return op->emitOpError("expected a function whose last arguments are the "
+                           "context and the tap level");
   if (auto launch = dyn_cast<LaunchOp>(op)) {
     auto kernel = SymbolTable::lookupNearestSymbolFrom<func::FuncOp>(
         op, launch.getKernelAttr());
@@ -226,6 +267,7 @@ static LogicalResult checkLowerable(Operation *op) {
 }
 
 void LowerLaunches::runOnOperation() {
+  shareCounters.clear();
   ModuleOp module = getOperation();
   SmallVector<Operation *> ops;
   module.walk([&](Operation *op) {

@@ -88,7 +88,8 @@ LogicalResult DeviceOutliner::outlineRoute(RouteOp op) {
     mapping.map(dispatch.getOffsets(), chosen[2]);
     mapping.map(dispatch.getRows(), chosen[4]);
     // The rows themselves are never copied: products gather them.
-    dispatched[dispatch.getResult()] = {products[0].x, chosen[3]};
+    dispatched[dispatch.getResult()] = {
+        products[0].x, {tokens, tokens}, chosen[3], RowCount()};
   } else {
     chosen = emitRoute();
   }
@@ -117,7 +118,8 @@ LogicalResult DeviceOutliner::outlineDispatch(DispatchOp op) {
                     empty(idsType.getShape(), i32, tokens)});
   mapping.map(op.getOffsets(), results[0]);
   mapping.map(op.getRows(), results[2]);
-  dispatched[op.getResult()] = {lookup(op.getInput()), results[1]};
+  dispatched[op.getResult()] = {
+      lookup(op.getInput()), {tokens, tokens}, results[1], {numRows, numRows}};
   return success();
 }
 
@@ -127,7 +129,7 @@ LogicalResult DeviceOutliner::outlineExperts(ExpertFFNOp op) {
   auto it = dispatched.find(op.getInput());
   if (it == dispatched.end())
     return op.emitOpError("expected 'input' to be the result of a dispatch");
-  auto [input, rowTokens] = it->second;
+  Value input = it->second.input, rowTokens = it->second.rowTokens;
   auto downType = cast<RankedTensorType>(op.getDown().getType());
   Value numRows = tensor::DimOp::create(b, rowTokens, 0);
   Value offsets = lookup(op.getOffsets());

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "KernelOutliner.h"
+#include "RuntimeEntries.h"
 
 #include "mlir/Dialect/AMX/AMXDialect.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
@@ -279,12 +280,21 @@ LogicalResult FunctionOutliner::outlineOp(Operation *op) {
       .Case([&](PackedWeightOp op) { return outlinePackedWeight(op); })
       .Case([&](scf::ForOp op) { return outlineLoop(op); })
       .Case([&](func::CallOp op) { return outlineCall(op); })
+      .Case([&](AllReduceOp op) { return outlineAllReduce(op); })
+      .Case([&](AllGatherOp op) { return outlineAllGather(op); })
+      .Case([&](AllToAllOp op) { return outlineAllToAll(op); })
+      .Case([&](AllToAllVOp op) { return outlineAllToAllV(op); })
+      .Case([&](ExchangePackOp op) { return outlineExchangePack(op); })
+      .Case([&](ExchangeUnpackOp op) { return outlineExchangeUnpack(op); })
+      .Case([&](ExchangeCombineOp op) { return outlineExchangeCombine(op); })
+      .Case([&](tensor::ExtractSliceOp op) { return outlineSlice(op); })
+      // Exchanges make the memory that they fill.
+      .Case([&](tensor::EmptyOp) { return success(); })
       .Case<scf::YieldOp, func::ReturnOp, tensor::DimOp, tensor::ExpandShapeOp,
-            tensor::CollapseShapeOp, tensor::ExtractSliceOp>(
-          [&](Operation *op) {
-            b.clone(*op, mapping);
-            return success();
-          })
+            tensor::CollapseShapeOp>([&](Operation *op) {
+        b.clone(*op, mapping);
+        return success();
+      })
       .Default([&](Operation *op) -> LogicalResult {
         if (op->getNumRegions() == 0 &&
             llvm::none_of(op->getResultTypes(), llvm::IsaPred<TensorType>)) {
@@ -361,6 +371,28 @@ Value FunctionOutliner::empty(ArrayRef<int64_t> shape, Type element,
   return tensor::EmptyOp::create(b, shape, element, dynamic);
 }
 
+Value FunctionOutliner::emptyRows(ArrayRef<int64_t> shape, Type element,
+                                  RowCount rows) {
+  if (rows.bound == rows.count)
+    return empty(shape, element, rows.bound);
+  // A slice of an empty tensor is an empty tensor of the slice's size, after
+  // canonicalisation, and memory cannot be planned for that.
+  Value whole = bufferization::AllocTensorOp::create(
+      b, RankedTensorType::get(shape, element), ValueRange{rows.bound});
+  SmallVector<OpFoldResult> offsets(shape.size(), b.getIndexAttr(0));
+  SmallVector<OpFoldResult> strides(shape.size(), b.getIndexAttr(1));
+  SmallVector<OpFoldResult> sizes = {rows.count};
+  for (int64_t size : shape.drop_front())
+    sizes.push_back(b.getIndexAttr(size));
+  return tensor::ExtractSliceOp::create(
+      b, RankedTensorType::get(shape, element), whole, offsets, sizes, strides);
+}
+
+RowCount FunctionOutliner::getRowCount(Value oldValue) {
+  auto it = rowCounts.find(oldValue);
+  return it == rowCounts.end() ? RowCount{tokens, tokens} : it->second;
+}
+
 Value FunctionOutliner::destination(Operation *op) {
   Value result = op->getResult(0);
   auto type = cast<RankedTensorType>(result.getType());
@@ -368,18 +400,6 @@ Value FunctionOutliner::destination(Operation *op) {
       isa<func::ReturnOp>(*result.user_begin()))
     return hidden;
   return empty(type.getShape(), type.getElementType(), tokens);
-}
-
-/// "self_attn.q_proj" from a location named
-/// "model.layers.1-59.self_attn.q_proj".
-StringRef FunctionOutliner::getSiteName(Operation *op) {
-  auto name = dyn_cast<NameLoc>(op->getLoc());
-  if (!name)
-    return op->getName().stripDialect();
-  StringRef text = name.getName().getValue();
-  if (text.consume_front("model.layers."))
-    text = text.split('.').second;
-  return text;
 }
 
 int64_t FunctionOutliner::getTapLevel(Operation *op) {

@@ -29,7 +29,7 @@ cpu::PanelFormat mlir::dsv2::getPanelFormat(RankedTensorType packed) {
 }
 
 Value FunctionOutliner::getProductInput(Value x, cpu::PanelFormat format,
-                                        Value rows) {
+                                        RowCount rows) {
   const BlockFormat *blocks = cpu::getBlockFormat(format);
   if (!blocks)
     return x;
@@ -44,7 +44,7 @@ Value FunctionOutliner::getProductInput(Value x, cpu::PanelFormat format,
     auto kernel =
         cpu::getOrCreateQuantizeRowsKernel(outliner.module, target, rank);
     quantized =
-        launch(kernel, x, empty(shape, b.getI8Type(), rows), kSerialRows)
+        launch(kernel, x, emptyRows(shape, b.getI8Type(), rows), kSerialRows)
             .front();
   }
   return quantized;
@@ -196,11 +196,13 @@ LogicalResult FunctionOutliner::outlineEmbed(EmbedOp op) {
   auto kernel = cpu::getOrCreateEmbedKernel(
       outliner.module,
       {getWidth(op.getResult()),
-       cast<ShapedType>(table.getType()).getElementType()},
+       cast<ShapedType>(table.getType()).getElementType(),
+       /*partial=*/op.getFirst() != nullptr},
       target);
-  Value result = launch(kernel, {lookup(op.getTokens()), table},
-                        destination(op), kSerialRows)
-                     .front();
+  SmallVector<Value> inputs = {lookup(op.getTokens()), table};
+  if (op.getFirst())
+    inputs.push_back(lookup(op.getFirst()));
+  Value result = launch(kernel, inputs, destination(op), kSerialRows).front();
   mapping.map(op.getResult(), result);
   tap(op, result);
   return success();
@@ -274,13 +276,18 @@ LogicalResult FunctionOutliner::outlineLogits(LogitsOp op) {
   auto product = cpu::getOrCreateMatmulKernel(
       outliner.module, {getFormat(op.getWeight()), /*addResidual=*/false},
       target);
+  // A part of the vocabulary is gathered with those of the other ranks.
+  bool isWhole = op.getType() == logits.getType();
+  Value output =
+      isWhole ? logits : empty(op.getType().getShape(), b.getF32Type(), rows);
   Value result =
       launch(product,
              {getProductInput(chosen, getFormat(op.getWeight()), rows), weight},
-             logits)
+             output)
           .front();
   mapping.map(op.getResult(), result);
-  tap(op, result);
+  if (isWhole)
+    tap(op, result);
   return success();
 }
 
@@ -449,22 +456,30 @@ LogicalResult FunctionOutliner::outlineDispatch(DispatchOp op) {
   int64_t topK = idsType.getDimSize(1);
   int64_t offsets =
       cast<RankedTensorType>(op.getOffsets().getType()).getDimSize(0);
-  auto kernel = cpu::getOrCreateDispatchKernel(outliner.module,
-                                               {offsets - 1, topK}, target);
+  auto kernel = cpu::getOrCreateDispatchKernel(
+      outliner.module, {offsets - 1, topK, op.getPartial()}, target);
   Type i32 = b.getI32Type();
-  Value numRows =
-      arith::MulIOp::create(b, tokens, arith::ConstantIndexOp::create(b, topK));
+  RowCount ids = getRowCount(op.getIds());
+  Value most = arith::MulIOp::create(b, ids.bound,
+                                     arith::ConstantIndexOp::create(b, topK));
   // One thread does all the work, so no team is ever woken for it.
-  SmallVector<Value> results =
-      launch(kernel, lookup(op.getIds()),
-             {empty({offsets}, i32, Value()),
-              empty({ShapedType::kDynamic}, i32, numRows),
-              empty(idsType.getShape(), i32, tokens)},
-             std::numeric_limits<int64_t>::max());
+  SmallVector<Value> results = launch(kernel, lookup(op.getIds()),
+                                      {empty({offsets}, i32, Value()),
+                                       empty({ShapedType::kDynamic}, i32, most),
+                                       emptyRows(idsType.getShape(), i32, ids)},
+                                      std::numeric_limits<int64_t>::max());
   mapping.map(op.getOffsets(), results[0]);
   mapping.map(op.getRows(), results[2]);
+  RowCount rows{most, most};
+  if (op.getPartial()) {
+    Value last = tensor::ExtractOp::create(
+        b, results[0],
+        ValueRange{arith::ConstantIndexOp::create(b, offsets - 1)});
+    rows.count = arith::IndexCastOp::create(b, b.getIndexType(), last);
+  }
   // The rows themselves are never copied: products gather them.
-  dispatched[op.getResult()] = {lookup(op.getInput()), results[1]};
+  dispatched[op.getResult()] = {lookup(op.getInput()),
+                                getRowCount(op.getInput()), results[1], rows};
   return success();
 }
 
@@ -474,28 +489,28 @@ LogicalResult FunctionOutliner::outlineExperts(ExpertFFNOp op) {
   auto it = dispatched.find(op.getInput());
   if (it == dispatched.end())
     return op.emitOpError("expected 'input' to be the result of a dispatch");
-  auto [input, rowTokens] = it->second;
+  Dispatched rows = it->second;
   auto downType = cast<RankedTensorType>(op.getDown().getType());
-  Value numRows = tensor::DimOp::create(b, rowTokens, 0);
   Value gate = lookup(op.getGate()), down = lookup(op.getDown());
   Value offsets = lookup(op.getOffsets());
   auto gated = cpu::getOrCreateGroupedGatedMatmulKernel(
       outliner.module, {getFormat(op.getGate()), /*gather=*/true}, target);
   Value hiddenUnits =
-      launch(gated,
-             {getProductInput(input, getFormat(op.getGate()), tokens), gate,
-              offsets, rowTokens},
-             empty({ShapedType::kDynamic, downType.getDimSize(2)},
-                   b.getF32Type(), numRows))
+      launch(
+          gated,
+          {getProductInput(rows.input, getFormat(op.getGate()), rows.inputRows),
+           gate, offsets, rows.rowTokens},
+          emptyRows({ShapedType::kDynamic, downType.getDimSize(2)},
+                    b.getF32Type(), rows.rows))
           .front();
   auto product = cpu::getOrCreateGroupedMatmulKernel(
       outliner.module, {getFormat(op.getDown()), /*gather=*/false}, target);
   Value result =
       launch(product,
-             {getProductInput(hiddenUnits, getFormat(op.getDown()), numRows),
+             {getProductInput(hiddenUnits, getFormat(op.getDown()), rows.rows),
               down, offsets},
-             empty({ShapedType::kDynamic, downType.getDimSize(1)},
-                   b.getF32Type(), numRows))
+             emptyRows({ShapedType::kDynamic, downType.getDimSize(1)},
+                       b.getF32Type(), rows.rows))
           .front();
   mapping.map(op.getResult(), result);
   tap(op, result);
@@ -510,6 +525,7 @@ LogicalResult FunctionOutliner::outlineCombine(CombineOp op, Value shared,
   config.topK = cast<RankedTensorType>(op.getRows().getType()).getDimSize(1);
   config.hasShared = shared != nullptr;
   config.hasResidual = residual != nullptr;
+  config.partial = op.getPartial();
   auto kernel = cpu::getOrCreateCombineKernel(outliner.module, config, target);
   SmallVector<Value> inputs = {lookup(op.getInput()), lookup(op.getRows()),
                                lookup(op.getWeights())};
@@ -517,8 +533,12 @@ LogicalResult FunctionOutliner::outlineCombine(CombineOp op, Value shared,
     inputs.push_back(shared);
   if (residual)
     inputs.push_back(residual);
-  Value value =
-      launch(kernel, inputs, destination(result), kSerialRows).front();
+  RowCount rows = getRowCount(op.getWeights());
+  Value output = rows.bound == tokens
+                     ? destination(result)
+                     : emptyRows({ShapedType::kDynamic, config.width},
+                                 b.getF32Type(), rows);
+  Value value = launch(kernel, inputs, output, kSerialRows).front();
   mapping.map(result->getResult(0), value);
   tap(result, value);
   return success();

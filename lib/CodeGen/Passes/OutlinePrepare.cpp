@@ -56,16 +56,39 @@ LogicalResult ModuleOutliner::collectSlots() {
     int64_t instances = std::max<int64_t>(layers.size(), 1);
 
     SmallVector<Attribute> jobSources, jobOutputs;
-    for (auto [name, type] :
-         llvm::zip_equal(names, function.getArgumentTypes())) {
+    auto sourceShards = function->getAttrOfType<ArrayAttr>(kSourceShardsAttr);
+    for (auto [number, name, type] :
+         llvm::enumerate(names, function.getArgumentTypes())) {
       jobSources.push_back(index(sources.size()));
-      sources.push_back(b.getDictionaryAttr({
+      SmallVector<int64_t> shape(cast<RankedTensorType>(type).getShape());
+      SmallVector<Attribute> parts;
+      if (sourceShards)
+        for (auto shard :
+             cast<ArrayAttr>(sourceShards[number]).getAsRange<ShardAttr>()) {
+          // The manifest has the checkpoint's own shapes.
+          shape[shard.getDim()] = shard.getExtent();
+          parts.push_back(b.getDictionaryAttr({
+              b.getNamedAttr("dim", b.getI64IntegerAttr(shard.getDim())),
+              b.getNamedAttr(
+                  "axis", b.getStringAttr(stringifyMeshAxis(shard.getAxis()))),
+          }));
+        }
+      SmallVector<NamedAttribute> entry = {
           b.getNamedAttr("name", name),
-          b.getNamedAttr("shape", b.getDenseI64ArrayAttr(
-                                      cast<RankedTensorType>(type).getShape())),
+          b.getNamedAttr("shape", b.getDenseI64ArrayAttr(shape)),
           b.getNamedAttr("layers", layers),
           b.getNamedAttr("experts", b.getI64IntegerAttr(numExperts)),
-      }));
+      };
+      if (!parts.empty())
+        entry.push_back(b.getNamedAttr("shards", b.getArrayAttr(parts)));
+      if (auto shard = function->getAttrOfType<ShardAttr>(kExpertShardAttr)) {
+        entry.push_back(b.getNamedAttr("experts_total",
+                                       b.getI64IntegerAttr(shard.getExtent())));
+        entry.push_back(b.getNamedAttr(
+            "expert_axis",
+            b.getStringAttr(stringifyMeshAxis(shard.getAxis()))));
+      }
+      sources.push_back(b.getDictionaryAttr(entry));
     }
 
     firstSlot[function.getName()] = slots.size();

@@ -14,6 +14,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "KernelOutliner.h"
+#include "RuntimeEntries.h"
 
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"

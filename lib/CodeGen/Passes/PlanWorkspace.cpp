@@ -30,9 +30,10 @@ constexpr int64_t kAlignment = 64;
 
 /// A number of bytes linear in the sizes of a step.
 struct LinearSize {
-  enum Term { One, Tokens, Sequences, Rows, NumTerms };
+  enum Term { One, Tokens, Sequences, Rows, Arrivals, NumTerms };
+  /// What arguments of a function say they measure; arrivals are no argument.
   static constexpr std::array<StringLiteral, NumTerms> names = {
-      "", "tokens", "sequences", "rows"};
+      "", "tokens", "sequences", "rows", ""};
 
   std::array<int64_t, NumTerms> coefficients = {};
 
@@ -48,7 +49,7 @@ struct LinearSize {
   /// How much larger the slot gets by holding `other`, and how much larger than
   /// `other` it then is, for a step of typical proportions.
   int64_t wasteFor(const LinearSize &other) const {
-    constexpr std::array<int64_t, NumTerms> typical = {1, 64, 8, 8};
+    constexpr std::array<int64_t, NumTerms> typical = {1, 64, 8, 8, 128};
     int64_t waste = 0;
     for (int i = 0; i < NumTerms; ++i)
       waste += typical[i] * std::abs(coefficients[i] - other.coefficients[i]);
@@ -120,6 +121,8 @@ traceSize(func::FuncOp function, Value value) {
     }
     return failure();
   }
+  if (value.getDefiningOp<ArrivalsOp>())
+    return std::pair(LinearSize::Arrivals, int64_t(1));
   auto dim = value.getDefiningOp<memref::DimOp>();
   if (!dim || dim.getConstantIndex() != 0)
     return failure();
@@ -128,7 +131,7 @@ traceSize(func::FuncOp function, Value value) {
     return failure();
   auto name =
       function.getArgAttrOfType<StringAttr>(argument.getArgNumber(), kSizeAttr);
-  for (int term = LinearSize::Tokens; term < LinearSize::NumTerms; ++term)
+  for (int term = LinearSize::Tokens; term < LinearSize::Arrivals; ++term)
     if (name && name.getValue() == LinearSize::names[term])
       return std::pair(static_cast<LinearSize::Term>(term), int64_t(1));
   return failure();
@@ -197,7 +200,7 @@ LogicalResult PlanWorkspace::plan(func::FuncOp function) {
     auto size = getSize(function, alloc);
     if (failed(size))
       return alloc.emitOpError("expected a size that is a multiple of the "
-                               "step's tokens, sequences or rows");
+                               "step's tokens, sequences, rows or arrivals");
     // Among the slots that are free here, the one that fits best.
     size_t best = plan.slots.size();
     int64_t bestWaste = std::numeric_limits<int64_t>::max();
@@ -268,9 +271,15 @@ void PlanWorkspace::rewrite(func::FuncOp function) {
   for (BlockArgument argument : function.getArguments()) {
     auto name = function.getArgAttrOfType<StringAttr>(argument.getArgNumber(),
                                                       kSizeAttr);
-    for (int term = LinearSize::Tokens; term < LinearSize::NumTerms; ++term)
+    for (int term = LinearSize::Tokens; term < LinearSize::Arrivals; ++term)
       if (name && name.getValue() == LinearSize::names[term])
         sizes[term] = memref::DimOp::create(b, argument, 0);
+  }
+  // Offsets are computed before anything that asked for it.
+  if (plan.own.coefficients[LinearSize::Arrivals]) {
+    ArrivalsOp arrivals;
+    function.walk([&](ArrivalsOp op) { arrivals = op; });
+    sizes[LinearSize::Arrivals] = b.clone(*arrivals)->getResult(0);
   }
   SmallVector<Value> offsets;
   LinearSize offset;
@@ -304,13 +313,13 @@ void PlanWorkspace::emitSizeFunction(func::FuncOp function) {
   ImplicitLocOpBuilder b(function.getLoc(), function.getContext());
   b.setInsertionPointAfter(function);
   Type index = b.getIndexType();
-  auto sizeFunction =
-      func::FuncOp::create(b, (function.getName() + "_workspace").str(),
-                           b.getFunctionType({index, index, index}, {index}));
+  auto sizeFunction = func::FuncOp::create(
+      b, (function.getName() + "_workspace").str(),
+      b.getFunctionType({index, index, index, index}, {index}));
   Block *body = sizeFunction.addEntryBlock();
   b.setInsertionPointToStart(body);
-  SmallVector<Value> sizes = {Value(), body->getArgument(0),
-                              body->getArgument(1), body->getArgument(2)};
+  SmallVector<Value> sizes = {Value()};
+  llvm::append_range(sizes, body->getArguments());
   func::ReturnOp::create(b, emitSize(b, plans[function].total, sizes));
 }
 

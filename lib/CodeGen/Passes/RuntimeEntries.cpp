@@ -7,7 +7,9 @@
 
 #include "RuntimeEntries.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 
 using namespace mlir;
 using namespace mlir::dsv2;
@@ -59,4 +61,40 @@ func::FuncOp mlir::dsv2::declareRuntimeEntry(ModuleOp module, StringRef name) {
   if (entry->result != 'v')
     results.push_back(getType(entry->result));
   return declareFunction(module, name, inputs, results);
+}
+
+Value mlir::dsv2::getAddress(ImplicitLocOpBuilder &b, Value memref,
+                             Value offset) {
+  if (!offset)
+    offset = memref::ExtractStridedMetadataOp::create(b, memref).getOffset();
+  auto type = cast<MemRefType>(memref.getType());
+  Value address = memref::ExtractAlignedPointerAsIndexOp::create(b, memref);
+  int64_t elementBytes = type.getElementTypeBitWidth() / 8;
+  Value bytes = arith::MulIOp::create(
+      b, offset, arith::ConstantIndexOp::create(b, elementBytes));
+  address = arith::AddIOp::create(b, address, bytes);
+  Value number = arith::IndexCastOp::create(b, b.getI64Type(), address);
+  return LLVM::IntToPtrOp::create(
+      b, LLVM::LLVMPointerType::get(b.getContext()), number);
+}
+
+Value mlir::dsv2::getStepContext(Operation *op) {
+  auto function = op->getParentOfType<func::FuncOp>();
+  if (!function)
+    return {};
+  ArrayRef<BlockArgument> arguments = function.getArguments();
+  if (arguments.size() < 2 || !arguments.back().getType().isInteger(32) ||
+      !isa<LLVM::LLVMPointerType>(arguments[arguments.size() - 2].getType()))
+    return {};
+  return arguments[arguments.size() - 2];
+}
+
+StringRef mlir::dsv2::getSiteName(Operation *op) {
+  auto name = dyn_cast<NameLoc>(op->getLoc());
+  if (!name)
+    return op->getName().stripDialect();
+  StringRef text = name.getName().getValue();
+  if (text.consume_front("model.layers."))
+    text = text.split('.').second;
+  return text;
 }

@@ -47,14 +47,18 @@ struct EmbedConfig {
   int64_t width = 0;
   /// Element type of the table: f32 or bf16.
   Type tableType;
+  /// Whether the table is a part of the vocabulary.
+  bool partial = false;
 };
 
 /// out[t, :] = table[tokens[t], :], widened to f32.
 ///
 ///   (tokens: list [T], table: getStridedType(tableType, 2) [vocabulary, D],
-///    out: act2 [T, D])
+///    [first: index,] out: act2 [T, D])
 ///
-/// Token ids are not checked; the caller has done that.
+/// With `partial` the table's first row is that of id `first`, and rows of
+/// tokens outside of it are 0. Otherwise token ids are not checked; the caller
+/// has done that.
 func::FuncOp getOrCreateEmbedKernel(ModuleOp module, const EmbedConfig &config,
                                     const CPUTargetInfo &target);
 

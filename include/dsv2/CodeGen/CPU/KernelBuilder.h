@@ -215,6 +215,12 @@ MemRefType getActivationType(MLIRContext *context, int64_t rank = 2);
 /// memref<?xi32, strided<[1], offset: ?>>: offsets, row numbers, token ids.
 MemRefType getIndexListType(MLIRContext *context);
 
+/// On a kernel whose work is cut into more shares than there are threads: how
+/// many for each thread. A thread that is done takes the next share, so that
+/// one that was held up, or reads memory more slowly, does less. Without it
+/// every thread computes one share.
+inline constexpr llvm::StringLiteral kSharesAttr = "dsv2.shares";
+
 /// Returns the function `name` of `module`, or adds it: a private function of
 /// the given arguments followed by `part` and `parts`, whose body `emit` fills
 /// (without a terminator). The name has to determine the body.

@@ -70,6 +70,8 @@ struct DispatchConfig {
   int64_t experts = 0;
   /// Experts per token k.
   int64_t topK = 0;
+  /// Whether ids may be -1, for an expert of another rank.
+  bool partial = false;
 };
 
 /// Groups the T * k (token, slot) pairs by expert: rows are ordered by expert,
@@ -77,6 +79,7 @@ struct DispatchConfig {
 ///   offsets[e]        first row of expert e; offsets[E] = T * k
 ///   rowToken[r]       token of row r
 ///   rowOfSlot[t, s]   row of slot s of token t
+/// A pair whose id is -1 has no row, and -1 in rowOfSlot.
 ///
 ///   (ids: table [T, k], offsets: list [E + 1], rowToken: list [T * k],
 ///    rowOfSlot: table [T, k])
@@ -99,6 +102,8 @@ struct CombineConfig {
   bool hasShared = false;
   /// Whether the residual stream is added.
   bool hasResidual = false;
+  /// Whether rows may be -1: such a slot counts nothing.
+  bool partial = false;
 };
 
 /// y[t, :] = residual[t, :] + (shared[t, :] + routed[t, :]),
@@ -115,6 +120,57 @@ struct CombineConfig {
 func::FuncOp getOrCreateCombineKernel(ModuleOp module,
                                       const CombineConfig &config,
                                       const CPUTargetInfo &target);
+
+//===----------------------------------------------------------------------===//
+// exchange between ranks
+//===----------------------------------------------------------------------===//
+
+struct ExchangeConfig {
+  /// Row width D.
+  int64_t width = 0;
+  /// Experts per token k.
+  int64_t topK = 0;
+  /// Experts of one rank.
+  int64_t experts = 0;
+  /// Ranks that experts are spread over.
+  int64_t ranks = 0;
+};
+
+/// Gives every token a row for each rank that holds one of its experts, expert
+/// e being on rank e / experts; rows are ordered by rank, then token.
+///   counts[r]      rows for rank r
+///   places[t, r]   row of token t for rank r, or -1
+///
+///   (ids: table [T, k], counts: list [ranks], places: table [T, ranks])
+///
+/// Part 0 does all the work, the others return at once.
+func::FuncOp getOrCreateExchangePlanKernel(ModuleOp module,
+                                           const ExchangeConfig &config,
+                                           const CPUTargetInfo &target);
+
+/// Fills the rows: input, the rank's own numbers of the experts slot by slot
+/// (the bits of an i32, -1 for those of other ranks), weights of all slots.
+///
+///   (x: act2 [T, D], ids: table [T, k], weights: act2 [T, k],
+///    places: table [T, ranks], rows: act2 [N, D + 2 k])
+func::FuncOp getOrCreateExchangePackKernel(ModuleOp module,
+                                           const ExchangeConfig &config,
+                                           const CPUTargetInfo &target);
+
+/// Takes experts and weights out of rows that arrived.
+///
+///   (rows: act2 [N, D + 2 k], ids: table [N, k], weights: act2 [N, k])
+func::FuncOp getOrCreateExchangeUnpackKernel(ModuleOp module,
+                                             const ExchangeConfig &config,
+                                             const CPUTargetInfo &target);
+
+/// y[t, :] = sum over ranks r with a place of rows[places[t, r], :], in the
+/// order of the ranks, starting from 0.
+///
+///   (rows: act2 [N, D], places: table [T, ranks], y: act2 [T, D])
+func::FuncOp getOrCreateExchangeCombineKernel(ModuleOp module,
+                                              const ExchangeConfig &config,
+                                              const CPUTargetInfo &target);
 
 } // namespace mlir::dsv2::cpu
 

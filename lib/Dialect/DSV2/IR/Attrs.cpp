@@ -108,6 +108,23 @@ LogicalResult YarnAttr::verify(function_ref<InFlightDiagnostic()> emitError,
 }
 
 //===----------------------------------------------------------------------===//
+// ShardAttr
+//===----------------------------------------------------------------------===//
+
+LogicalResult ShardAttr::verify(function_ref<InFlightDiagnostic()> emitError,
+                                int64_t dim, int64_t extent, MeshAxis,
+                                int64_t parts) {
+  // shard_c1
+  if (dim < 0)
+    return emitError() << "expected 'dim' not to be negative, got " << dim;
+  // shard_c2
+  if (extent < 1 || parts < 1)
+    return emitError() << "expected 'extent' and 'parts' to be positive, got "
+                       << extent << " and " << parts;
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
 // RopeAttr
 //===----------------------------------------------------------------------===//
 

@@ -54,6 +54,22 @@ LogicalResult WeightOp::verify() {
     return emitOpError("expected the result for a name with {expert} to be of "
                        "rank 2 or more, got ")
            << type;
+  // weight_c6; the attribute itself is checked where it is made.
+  if (!getShards())
+    return success();
+  llvm::SmallDenseSet<int64_t> dims, axes;
+  for (auto shard : getShards()->getAsRange<ShardAttr>()) {
+    int64_t dim = shard.getDim();
+    bool isStack = dim == 0 && getName().contains("{expert}");
+    if (dim >= type.getRank() || !dims.insert(dim).second ||
+        !axes.insert(static_cast<int64_t>(shard.getAxis())).second ||
+        type.getDimSize(dim) != shard.getPart() ||
+        isStack != (shard.getAxis() == MeshAxis::EP))
+      return emitOpError("expected parts of different dimensions of the result "
+                         "on different axes, experts on ep and others on tp, "
+                         "got ")
+             << shard << " for " << type;
+  }
   return success();
 }
 

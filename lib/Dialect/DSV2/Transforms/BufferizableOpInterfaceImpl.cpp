@@ -74,6 +74,47 @@ struct LaunchOpInterface
   }
 };
 
+/// Collectives read what they are given; only a sum also reads what it
+/// replaces.
+template <typename Collective>
+struct CollectiveModel : public DstBufferizableOpInterfaceExternalModel<
+                             CollectiveModel<Collective>, Collective> {
+  bool bufferizesToMemoryRead(Operation *op, OpOperand &operand,
+                              const AnalysisState &) const {
+    return std::is_same_v<Collective, dsv2::AllReduceOp> ||
+           !cast<DestinationStyleOpInterface>(op).isDpsInit(&operand);
+  }
+
+  LogicalResult bufferize(Operation *op, RewriterBase &rewriter,
+                          const BufferizationOptions &options,
+                          BufferizationState &state) const {
+    SmallVector<Value> operands;
+    for (Value operand : op->getOperands()) {
+      if (!isa<TensorType>(operand.getType())) {
+        operands.push_back(operand);
+        continue;
+      }
+      FailureOr<Value> buffer = getBuffer(rewriter, operand, options, state);
+      if (failed(buffer))
+        return failure();
+      operands.push_back(*buffer);
+    }
+    // On memory there is no result but the count of rows.
+    SmallVector<Type> types;
+    for (Type type : op->getResultTypes())
+      if (!isa<TensorType>(type))
+        types.push_back(type);
+    auto collective =
+        Collective::create(rewriter, op->getLoc(), types, operands,
+                           op->getDiscardableAttrDictionary().getValue());
+    collective.getProperties() = cast<Collective>(op).getProperties();
+    SmallVector<Value> results = {collective.getOutput()};
+    llvm::append_range(results, collective->getResults());
+    replaceOpWithBufferizedValues(rewriter, op, results);
+    return success();
+  }
+};
+
 struct TapOpInterface
     : public BufferizableOpInterface::ExternalModel<TapOpInterface,
                                                     dsv2::TapOp> {
@@ -118,6 +159,10 @@ void mlir::dsv2::registerBufferizableOpInterfaceExternalModels(
     DeviceLaunchOp::attachInterface<LaunchOpInterface<DeviceLaunchOp>>(
         *context);
     TapOp::attachInterface<TapOpInterface>(*context);
+    AllReduceOp::attachInterface<CollectiveModel<AllReduceOp>>(*context);
+    AllGatherOp::attachInterface<CollectiveModel<AllGatherOp>>(*context);
+    AllToAllOp::attachInterface<CollectiveModel<AllToAllOp>>(*context);
+    AllToAllVOp::attachInterface<CollectiveModel<AllToAllVOp>>(*context);
     context->loadDialect<bufferization::BufferizationDialect>();
   });
 }

@@ -75,7 +75,10 @@ static std::string getSourceKey(PackedUse &use) {
   for (WeightOp source : use.sources) {
     os << source.getName() << ' ' << source.getType();
     llvm::interleaveComma(source.getLayers(), os << " [");
-    os << "];";
+    os << "]";
+    if (source.getShards())
+      os << ' ' << *source.getShards();
+    os << ';';
   }
   return key;
 }
@@ -101,6 +104,31 @@ static std::string getPrepareName(WeightOp source) {
 
 static bool isPerExpert(WeightOp source) {
   return source.getName().contains("{expert}");
+}
+
+/// The parts of each checkpoint tensor behind `source`: of one expert's, if it
+/// stacks them.
+static ArrayAttr getTensorShards(WeightOp source) {
+  MLIRContext *context = source.getContext();
+  SmallVector<Attribute> shards;
+  if (source.getShards())
+    for (auto shard : source.getShards()->getAsRange<ShardAttr>()) {
+      if (shard.getAxis() == MeshAxis::EP)
+        continue;
+      int64_t dim = shard.getDim() - (isPerExpert(source) ? 1 : 0);
+      shards.push_back(ShardAttr::get(context, dim, shard.getExtent(),
+                                      shard.getAxis(), shard.getParts()));
+    }
+  return ArrayAttr::get(context, shards);
+}
+
+/// How the stack of experts is split, or null.
+static ShardAttr getExpertShard(WeightOp source) {
+  if (source.getShards())
+    for (auto shard : source.getShards()->getAsRange<ShardAttr>())
+      if (shard.getAxis() == MeshAxis::EP)
+        return shard;
+  return {};
 }
 
 static RankedTensorType dropLeading(RankedTensorType type) {
@@ -202,6 +230,15 @@ struct HoistWeightPreparation
       function->setAttr(
           kExpertsAttr,
           b.getI64IntegerAttr(first.sources.front().getType().getDimSize(0)));
+    if (ShardAttr shard = getExpertShard(first.sources.front()))
+      function->setAttr(kExpertShardAttr, shard);
+    if (llvm::any_of(first.sources,
+                     [](WeightOp source) { return source.getShards(); }))
+      function->setAttr(kSourceShardsAttr,
+                        b.getArrayAttr(llvm::map_to_vector(
+                            first.sources, [](WeightOp source) -> Attribute {
+                              return getTensorShards(source);
+                            })));
     symbols.insert(function, module.getBody()->end());
     ++numPrepareFunctions;
 

@@ -50,7 +50,7 @@ def main():
         text = path.read_text(encoding="utf-8")
         for head, body in definitions(text):
             summary = re.search(r'let summary = "(.*?)";', body)
-            op = re.match(r'def DSV2_\w+ ?: DSV2_(?:Pure)?Op<"(\w+)"', head)
+            op = re.match(r'def DSV2_\w+ ?: DSV2_(?:Pure|Collective)?Op<"(\w+)"', head)
             attribute = re.match(r'def DSV2_\w+ ?: DSV2_Attr<"(\w+)"', head)
             type_ = re.match(r'def DSV2_\w+ ?: TypeDef<DSV2_Dialect, "(\w+)"',
                              head)

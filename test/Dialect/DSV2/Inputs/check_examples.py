@@ -42,18 +42,24 @@ def split_top_level(text):
 
 
 def operand_types(op):
-    """Pairs the operands of one op with the types behind its last colon.
+    """Pairs the operands of one op with the types behind its last colon,
+    or inside the groups of an op in destination style.
 
     Values in brackets, of a grid and behind `at`, `layer` are of type index.
     """
     types = {}
     head, _, tail = op.rpartition(" : ")
     if " outs(" in op or " ins(" in op:
-        for group in re.findall(r"(?:ins|outs)\((.*?) : (.*?)\)(?= |$)", op):
+        for group in re.findall(
+                r"(?:ins|outs|send|receive)\((.*?) : (.*?)\)(?= |$)", op):
             values, group_types = group[0].split(", "), split_top_level(group[1])
             types.update(zip(values, group_types))
         for grid in re.findall(r" grid\((.*?)\)", op):
             types.update((value, "index") for value in grid.split(", "))
+        for layer in re.findall(r" layer (%\w+)", op):
+            types[layer] = "index"
+        return types
+    if " : " not in op:
         return types
     tail = tail.split(" -> ")[0]
     if "=" in head.split("dsv2.")[0]:
@@ -80,6 +86,8 @@ def make_module(body):
         attributes = re.split(r"\n(?=#)", body)
         entries = ", ".join(f"a{i} = {a}" for i, a in enumerate(attributes))
         return f'"test.example"() {{{entries}}} : () -> ()\n'
+    if body.startswith("dsv2.mesh "):
+        return body + "\n"
     if body.lstrip().startswith(("!", "tensor")):
         return f'"test.example"() : () -> ({body})\n'
 
@@ -107,6 +115,8 @@ def make_module(body):
         if prepare:
             symbols += (f"func.func private {prepare.group(1)}() -> "
                         f"{prepare.group(2)} attributes {{dsv2.prepare}}\n")
+    if " @mesh" in body:
+        symbols += "dsv2.mesh @mesh tp 2 ep 4\n"
     signature = ", ".join(f"{v}: {t}" for v, t in arguments.items())
     return f"{symbols}func.func @example({signature}) {{\n{body}\nreturn\n}}\n"
 
@@ -129,7 +139,7 @@ def main():
                 print(f"{path}:{line}: example of {name} is not valid\n"
                       f"{run.stderr}{module}")
         # Ops, attributes with syntax of their own and types need an example.
-        for name in re.findall(r"^def (DSV2_\w+?)\s*:\s*DSV2_(?:Pure)?Op<",
+        for name in re.findall(r"^def (DSV2_\w+?)\s*:\s*DSV2_(?:Pure|Collective)?Op<",
                                open(path, encoding="utf-8").read(), re.M):
             if name not in found:
                 undocumented.append(name)

@@ -97,6 +97,17 @@ inline constexpr llvm::StringLiteral kReferenceAttr = "dsv2.reference";
 /// On a function argument whose first dimension is a size of the step: which
 /// one, "tokens", "sequences" or "rows".
 inline constexpr llvm::StringLiteral kSizeAttr = "dsv2.size";
+/// On a weight, what is to become its `shards`; on another op, an array of the
+/// parts of its first result that this rank will hold.
+inline constexpr llvm::StringLiteral kShardsAttr = "dsv2.shards";
+/// On an op of the import stage: the axis over which its first result has yet
+/// to be summed.
+inline constexpr llvm::StringLiteral kPartialAttr = "dsv2.partial";
+/// On a prepare function: for each source an array of its `#dsv2.shard`s.
+inline constexpr llvm::StringLiteral kSourceShardsAttr = "dsv2.source_shards";
+/// On a prepare function: the `#dsv2.shard` of the experts it runs for, where
+/// `dsv2.experts` is the number of one rank.
+inline constexpr llvm::StringLiteral kExpertShardAttr = "dsv2.expert_shard";
 /// On the module: tokens of one sequence from which on the prefill entry is
 /// used. Absent if there is only one entry.
 inline constexpr llvm::StringLiteral kPrefillMinTokensAttr =

@@ -184,4 +184,30 @@ def DSV2_ParameterAttr : DSV2_Attr<"Parameter", "parameter"> {
   let genVerifyDecl = 1;
 }
 
+def DSV2_ShardAttr : DSV2_Attr<"Shard", "shard"> {
+  let summary = "Which part of a tensor a rank holds";
+  let description = [{
+    Dimension `dim`, of extent `extent` in all, is cut into `parts` parts of
+    `ceil(extent / parts)`, the last of which may be shorter or empty; a rank
+    holds the one of its index on `axis`. A tensor that is a part has the
+    extent of a whole part on every rank.
+
+    Constraints:
+    - shard_c1: `dim` is not negative
+    - shard_c2: `extent` and `parts` are positive
+
+    Example: `#dsv2.shard<0 of 64 on tp in 2>`
+  }];
+  let parameters = (ins "int64_t":$dim, "int64_t":$extent,
+    EnumParameter<DSV2_MeshAxis>:$axis, "int64_t":$parts);
+  let assemblyFormat = "`<` $dim `of` $extent `on` $axis `in` $parts `>`";
+  let genVerifyDecl = 1;
+  let extraClassDeclaration = [{
+    /// Extent of a part.
+    int64_t getPart() const {
+      return (getExtent() + getParts() - 1) / getParts();
+    }
+  }];
+}
+
 #endif // DSV2_DIALECT_DSV2_IR_DSV2ATTRS_TD

@@ -72,4 +72,15 @@ def DSV2_DevicePropertyAttr
   let assemblyFormat = "$value";
 }
 
+def DSV2_MeshAxis : I32EnumAttr<"MeshAxis", "An axis of a mesh of ranks", [
+  I32EnumAttrCase<"TP", 0, "tp">,
+  I32EnumAttrCase<"EP", 1, "ep">
+]> {
+  let cppNamespace = "::mlir::dsv2";
+  let genSpecializedAttr = 0;
+}
+def DSV2_MeshAxisAttr : EnumAttr<DSV2_Dialect, DSV2_MeshAxis, "axis"> {
+  let assemblyFormat = "$value";
+}
+
 #endif // DSV2_DIALECT_DSV2_IR_DSV2ENUMS_TD

@@ -24,4 +24,19 @@ def DSV2_CostOpInterface : OpInterface<"CostOpInterface"> {
   ];
 }
 
+def DSV2_CollectiveOpInterface : OpInterface<"CollectiveOpInterface"> {
+  let cppNamespace = "::mlir::dsv2";
+  let description = [{
+    An exchange between the ranks along one axis of a mesh, which all of them
+    enter in the same order.
+  }];
+  let methods = [
+    InterfaceMethod<"Symbol of the mesh.", "::llvm::StringRef", "getMesh">,
+    InterfaceMethod<"The axis along which ranks exchange.",
+      "::mlir::dsv2::MeshAxis", "getAxis">,
+    InterfaceMethod<"The layer number, or null outside of layers.",
+      "::mlir::Value", "getLayer">
+  ];
+}
+
 #endif // DSV2_DIALECT_DSV2_IR_DSV2INTERFACES_TD

@@ -66,13 +66,14 @@ def DSV2_DispatchOp : DSV2_PureOp<"dispatch", [
     adjacent: ordered by expert, then token, then slot. `result[row]` is the
     token's input, `offsets[e]` the first row of expert `e` (`offsets[E]` is
     T * top_k), and `rows[t, slot]` where the pair went. Any count of rows per
-    expert is valid, 0 included.
+    expert is valid, 0 included. With `partial` ids may be -1: such a pair has
+    no row, and -1 in `rows`; rows behind the last are undefined.
 
     Constraints:
     - dispatch_c1: `input` [T, D], `ids` [T, k] (i32)
     - dispatch_c2: `result` [rows, D], `offsets` [E + 1] (i32), `rows` [T, k]
       (i32)
-    - dispatch_c3: rows = T * k, as far as they are static
+    - dispatch_c3: without `partial`, rows = T * k, as far as they are static
     - dispatch_c4: `input` and `result` have the same element type
 
     Example:
@@ -83,11 +84,12 @@ def DSV2_DispatchOp : DSV2_PureOp<"dispatch", [
         -> tensor<?x64xf32>, tensor<9xi32>, tensor<?x2xi32>
     ```
   }];
-  let arguments = (ins DSV2_Activation:$input, DSV2_Slots:$ids);
+  let arguments = (ins DSV2_Activation:$input, DSV2_Slots:$ids,
+                       UnitAttr:$partial);
   let results = (outs DSV2_Activation:$result, DSV2_Indices:$offsets,
                       DSV2_Slots:$rows);
   let assemblyFormat = [{
-    $input `,` $ids attr-dict `:` type($input) `,` type($ids) `->`
+    $input `,` $ids (`partial` $partial^)? attr-dict `:` type($input) `,` type($ids) `->`
     type($result) `,` type($offsets) `,` type($rows)
   }];
   let hasVerifier = 1;
@@ -131,7 +133,8 @@ def DSV2_CombineOp : DSV2_PureOp<"combine"> {
   let description = [{
     `result[t] = sum_slot weights[t, slot] * input[rows[t, slot]]`, in f32 and
     in the order of the slots, so that the sum does not depend on how experts
-    were scheduled (paper equation 20).
+    were scheduled (paper equation 20). With `partial`, slots whose row is -1 do
+    not count.
 
     Constraints:
     - combine_c1: `input` [rows, D], `rows` [T, k] (i32), `weights` [T, k]
@@ -146,10 +149,11 @@ def DSV2_CombineOp : DSV2_PureOp<"combine"> {
     ```
   }];
   let arguments = (ins DSV2_Activation:$input, DSV2_Slots:$rows,
-                       DSV2_RowsTensor<[F32], [2]>:$weights);
+                       DSV2_RowsTensor<[F32], [2]>:$weights,
+                       UnitAttr:$partial);
   let results = (outs DSV2_Activation:$result);
   let assemblyFormat = [{
-    $input `,` $rows `,` $weights attr-dict `:` type($input) `,` type($rows)
+    $input `,` $rows `,` $weights (`partial` $partial^)? attr-dict `:` type($input) `,` type($rows)
     `,` type($weights) `->` type($result)
   }];
   let hasVerifier = 1;

@@ -26,6 +26,11 @@ def DSV2_WeightOp : DSV2_Op<"weight", [Pure]> {
     - weight_c3: layer numbers are not negative and strictly ascending
     - weight_c4: a name with `{expert}` has a result of rank 2 or more
     - weight_c5: the name is not empty
+    - weight_c6: each of `shards` is of another dimension of the result and of
+      another axis, and the result's extent there is that of a part; a stack of
+      experts is cut into parts on `ep`, everything else on `tp`
+
+    With `shards` the result is this rank's part of the tensor.
 
     Example:
 
@@ -37,10 +42,12 @@ def DSV2_WeightOp : DSV2_Op<"weight", [Pure]> {
   }];
   let arguments = (ins StrAttr:$name,
     DefaultValuedAttr<DenseI64ArrayAttr, "{}">:$layers,
-    Optional<Index>:$ordinal);
+    Optional<Index>:$ordinal,
+    OptionalAttr<TypedArrayAttrBase<DSV2_ShardAttr, "parts of a tensor">>:$shards);
   let results = (outs DSV2_PlainWeight:$result);
   let assemblyFormat = [{
-    $name (`layers` $layers^ `at` $ordinal)? attr-dict `:` type($result)
+    $name (`layers` $layers^ `at` $ordinal)? (`shards` $shards^)? attr-dict
+    `:` type($result)
   }];
   let hasVerifier = 1;
 }
@@ -49,7 +56,9 @@ def DSV2_EmbedOp : DSV2_PureOp<"embed"> {
   let summary = "Row of the embedding table for each token";
   let description = [{
     `result[t, :] = table[tokens[t], :]`, without scaling. Ids outside the
-    table are rejected by the runtime before a step starts.
+    vocabulary are rejected by the runtime before a step starts. With `first`
+    the table is the part of the vocabulary from that id on, and tokens outside
+    of it have rows of zeros.
 
     Constraints:
     - embed_c1: `tokens` [T], `table` [V, D], result [T, D]
@@ -61,10 +70,11 @@ def DSV2_EmbedOp : DSV2_PureOp<"embed"> {
            : tensor<?xi32>, tensor<102400x2048xbf16> -> tensor<?x2048xf32>
     ```
   }];
-  let arguments = (ins DSV2_Indices:$tokens, DSV2_Matrix:$table);
+  let arguments = (ins DSV2_Indices:$tokens, DSV2_Matrix:$table,
+                       Optional<Index>:$first);
   let results = (outs DSV2_Activation:$result);
   let assemblyFormat = [{
-    $tokens `,` $table attr-dict `:` type($tokens) `,` type($table)
+    $tokens `,` $table (`first` $first^)? attr-dict `:` type($tokens) `,` type($table)
     `->` type($result)
   }];
   let hasVerifier = 1;

@@ -10,6 +10,7 @@
 
 include "dsv2/Dialect/DSV2/IR/DSV2AttentionOps.td"
 include "dsv2/Dialect/DSV2/IR/DSV2CacheOps.td"
+include "dsv2/Dialect/DSV2/IR/DSV2CommOps.td"
 include "dsv2/Dialect/DSV2/IR/DSV2DeviceOps.td"
 include "dsv2/Dialect/DSV2/IR/DSV2KernelOps.td"
 include "dsv2/Dialect/DSV2/IR/DSV2MoEOps.td"

@@ -34,19 +34,22 @@ struct OpCost {
   double activationBytes = 0;
   /// Bytes of the latent cache read and written.
   double cacheBytes = 0;
+  /// Bytes sent to other ranks; where routing decides, the most it can be.
+  double sentBytes = 0;
 
   OpCost &operator+=(const OpCost &other) {
     flops += other.flops;
     weightBytes += other.weightBytes;
     activationBytes += other.activationBytes;
     cacheBytes += other.cacheBytes;
+    sentBytes += other.sentBytes;
     return *this;
   }
 
   /// The cost of doing it `times` times.
   OpCost operator*(double times) const {
     return {flops * times, weightBytes * times, activationBytes * times,
-            cacheBytes * times};
+            cacheBytes * times, sentBytes * times};
   }
 };
 

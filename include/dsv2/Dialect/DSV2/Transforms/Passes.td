@@ -10,6 +10,85 @@
 
 include "mlir/Pass/PassBase.td"
 
+def AnnotateShardsPass : Pass<"dsv2-annotate-shards", "::mlir::ModuleOp"> {
+  let summary = "Decide which part of every tensor a rank holds";
+  let description = [{
+    Enters: the import stage. Adds `dsv2.mesh @mesh` of the given shape and
+    starts from the ops that can be split: heads of latent attention, the width
+    of feed-forward networks and the vocabulary over `tp`, routed experts over
+    `ep`. From there it follows operands back to weights, which get the
+    attribute `dsv2.shards`, and results on: an op whose result is split gets
+    the same attribute, one whose result has yet to be summed over an axis gets
+    `dsv2.partial`. Latents, norms, the router and the residual stream stay
+    whole. With one rank nothing happens. Refused: extents that the axis does
+    not divide, naming those that do, and more ranks than experts on `ep`.
+
+    Types stay as they are: this is what a person reads and changes before
+    `dsv2-insert-collectives` and `dsv2-expand-dispatch` act on it.
+  }];
+  let options = [
+    Option<"mesh", "mesh", "std::string", /*default=*/"\"\"",
+           "Ranks on each axis: tp=N,ep=N">
+  ];
+  let statistics = [
+    Statistic<"numWeights", "num-weights", "Number of weights that are split">
+  ];
+  let dependentDialects = ["::mlir::dsv2::DSV2Dialect"];
+}
+
+def InsertCollectivesPass
+    : Pass<"dsv2-insert-collectives", "::mlir::ModuleOp"> {
+  let summary = "Give tensors the shapes of one rank, and sum what is partial";
+  let description = [{
+    Enters: the import stage with the attributes of `dsv2-annotate-shards`.
+    Leaves: types of one rank where an op is split over `tp`, a
+    `dsv2.all_reduce` behind every op whose result is a part of a sum, a
+    `dsv2.all_gather` behind split logits, and the first id of this rank's part
+    of the vocabulary at the embedding. Combining the outputs of experts is
+    linear, so the sum over `tp` is taken of the combined rows.
+  }];
+  let statistics = [
+    Statistic<"numCollectives", "num-collectives",
+              "Number of collectives inserted">
+  ];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+                           "::mlir::tensor::TensorDialect",
+                           "::mlir::dsv2::DSV2Dialect"];
+}
+
+def FuseCollectivesPass
+    : Pass<"dsv2-fuse-collectives", "::mlir::ModuleOp"> {
+  let summary = "Sum once what is summed twice";
+  let description = [{
+    The sum of two all-reduced values is the all-reduced sum of both: routed
+    and shared experts then take one exchange instead of two. Values that
+    something else reads stay apart.
+  }];
+  let statistics = [
+    Statistic<"numFused", "num-fused", "Number of collectives saved">
+  ];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+                           "::mlir::dsv2::DSV2Dialect"];
+}
+
+def ExpandDispatchPass : Pass<"dsv2-expand-dispatch", "::mlir::ModuleOp"> {
+  let summary = "Send tokens to the ranks of their experts and back";
+  let description = [{
+    Enters: dispatch, experts and combine whose weights are annotated to be
+    split over `ep`. Leaves the chain: `dsv2.exchange_pack`, an exchange of the
+    counts, `dsv2.all_to_all_v` of the rows (each token once for a rank),
+    `dsv2.exchange_unpack`, dispatch, experts and combine of what arrived with
+    this rank's experts alone, `dsv2.all_to_all_v` back, and
+    `dsv2.exchange_combine`. Weights get the shapes of one rank.
+  }];
+  let statistics = [
+    Statistic<"numExpanded", "num-expanded", "Number of dispatches expanded">
+  ];
+  let dependentDialects = ["::mlir::arith::ArithDialect",
+                           "::mlir::tensor::TensorDialect",
+                           "::mlir::dsv2::DSV2Dialect"];
+}
+
 def HoistWeightPreparationPass
     : Pass<"dsv2-hoist-weight-preparation", "::mlir::ModuleOp"> {
   let summary = "Move what depends on weights alone into prepare functions";

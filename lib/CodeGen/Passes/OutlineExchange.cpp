@@ -1,0 +1,154 @@
+//===- OutlineExchange.cpp - exchanges between ranks and around them ------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Collectives stay what they are and get memory planned for the most that can
+// arrive; what is packed for them and unpacked after them becomes kernels.
+//
+//===----------------------------------------------------------------------===//
+
+#include "KernelOutliner.h"
+
+using namespace mlir;
+using namespace mlir::dsv2;
+
+static int64_t getColumns(Value value) {
+  return cast<ShapedType>(value.getType()).getShape().back();
+}
+
+LogicalResult FunctionOutliner::outlineAllReduce(AllReduceOp op) {
+  Value value = lookup(op.getOutput());
+  auto sum =
+      AllReduceOp::create(b, value.getType(), value, op.getMesh(), op.getAxis(),
+                          op.getLayer() ? lookup(op.getLayer()) : Value());
+  mapping.map(op.getResult(), sum.getResult());
+  tap(op, sum.getResult());
+  return success();
+}
+
+LogicalResult FunctionOutliner::outlineAllGather(AllGatherOp op) {
+  auto type = cast<RankedTensorType>(op.getOutput().getType());
+  if (!logits || logits.getType() != type)
+    return op.emitOpError("expected to gather the logits of a step, got ")
+           << type;
+  auto all = AllGatherOp::create(b, type, lookup(op.getInput()), logits,
+                                 op.getMesh(), op.getAxis(), /*layer=*/Value());
+  mapping.map(op.getResult(), all.getResult());
+  tap(op, all.getResult());
+  return success();
+}
+
+LogicalResult FunctionOutliner::outlineAllToAll(AllToAllOp op) {
+  auto type = cast<RankedTensorType>(op.getOutput().getType());
+  Value destination = empty(type.getShape(), type.getElementType(), Value());
+  auto all = AllToAllOp::create(
+      b, type, lookup(op.getInput()), destination, op.getMesh(), op.getAxis(),
+      op.getLayer() ? lookup(op.getLayer()) : Value());
+  mapping.map(op.getResult(), all.getResult());
+  return success();
+}
+
+LogicalResult FunctionOutliner::outlineAllToAllV(AllToAllVOp op) {
+  auto type = cast<RankedTensorType>(op.getOutput().getType());
+  auto init = op.getOutput().getDefiningOp<tensor::EmptyOp>();
+  if (!init || init.getDynamicSizes().size() != 1)
+    return op.emitOpError("expected an empty destination with a number of rows "
+                          "that the step decides");
+  Value most = lookup(init.getDynamicSizes().front());
+  Value destination = empty(type.getShape(), type.getElementType(), most);
+  auto all = AllToAllVOp::create(
+      b, type, b.getIndexType(), lookup(op.getInput()),
+      lookup(op.getSendCounts()), lookup(op.getReceiveCounts()), destination,
+      op.getMesh(), op.getAxis(),
+      op.getLayer() ? lookup(op.getLayer()) : Value());
+  mapping.map(op.getResult(), all.getResult());
+  mapping.map(op.getCount(), all.getCount());
+  rowCounts[op.getResult()] = {most, all.getCount()};
+  return success();
+}
+
+/// A slice of what arrived has as many rows as arrived.
+LogicalResult FunctionOutliner::outlineSlice(tensor::ExtractSliceOp op) {
+  b.clone(*op, mapping);
+  if (op.getSource().getDefiningOp<AllToAllVOp>())
+    rowCounts[op.getResult()] = getRowCount(op.getSource());
+  return success();
+}
+
+LogicalResult FunctionOutliner::outlineExchangePack(ExchangePackOp op) {
+  cpu::ExchangeConfig config;
+  config.width = getColumns(op.getInput());
+  config.topK = getColumns(op.getIds());
+  config.experts = op.getExperts();
+  config.ranks = op.getRanks();
+  auto plan =
+      cpu::getOrCreateExchangePlanKernel(outliner.module, config, target);
+  Value ids = lookup(op.getIds());
+  Type i32 = b.getI32Type();
+  SmallVector<Value> planned =
+      launch(plan, ids,
+             {empty({config.ranks}, i32, Value()),
+              empty({ShapedType::kDynamic, config.ranks}, i32, tokens)},
+             std::numeric_limits<int64_t>::max());
+  auto pack =
+      cpu::getOrCreateExchangePackKernel(outliner.module, config, target);
+  // A token has at most one row for each of its experts, and for each rank.
+  Value most = arith::MulIOp::create(
+      b, tokens,
+      arith::ConstantIndexOp::create(b, std::min(config.topK, config.ranks)));
+  Value rows =
+      launch(pack,
+             {lookup(op.getInput()), ids, lookup(op.getWeights()), planned[1]},
+             empty(op.getRows().getType().getShape(), b.getF32Type(), most),
+             kSerialRows)
+          .front();
+  mapping.map(op.getRows(), rows);
+  mapping.map(op.getCounts(), planned[0]);
+  mapping.map(op.getPlaces(), planned[1]);
+  return success();
+}
+
+LogicalResult FunctionOutliner::outlineExchangeUnpack(ExchangeUnpackOp op) {
+  cpu::ExchangeConfig config;
+  config.width = getColumns(op.getResult());
+  config.topK = getColumns(op.getIds());
+  auto unpack =
+      cpu::getOrCreateExchangeUnpackKernel(outliner.module, config, target);
+  Value rows = lookup(op.getRows());
+  RowCount count = getRowCount(op.getRows());
+  SmallVector<int64_t> shape = {ShapedType::kDynamic, config.topK};
+  SmallVector<Value> parts = launch(unpack, rows,
+                                    {emptyRows(shape, b.getI32Type(), count),
+                                     emptyRows(shape, b.getF32Type(), count)},
+                                    kSerialRows);
+  // The input itself is where it arrived.
+  SmallVector<OpFoldResult> offsets(2, b.getIndexAttr(0));
+  SmallVector<OpFoldResult> sizes = {count.count, b.getIndexAttr(config.width)};
+  SmallVector<OpFoldResult> strides(2, b.getIndexAttr(1));
+  Value input = tensor::ExtractSliceOp::create(b, op.getResult().getType(),
+                                               rows, offsets, sizes, strides);
+  mapping.map(op.getResult(), input);
+  mapping.map(op.getIds(), parts[0]);
+  mapping.map(op.getWeights(), parts[1]);
+  for (Value result : op->getResults())
+    rowCounts[result] = count;
+  return success();
+}
+
+LogicalResult FunctionOutliner::outlineExchangeCombine(ExchangeCombineOp op) {
+  cpu::ExchangeConfig config;
+  config.width = getColumns(op.getResult());
+  config.ranks = getColumns(op.getPlaces());
+  auto combine =
+      cpu::getOrCreateExchangeCombineKernel(outliner.module, config, target);
+  Value result =
+      launch(combine, {lookup(op.getInput()), lookup(op.getPlaces())},
+             destination(op), kSerialRows)
+          .front();
+  mapping.map(op.getResult(), result);
+  tap(op, result);
+  return success();
+}
