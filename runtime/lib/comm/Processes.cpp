@@ -7,7 +7,9 @@
 
 #include "dsv2rt/comm/Processes.h"
 
+#include "Launcher.h"
 #include "RankBody.h"
+#include "RankOutput.h"
 #include "SharedCommunicator.h"
 #include "Support.h"
 
@@ -62,9 +64,12 @@ public:
   }
 
   /// The next of the signals, 0 if there is none for some milliseconds.
-  int next() const {
+  /// `fromTerminal`: it went to the whole process group.
+  int next(bool &fromTerminal) const {
     timespec limit = {0, 20'000'000};
-    int signal = sigtimedwait(&signals, nullptr, &limit);
+    siginfo_t info = {};
+    int signal = sigtimedwait(&signals, &info, &limit);
+    fromTerminal = info.si_code == SI_KERNEL;
     return signal > 0 ? signal : 0;
   }
 
@@ -76,9 +81,10 @@ private:
 /// The processes of one job, from the launcher's point of view.
 class Launcher {
 public:
-  Launcher(std::vector<std::unique_ptr<Communicator>> group)
+  /// `output` is null when ranks keep the standard streams.
+  Launcher(std::vector<std::unique_ptr<Communicator>> group, RankOutput *output)
       : group(std::move(group)), region(regionOf(*this->group.front())),
-        pids(this->group.size(), -1) {}
+        output(output), pids(this->group.size(), -1) {}
 
   JobResult run(const std::function<int(Communicator &)> &body);
 
@@ -89,13 +95,14 @@ private:
   bool start(const SignalGuard &signals,
              const std::function<int(Communicator &)> &body);
   void supervise(const SignalGuard &signals);
-  void passOn(int signal);
+  void stop(int signal, bool fromTerminal);
   void reap();
   void ended(int rank, int waitStatus);
   void killAll(int signal) const;
 
   std::vector<std::unique_ptr<Communicator>> group;
   std::shared_ptr<Region> region;
+  RankOutput *output;
   /// -1: not started, or ended.
   std::vector<pid_t> pids;
   int running = 0;
@@ -111,6 +118,8 @@ void Launcher::runRank(int rank, pid_t launcher, const SignalGuard &signals,
   if (getppid() != launcher)
     _exit(1);
   signals.restore();
+  if (output)
+    output->becomeRank(rank);
   Communicator &communicator = *group[rank];
   int code = 1;
   Status status = runGuarded([&] {
@@ -133,16 +142,23 @@ bool Launcher::start(const SignalGuard &signals,
   std::fflush(nullptr);
   const pid_t launcher = getpid();
   for (size_t r = 0; r < pids.size(); ++r) {
-    pid_t pid = fork();
+    const char *what = "pipe";
+    pid_t pid = -1;
+    if (!output || output->prepare(int(r))) {
+      what = "fork";
+      pid = fork();
+    }
     if (pid == 0)
       runRank(int(r), launcher, signals, body);
     if (pid < 0) {
-      region->end(
-          strCat("cannot start rank ", r, ": fork: ", std::strerror(errno)));
+      region->end(strCat("cannot start rank ", r, ": ", what, ": ",
+                         std::strerror(errno)));
       return false;
     }
     pids[r] = pid;
     ++running;
+    if (output)
+      output->started(int(r));
   }
   return true;
 }
@@ -156,6 +172,8 @@ void Launcher::killAll(int signal) const {
 void Launcher::ended(int rank, int waitStatus) {
   pids[rank] = -1;
   --running;
+  if (output)
+    output->finish(rank);
   int code = WIFEXITED(waitStatus) ? WEXITSTATUS(waitStatus) : 1;
   if (WIFSIGNALED(waitStatus)) {
     int signal = WTERMSIG(waitStatus);
@@ -187,22 +205,27 @@ void Launcher::reap() {
   }
 }
 
-void Launcher::passOn(int signal) {
+void Launcher::stop(int signal, bool fromTerminal) {
   const char *name = sigabbrev_np(signal);
   region->end(strCat("the job was told to stop by signal ", signal, " (SIG",
                      name ? name : "?", ")"));
   if (exitCode == 0)
     exitCode = 128 + signal;
-  killAll(signal);
+  // A second one would end programs that take their time after the first.
+  if (!fromTerminal)
+    killAll(signal);
 }
 
 void Launcher::supervise(const SignalGuard &signals) {
   Clock::time_point killTime = Clock::time_point::max();
   while (running) {
-    int signal = signals.next();
+    bool fromTerminal = false;
+    int signal = signals.next(fromTerminal);
     if (signal && signal != SIGCHLD)
-      passOn(signal);
+      stop(signal, fromTerminal);
     reap();
+    if (output)
+      output->forward();
     if (!region->ended())
       continue;
     if (killTime == Clock::time_point::max())
@@ -235,8 +258,8 @@ static int threadCount() {
   return count;
 }
 
-JobResult
-dsv2rt::launchProcesses(int ranks, const CommOptions &options,
+static JobResult launch(int ranks, const CommOptions &options,
+                        RankOutput *output,
                         const std::function<int(Communicator &)> &body) {
   if (int threads = threadCount(); threads > 1)
     return {1, strCat("cannot start ranks as processes: this process has ",
@@ -244,5 +267,17 @@ dsv2rt::launchProcesses(int ranks, const CommOptions &options,
   auto group = makeSharedGroup(ranks, options);
   if (!group.ok())
     return {1, group.status().message()};
-  return Launcher(std::move(group.value())).run(body);
+  return Launcher(std::move(group.value()), output).run(body);
+}
+
+JobResult
+dsv2rt::launchProcesses(int ranks, const CommOptions &options,
+                        const std::function<int(Communicator &)> &body) {
+  return launch(ranks, options, /*output=*/nullptr, body);
+}
+
+JobResult comm::launchQuietly(int ranks, const CommOptions &options,
+                              const std::function<int(Communicator &)> &body) {
+  RankOutput output(std::max(ranks, 0));
+  return launch(ranks, options, &output, body);
 }

@@ -7,10 +7,10 @@
 
 #include "Region.h"
 
+#include "GroupMath.h"
 #include "Support.h"
 
 #include <new>
-#include <string_view>
 #include <thread>
 
 #include <sys/mman.h>
@@ -22,31 +22,6 @@ static_assert(std::atomic<uint64_t>::is_always_lock_free &&
                   std::atomic<uint32_t>::is_always_lock_free,
               "processes can share only atomics without locks");
 static_assert(sizeof(JobState) <= 4096);
-
-Operation::Operation(CollectiveKind kind, const CollectiveSite &site,
-                     int64_t bytes, int64_t sequence)
-    : kind(int64_t(kind)), layer(site.layer), bytes(bytes), sequence(sequence) {
-  std::string_view text = site.name ? site.name : "";
-  nameHash = 0xCBF29CE484222325u;
-  for (char c : text)
-    nameHash = (nameHash ^ uint8_t(c)) * 0x100000001B3u;
-  std::memcpy(name, text.data(), std::min(text.size(), sizeof(name) - 1));
-}
-
-bool Operation::matches(const Operation &other) const {
-  return kind == other.kind && layer == other.layer &&
-         sequence == other.sequence && nameHash == other.nameHash &&
-         (bytes == other.bytes || kind == int64_t(CollectiveKind::AllToAllV));
-}
-
-std::string Operation::text() const {
-  std::string text = collectiveName(CollectiveKind(kind));
-  if (name[0])
-    text += " '" + std::string(name, strnlen(name, sizeof(name))) + "'";
-  if (layer >= 0)
-    text += " of layer " + std::to_string(layer);
-  return text + " (" + std::to_string(bytes) + " bytes)";
-}
 
 Expected<std::shared_ptr<Region>> Region::create(int ranks,
                                                  size_t outboxBytes) {

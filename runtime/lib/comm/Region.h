@@ -25,7 +25,7 @@
 #ifndef DSV2RT_LIB_COMM_REGION_H
 #define DSV2RT_LIB_COMM_REGION_H
 
-#include "dsv2rt/comm/Communicator.h"
+#include "Operation.h"
 
 #include <array>
 #include <atomic>
@@ -37,9 +37,7 @@
 
 namespace dsv2rt::comm {
 
-/// Limits of one job. A rank is in one group more with every split.
 inline constexpr int maxRanks = 256;
-inline constexpr int maxGroups = 32;
 /// Bytes that a rank shows the others at a time.
 inline constexpr size_t defaultOutboxBytes = 1 << 20;
 
@@ -67,29 +65,6 @@ public:
 
 private:
   std::array<std::atomic<uint64_t>, sizeof(T) / 8> words{};
-};
-
-/// One call of a collective.
-struct Operation {
-  int64_t kind = 0;
-  int64_t layer = -1;
-  /// Of one rank's data; what all_to_all_v sends to other ranks.
-  int64_t bytes = 0;
-  /// Counts the calls in the group, from 1. 0: there was none yet.
-  int64_t sequence = 0;
-  /// FNV-1a of the whole name, of which `name` may be the beginning.
-  uint64_t nameHash = 0;
-  char name[88] = {};
-
-  Operation() = default;
-  Operation(CollectiveKind kind, const CollectiveSite &site, int64_t bytes,
-            int64_t sequence);
-
-  /// Whether two ranks may call these together.
-  bool matches(const Operation &other) const;
-
-  /// "all_reduce 'mlp.down_proj' of layer 3 (40960 bytes)".
-  std::string text() const;
 };
 
 /// Whether and why the job was ended.

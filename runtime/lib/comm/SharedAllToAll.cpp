@@ -33,22 +33,17 @@ Status SharedCommunicator::startAllToAllV(const void *send,
                                           void *receive,
                                           const int64_t *receiveBytes,
                                           const CollectiveSite &site) {
-  // Bytes for other ranks; -1: some number is negative, or the sum is.
-  int64_t total = 0, expected = 0;
-  for (int m = 0; m < size() && total >= 0; ++m)
-    if (sendBytes[m] < 0 || receiveBytes[m] < 0 ||
-        !addFits(total, sendBytes[m], total) ||
-        !addFits(expected, receiveBytes[m], expected))
-      total = -1;
-  if (total >= 0)
+  int64_t total = sumOfSizes(sendBytes, size());
+  if (total >= 0 && sumOfSizes(receiveBytes, size()) >= 0)
     total -= sendBytes[index];
+  else
+    total = -1;
   if (Status status = begin(CollectiveKind::AllToAllV, site, total);
       !status.ok())
     return end(std::move(status), 0);
   if (sendBytes[index] != receiveBytes[index])
-    return end(fail(strCat("rank ", self->rank, " keeps ", sendBytes[index],
-                           " bytes in ", operation.text(), ", but expects ",
-                           receiveBytes[index], " of itself")),
+    return end(fail(keptSizeError(self->rank, operation, sendBytes[index],
+                                  receiveBytes[index])),
                0);
   exchange.pending = true;
   exchange.send = static_cast<const std::byte *>(send);

@@ -5,16 +5,13 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "GroupMath.h"
 #include "SharedCommunicator.h"
 
 #include "Support.h"
 
 using namespace dsv2rt;
 using namespace dsv2rt::comm;
-
-/// Up to this many bytes, of all ranks together, every rank adds up everything:
-/// that takes one round instead of two.
-static constexpr int64_t directReduceBytes = 256 << 10;
 
 Status SharedCommunicator::barrier(const CollectiveSite &site) {
   Status status = begin(CollectiveKind::Barrier, site, /*bytes=*/0);
@@ -42,24 +39,6 @@ Status SharedCommunicator::allReduce(float *data, int64_t count,
       break;
   }
   return end(std::move(status), allReduceBytesSent(bytes, size()));
-}
-
-/// Writes the sum of `count` floats at each of `terms`, taken in their order,
-/// to `result`, which may be one of them.
-static void sumInOrder(const std::vector<const float *> &terms, int64_t count,
-                       float *result) {
-  constexpr int64_t block = 512;
-  alignas(64) float sums[block];
-  for (int64_t start = 0; start < count; start += block) {
-    const int64_t now = std::min(block, count - start);
-    std::memcpy(sums, terms[0] + start, now * sizeof(float));
-    for (size_t t = 1; t < terms.size(); ++t) {
-      const float *term = terms[t] + start;
-      for (int64_t i = 0; i < now; ++i)
-        sums[i] += term[i];
-    }
-    std::memcpy(result + start, sums, now * sizeof(float));
-  }
 }
 
 Status SharedCommunicator::reduceDirectly(float *data, int64_t count) {
@@ -110,10 +89,7 @@ Status SharedCommunicator::allGather(const void *send, int64_t bytes,
 Status SharedCommunicator::allGatherV(const void *send, const int64_t *bytes,
                                       void *receive,
                                       const CollectiveSite &site) {
-  int64_t total = 0;
-  for (int m = 0; m < size() && total >= 0; ++m)
-    if (bytes[m] < 0 || !addFits(total, bytes[m], total))
-      total = -1;
+  const int64_t total = sumOfSizes(bytes, size());
   Status status = begin(CollectiveKind::AllGather, site, total);
   if (status.ok())
     status = gather(send, bytes, receive);
@@ -162,42 +138,22 @@ Status SharedCommunicator::compareGatherBytes(const int64_t *bytes) {
 
 Expected<std::unique_ptr<Communicator>> SharedCommunicator::split(int color,
                                                                   int key) {
-  struct Wish {
-    int64_t color, key, nextGroup;
-  };
-  const Wish mine = {color, key, self->nextGroup};
-  std::vector<Wish> wishes(size());
-  std::fill(gatherBytes.begin(), gatherBytes.end(), int64_t(sizeof(Wish)));
-  Status status = begin(CollectiveKind::Split, CollectiveSite(), sizeof(Wish));
+  const SplitWish mine = {color, key, self->nextGroup};
+  std::vector<SplitWish> wishes(size());
+  std::fill(gatherBytes.begin(), gatherBytes.end(), int64_t(sizeof(mine)));
+  Status status = begin(CollectiveKind::Split, CollectiveSite(), sizeof(mine));
   if (status.ok())
     status = gather(&mine, gatherBytes.data(), wishes.data());
-  status = end(std::move(status), sizeof(Wish) * (size() - 1));
+  status = end(std::move(status), sizeof(mine) * (size() - 1));
   if (!status.ok())
     return status;
-
-  std::vector<int> places;
-  int64_t newGroup = 0;
-  for (int m = 0; m < size(); ++m)
-    if (wishes[m].color == color) {
-      places.push_back(m);
-      newGroup = std::max(newGroup, wishes[m].nextGroup);
-    }
-  // All members come to the same result.
-  if (newGroup >= maxGroups)
-    return makeError(StatusCode::Unsupported, "rank ", self->rank,
-                     " cannot join another group: a rank can be in at most ",
-                     maxGroups, " in the course of a job");
-  self->nextGroup = int(newGroup) + 1;
-  std::sort(places.begin(), places.end(), [&](int a, int b) {
-    return std::pair(wishes[a].key, a) < std::pair(wishes[b].key, b);
-  });
+  Expected<SplitPart> part = arrangeSplit(wishes, index, self->rank);
+  if (!part.ok())
+    return part.status();
+  self->nextGroup = part.value().group + 1;
   std::vector<int> ranks;
-  int place = 0;
-  for (size_t i = 0; i < places.size(); ++i) {
-    ranks.push_back(members[places[i]]);
-    if (places[i] == index)
-      place = int(i);
-  }
+  for (int place : part.value().places)
+    ranks.push_back(members[place]);
   return std::unique_ptr<Communicator>(std::make_unique<SharedCommunicator>(
-      self, std::move(ranks), place, int(newGroup)));
+      self, std::move(ranks), part.value().index, part.value().group));
 }

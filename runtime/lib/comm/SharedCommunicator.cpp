@@ -116,9 +116,8 @@ Status SharedCommunicator::begin(CollectiveKind kind,
     return fail(strCat("rank ", self->rank, " called ", operation.text(),
                        " before it finished the all_to_all_v that it had "
                        "started"));
-  if (bytes < 0 || bytes >= int64_t(1) << 47)
-    return fail(strCat("rank ", self->rank, " called ", operation.text(),
-                       ", which is no size of a buffer"));
+  if (std::string error = sizeError(self->rank, operation); !error.empty())
+    return fail(error);
   return Status();
 }
 
@@ -157,10 +156,7 @@ Status SharedCommunicator::compareOperations() {
     Operation other =
         region.seat(members[member], group).operations[epoch & 1].load();
     if (!operation.matches(other))
-      return fail(strCat("the ranks disagree: rank ", self->rank, " called ",
-                         operation.text(), " while rank ", members[member],
-                         " called ", other.text(), ", both as operation ",
-                         operation.sequence, " of their group"));
+      return fail(disagreement(self->rank, operation, members[member], other));
   }
   return Status();
 }

@@ -49,6 +49,7 @@ TEST(Failure, OfTheJobIsWhatEveryLaterCallReturns) {
     auto part = world.split(world.rank(), 0);
     EXPECT_TRUE(part.ok());
     EXPECT_TRUE(world.status().ok());
+    EXPECT_TRUE(perform(world, Call::Barrier).ok());
     if (world.rank() == 1)
       part.value()->abort(Status::error(StatusCode::Internal, "first"));
     Status first = perform(world, Call::Barrier);
