@@ -47,9 +47,10 @@ Status Run::generateAll() {
   if (!status.ok() || team.size() == 1)
     return status;
   // An interruption may be this rank's alone.
-  return handleInterrupts()
-             ? Status::error(StatusCode::Internal, "generation was interrupted")
-             : team.status();
+  if (handleInterrupts())
+    team.fail(runTool, Status::error(StatusCode::Internal,
+                                     "generation was interrupted"));
+  return team.status();
 }
 
 /// Prints how well the model predicts the text.
@@ -122,9 +123,9 @@ int Run::run() {
   } else {
     if (flags.sampling.temperature > 0 && !flags.seed && team.isFirst())
       printNote(runTool, "seed: " + std::to_string(flags.sampling.seed));
-    status = openLogits();
+    status = team.agree(openLogits());
     if (status.ok())
-      status = generateAll();
+      status = team.agree(generateAll());
     if (status.ok() && team.isFirst())
       status = writeResults();
   }

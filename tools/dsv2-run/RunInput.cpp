@@ -11,11 +11,16 @@
 #include "dsv2rt/Perplexity.h"
 #include "dsv2rt/text/ChatTemplate.h"
 
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <iterator>
+
+#include <poll.h>
+#include <unistd.h>
 
 using namespace dsv2rt;
 
@@ -48,6 +53,29 @@ Status dsv2rt::checkFlags(const RunFlags &flags, const Artifact &artifact) {
   return Status();
 }
 
+/// Reads standard input to its end, however long somebody takes to write it,
+/// while the other ranks wait for this one.
+static Status readStandardInput(Team &team, std::string &text) {
+  char piece[1 << 16];
+  while (!handleInterrupts() && team.status().ok()) {
+    team.alive();
+    pollfd input = {STDIN_FILENO, POLLIN, 0};
+    if (poll(&input, 1, /*timeout in ms=*/100) == 0)
+      continue;
+    ssize_t count = read(STDIN_FILENO, piece, sizeof(piece));
+    if (count == 0)
+      return Status();
+    if (count > 0)
+      text.append(piece, size_t(count));
+    else if (errno != EINTR)
+      return Status::error(StatusCode::IoError,
+                           std::string("cannot read standard input: ") +
+                               std::strerror(errno));
+  }
+  return team.status().ok() ? Status::error(StatusCode::Internal, "interrupted")
+                            : team.status();
+}
+
 /// Makes the same on all ranks what the command line leaves open.
 Status Run::share() {
   if (team.size() == 1)
@@ -63,8 +91,13 @@ Status Run::share() {
   if (!reads)
     return Status();
   // Only rank 0 has one.
-  if (team.isFirst())
-    standardInput.assign(std::istreambuf_iterator<char>(std::cin), {});
+  if (team.isFirst()) {
+    status = readStandardInput(team, standardInput);
+    if (!status.ok()) {
+      team.fail(runTool, status);
+      return status;
+    }
+  }
   return team.broadcast(standardInput);
 }
 

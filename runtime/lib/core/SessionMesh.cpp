@@ -7,12 +7,9 @@
 
 #include "SessionMesh.h"
 #include "Support.h"
+#include "dsv2rt/Threads.h"
 
 #include <cstring>
-#include <fstream>
-#include <iterator>
-
-#include <unistd.h>
 
 using namespace dsv2rt;
 
@@ -34,11 +31,10 @@ SessionMesh::create(const Artifact &artifact, const PackedWeights &weights,
   int64_t ranks = manifest.mesh.size();
   int64_t found = options.world ? options.world->size() : 1;
   if (ranks != found)
-    return makeError(StatusCode::InvalidArgument, "artifact ",
-                     quote(artifact.path()), " was compiled for ", ranks,
-                     " ranks (", manifest.mesh.text(), "), found ", found,
-                     "; start it with --ranks ", ranks, ", or by mpirun -n ",
-                     ranks);
+    return makeError(
+        StatusCode::InvalidArgument, "artifact ", quote(artifact.path()),
+        " was compiled for ", manifest.mesh.ranksText(), ", found ", found,
+        "; start it with --ranks ", ranks, ", or by mpirun -n ", ranks);
   int64_t rank = options.world ? options.world->rank() : 0;
   if (weights.rank() != rank)
     return makeError(StatusCode::InvalidArgument,
@@ -46,12 +42,13 @@ SessionMesh::create(const Artifact &artifact, const PackedWeights &weights,
                      ", found those of rank ", weights.rank());
   if (ranks > 1 && (options.device || manifest.device))
     return makeError(StatusCode::Unsupported, "artifact ",
-                     quote(artifact.path()), ": several ranks (",
-                     manifest.mesh.text(), ") run on CPUs only");
+                     quote(artifact.path()), " was compiled for ",
+                     manifest.mesh.ranksText(), ", which run on CPUs only");
   if (ranks > 1 && options.referenceWeights)
     return makeError(StatusCode::Unsupported, "artifact ",
-                     quote(artifact.path()), " was compiled for ", ranks,
-                     " ranks; the comparison with the reference runs on one");
+                     quote(artifact.path()), " was compiled for ",
+                     manifest.mesh.ranksText(),
+                     "; the comparison with the reference runs on one");
 
   std::unique_ptr<SessionMesh> mesh(new SessionMesh());
   mesh->manifest = &manifest;
@@ -94,18 +91,6 @@ Status SessionMesh::connect(const Manifest &manifest) {
     status =
         form(ep, epGroup, shape.epIndex(rank), shape.ep, shape.tpIndex(rank));
   return status;
-}
-
-/// A number that ranks on one host have in common.
-static uint64_t hostNumber() {
-  Agreement number;
-  std::ifstream file("/proc/sys/kernel/random/boot_id");
-  std::string text(std::istreambuf_iterator<char>(file), {});
-  char name[256] = {};
-  if (text.empty() && gethostname(name, sizeof(name) - 1) == 0)
-    text = name;
-  number.add(text.data(), text.size());
-  return number.value();
 }
 
 Expected<int64_t> SessionMesh::agreeOnBudget(const Artifact &artifact,
