@@ -16,6 +16,7 @@ packages=(
   libomp-22-dev libclang-rt-22-dev clang-format-22
   nlohmann-json3-dev libpcre2-dev libcli11-dev libboost-context-dev
   libgtest-dev libgmock-dev
+  libopenmpi-dev openmpi-bin
 )
 if [[ "${1:-}" == --lint ]]; then
   packages+=(clang-tidy-22)

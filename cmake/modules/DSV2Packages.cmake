@@ -100,6 +100,29 @@ macro(dsv2_find_runtime_packages)
   if(NOT DSV2_OPENMP_LIBRARY OR NOT DSV2_OPENMP_INCLUDE)
     dsv2_missing_package("libomp" "libomp-${DSV2_LLVM_MAJOR}-dev")
   endif()
+  dsv2_find_mpi()
+endmacro()
+
+# The implementations of MPI that are there, as DSV2_MPI_IMPLEMENTATIONS. The
+# build does without; libdsv2-mpi-NAME.so is made for those that are found.
+macro(dsv2_find_mpi)
+  set(DSV2_MPI_IMPLEMENTATIONS "")
+  find_path(DSV2_MPI_INCLUDE_openmpi mpi.h
+    PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE} PATH_SUFFIXES openmpi/include
+    NO_DEFAULT_PATH)
+  find_library(DSV2_MPI_LIBRARY_openmpi mpi
+    PATHS /usr/lib/${CMAKE_LIBRARY_ARCHITECTURE} PATH_SUFFIXES openmpi/lib
+    NO_DEFAULT_PATH)
+  find_path(DSV2_MPI_INCLUDE_mpich mpi.h
+    PATHS /usr/include/${CMAKE_LIBRARY_ARCHITECTURE} PATH_SUFFIXES mpich
+    NO_DEFAULT_PATH)
+  find_library(DSV2_MPI_LIBRARY_mpich mpich)
+  foreach(name IN ITEMS openmpi mpich)
+    find_program(DSV2_MPIRUN_${name} mpirun.${name})
+    if(DSV2_MPI_INCLUDE_${name} AND DSV2_MPI_LIBRARY_${name})
+      list(APPEND DSV2_MPI_IMPLEMENTATIONS ${name})
+    endif()
+  endforeach()
 endmacro()
 
 # ptxas where the tools look for it (lib/Target/NVPTX/FindProgram.cpp). The
@@ -142,6 +165,7 @@ function(dsv2_print_summary)
   message(STATUS "  compiler   : ${DSV2_BUILD_COMPILER}  LLVM ${LLVM_PACKAGE_VERSION} in ${LLVM_DIR}")
   message(STATUS "  linker     : ${DSV2_LLD}")
   message(STATUS "  runtime    : ${DSV2_BUILD_RUNTIME}  OpenMP ${DSV2_OPENMP_LIBRARY}")
+  message(STATUS "  MPI        : ${DSV2_MPI_IMPLEMENTATIONS}")
   message(STATUS "  tests      : ${DSV2_BUILD_TESTS}  lit ${DSV2_LIT}")
   message(STATUS "  ptxas      : ${DSV2_PTXAS_PROGRAM}")
   message(STATUS "  fuzzers    : ${DSV2_BUILD_FUZZERS}  sanitizers '${DSV2_SANITIZERS}'")

@@ -144,9 +144,9 @@ llvm::Error mlir::dsv2::linkArtifact(llvm::ArrayRef<CodeBuffer> objects,
     arguments.append({"-o", partial});
     arguments.append(objectPaths.begin(), objectPaths.end());
     arguments.append({search, "-ldsv2rt_main", "-ldsv2rt_run", "-ldsv2rt_core",
-                      "-ldsv2rt_text", "-ldsv2rt_sampling", "-lpcre2-8",
-                      paths.openmp, rpath, "-lstdc++", "-lm", "-lpthread",
-                      "-ldl", "-rdynamic", linker});
+                      "-ldsv2rt_comm", "-ldsv2rt_text", "-ldsv2rt_sampling",
+                      "-lpcre2-8", paths.openmp, rpath, "-lstdc++", "-lm",
+                      "-lpthread", "-ldl", "-rdynamic", linker});
     if (llvm::Error error = runTool(paths.driver, arguments))
       return error;
   }

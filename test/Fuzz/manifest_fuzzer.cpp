@@ -37,7 +37,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     expect(end > offsets[i], "slots have a size");
   }
   expect(m.packedBytes() >= end, "slots are in the file");
-  expect(m.activeWeightBytes(1) <= m.packedBytes(), "active is a part of all");
   std::vector<int> written(m.slots.size(), 0);
   for (const Manifest::Prepare &prepare : m.prepare) {
     for (int64_t source : prepare.sources)
@@ -64,10 +63,30 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   }
   expect(m.device || !m.copyPages.empty(), "somebody copies pages");
   expect(!m.reference || !m.reference->device, "the reference is the host's");
-  int64_t tensors = 0;
-  for (const Manifest::Source &source : m.sources)
-    tensors += source.tensors();
-  if (tensors < 10000)
-    expect(int64_t(m.tensors().size()) == tensors, "every tensor is listed");
+  expect(m.activeWeightBytes(1) <= m.packedBytes() * m.mesh.size(),
+         "active is a part of all ranks'");
+  // The first and the last rank, which may have fewer experts.
+  for (int64_t rank : {int64_t(0), m.mesh.size() - 1}) {
+    int64_t most = 0, tensors = 0;
+    for (const Manifest::Source &source : m.sources) {
+      auto range = source.expertsOf(m.mesh, rank);
+      expect(range.first >= 0 && range.count >= 0 &&
+                 range.count <= source.experts,
+             "experts are in range");
+      TensorSlice slice = source.sliceOf(m.mesh, rank);
+      expect(slice.dim < int64_t(source.shape.size()) &&
+                 (slice.dim < 0 ||
+                  slice.begin + slice.size <= source.shape[slice.dim]),
+             "slices are in the tensor");
+      most += source.tensors();
+      tensors += std::max<int64_t>(source.layers.size(), 1) *
+                 (source.experts ? range.count : 1);
+    }
+    if (most < 10000)
+      expect(int64_t(m.tensors(rank).size()) == tensors,
+             "every tensor is listed");
+  }
+  for (const Manifest::CommSite &site : m.commSites)
+    expect(site.kind.rfind("all_", 0) == 0, "collectives have a kind");
   return 0;
 }

@@ -61,10 +61,13 @@ static void printLimits(const Report &report) {
                   report.uploadSeconds);
       return;
     }
+    if (report.ranks > 1)
+      std::printf("%d ranks with %d threads each, ", report.ranks, threads);
     std::printf("limits with %d threads: read bandwidth %.2f GB/s, arithmetic "
                 "%.3g TOP/s (%s); a parallel region costs %.2f us\n",
-                threads, limits.readBandwidth / 1e9, limits.peak / 1e12,
-                report.instruction.c_str(), limits.region * 1e6);
+                threads * report.ranks, limits.readBandwidth / 1e9,
+                limits.peak / 1e12, report.instruction.c_str(),
+                limits.region * 1e6);
   }
 }
 
@@ -152,6 +155,7 @@ static json commonFields(const Report &report, const Row &row) {
           {"gpu_info", report.deviceModel},
           {"n_batch", report.chunk},
           {"n_threads", row.threads},
+          {"n_ranks", report.ranks},
           {"n_prompt", prompt ? row.tokens : 0},
           {"n_gen", prompt ? 0 : row.tokens},
           {"n_depth", row.depth},
@@ -218,6 +222,7 @@ void dsv2bench::printJson(const Report &report) {
          {"device", report.device.empty() ? json("cpu") : json(report.device)},
          {"device_model", report.deviceModel},
          {"upload_seconds", report.uploadSeconds},
+         {"ranks", report.ranks},
          {"repetitions", report.repetitions},
          {"rows", std::move(list)},
          {"read_bandwidth", std::move(bandwidths)},

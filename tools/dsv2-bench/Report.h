@@ -62,6 +62,7 @@ struct Report {
   std::string device, deviceModel;
   /// Seconds until the weights were on the device.
   double uploadSeconds = 0;
+  int ranks = 1;
   int repetitions = 0;
   int64_t chunk = 0;
   /// The instruction whose peak was measured.

@@ -75,13 +75,15 @@ static void printText(const std::vector<ArtifactVariant> &variants,
       "compiler: %s\n"
       "reference lowering: %s\n"
       "device code: %s\n"
+      "runs on: %s\n"
       "CPU variants, best first:\n",
       manifest.model.name.c_str(), (long long)manifest.model.parameters,
       (long long)manifest.model.activeParameters,
       manifest.numerics.weightFormat.c_str(),
       manifest.numerics.kvFormat.c_str(), (long long)manifest.limits.maxContext,
       (long long)manifest.limits.maxBatch, manifest.compiler.c_str(),
-      manifest.reference ? "yes" : "no", deviceCodeText(manifest).c_str());
+      manifest.reference ? "yes" : "no", deviceCodeText(manifest).c_str(),
+      manifest.mesh.ranksText().c_str());
   std::vector<std::string> host = hostCpuFeatures();
   for (const ArtifactVariant &variant : variants) {
     std::string lacking = joined(missing(variant, host));
@@ -149,6 +151,7 @@ static void printJson(const std::vector<ArtifactVariant> &variants,
                {"max_batch", manifest.limits.maxBatch},
                {"compiler", manifest.compiler},
                {"reference", manifest.reference != nullptr},
+               {"mesh", {{"tp", manifest.mesh.tp}, {"ep", manifest.mesh.ep}}},
                {"device", deviceJson(manifest, device)},
                {"variants", std::move(list)},
                {"variant", chosen ? json(chosen->name) : json()}};

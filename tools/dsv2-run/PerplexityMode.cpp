@@ -99,7 +99,7 @@ Status dsv2rt::runPerplexity(Session &session,
   }
   std::unique_ptr<NpyWriter> writer;
   int64_t written = 0;
-  if (!flags.logits.empty()) {
+  if (!flags.logits.empty() && !flags.silent) {
     Expected<std::unique_ptr<NpyWriter>> created =
         NpyWriter::create(flags.logits, manifest.model.vocabSize);
     if (!created.ok())
@@ -111,7 +111,7 @@ Status dsv2rt::runPerplexity(Session &session,
       return status;
     };
   }
-  bool isTerminal = isatty(STDERR_FILENO);
+  bool isTerminal = !flags.silent && isatty(STDERR_FILENO);
   if (isTerminal)
     options.onWindow = [&](const PerplexityResult &result) {
       std::fprintf(stderr, "\rwindow %lld of %lld, perplexity %.4f",
@@ -130,6 +130,8 @@ Status dsv2rt::runPerplexity(Session &session,
     if (!status.ok())
       return status;
   }
+  if (flags.silent)
+    return Status();
   if (flags.json)
     printJson(result.value(), flags.window);
   else

@@ -26,6 +26,8 @@ struct PerplexityFlags {
   /// File that another run wrote so; empty: none.
   std::string compareLogits;
   bool json = false;
+  /// Writes nothing: another rank does.
+  bool silent = false;
 };
 
 /// The window of `--context`, or the default of an artifact.

@@ -27,12 +27,16 @@ void dsv2rt::printNote(const char *tool, const std::string &message) {
   std::fprintf(stderr, "%s: %s\n", tool, message.c_str());
 }
 
-int dsv2rt::reportFailure(const char *tool, const Status &status) {
-  printError(tool, status.message());
+int dsv2rt::exitCodeOf(const Status &status) {
   return status.code() == StatusCode::InvalidArgument ||
                  status.code() == StatusCode::ContextLengthExceeded
              ? ExitUsage
              : ExitFailure;
+}
+
+int dsv2rt::reportFailure(const char *tool, const Status &status) {
+  printError(tool, status.message());
+  return exitCodeOf(status);
 }
 
 static std::atomic<bool> interrupted{false};
@@ -122,13 +126,14 @@ void ProgressLine::update(int64_t done, int64_t total) {
 
 Expected<std::shared_ptr<const PackedWeights>>
 dsv2rt::loadWeights(const char *tool, const ModelFlags &flags,
-                    const std::shared_ptr<const Artifact> &artifact,
+                    const std::shared_ptr<const Artifact> &artifact, Team &team,
                     const std::string &suffix) {
   Expected<std::unique_ptr<WeightSource>> source =
       openWeightSource(flags.weights, flags.threads);
   if (!source.ok())
     return source.status();
   PackOptions options;
+  options.rank = team.rank();
   options.threads = flags.threads;
   options.cancel = &handleInterrupts();
   options.inMemory = flags.packed == "memory";
@@ -136,10 +141,12 @@ dsv2rt::loadWeights(const char *tool, const ModelFlags &flags,
     options.path = flags.packed + suffix;
   ProgressLine progress("preparing weights");
   options.progress = [&](int64_t done, int64_t total) {
-    progress.update(done, total);
+    if (team.isFirst())
+      progress.update(done, total);
   };
+  options.alive = [&] { team.alive(); };
   auto packed = PackedWeights::open(artifact, *source.value(), options);
-  if (packed.ok())
+  if (packed.ok() && team.isFirst())
     for (const std::string &note : source.value()->notes())
       printNote(tool, "note: " + note);
   return packed;

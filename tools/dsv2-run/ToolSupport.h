@@ -8,6 +8,8 @@
 #ifndef DSV2_TOOLS_DSV2_RUN_TOOLSUPPORT_H
 #define DSV2_TOOLS_DSV2_RUN_TOOLSUPPORT_H
 
+#include "Ranks.h"
+
 #include "dsv2rt/Artifact.h"
 #include "dsv2rt/Device.h"
 #include "dsv2rt/PackedWeights.h"
@@ -40,8 +42,11 @@ void printError(const char *tool, const std::string &message);
 /// Writes "TOOL: MESSAGE" to standard error.
 void printNote(const char *tool, const std::string &message);
 
-/// Writes the error and returns the exit code that fits it: ExitUsage for
-/// InvalidArgument and ContextLengthExceeded, ExitFailure for the rest.
+/// The exit code that fits an error: ExitUsage for InvalidArgument and
+/// ContextLengthExceeded, ExitFailure for the rest.
+int exitCodeOf(const Status &status);
+
+/// Writes the error and returns its exit code.
 int reportFailure(const char *tool, const Status &status);
 
 /// Makes the first SIGINT, SIGTERM or SIGHUP set the returned flag, so that
@@ -113,9 +118,10 @@ Status printInfo(const ModelFlags &flags, bool asJson);
 
 /// Opens and packs the weights, with progress on standard error if that is a
 /// terminal. `suffix` is added to the name of the packed file, if one is named.
+/// They are those of this rank of `team`.
 Expected<std::shared_ptr<const PackedWeights>>
 loadWeights(const char *tool, const ModelFlags &flags,
-            const std::shared_ptr<const Artifact> &artifact,
+            const std::shared_ptr<const Artifact> &artifact, Team &team,
             const std::string &suffix = "");
 
 } // namespace dsv2rt

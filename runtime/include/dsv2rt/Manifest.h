@@ -68,6 +68,8 @@ struct Manifest {
     int64_t epIndex(int64_t rank) const { return rank / tp; }
     /// "tp=2, ep=4".
     std::string text() const;
+    /// "8 ranks (tp=2, ep=4)", or "1 rank".
+    std::string ranksText() const;
   } mesh;
 
   /// What the host's code is for.

@@ -42,6 +42,8 @@ struct PackOptions {
   int threads = 0;
   /// Called now and then with the bytes packed so far and in total.
   std::function<void(int64_t done, int64_t total)> progress;
+  /// Called at least every few seconds while packing.
+  std::function<void()> alive;
   /// Packing stops with an error, and without a file, once this is true.
   const std::atomic<bool> *cancel = nullptr;
 };

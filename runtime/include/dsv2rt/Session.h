@@ -17,16 +17,17 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace dsv2rt {
 
+class Communicator;
 class Device;
 class Trace;
 
 /// Names a sequence of one session; never used again after its removal.
 using SequenceId = int64_t;
 
-/// What a session is for.
 /// Prompt tokens that one step should take: a processor is busy with 512, and
 /// finds their activations in its caches; a device reads the weights of all
 /// experts in each step, which thousands of tokens should share. Null: the CPU.
@@ -34,6 +35,8 @@ inline int64_t suggestedChunk(const Device *device) {
   return device ? 4096 : 512;
 }
 
+/// What a session is for. In a mesh the numbers of sequences, positions and
+/// tokens are those of all ranks together, bytes and threads those of one rank.
 struct SessionOptions {
   /// Positions one sequence may have. 0: the artifact's limit, or as many as
   /// fit in the budget.
@@ -47,7 +50,8 @@ struct SessionOptions {
   /// grow.
   int64_t stepTokens = 512;
   /// Bytes for weights, cache, workspace and logits. 0: what the device has
-  /// available, or what the system has available for the last three.
+  /// available, or what the system has available for the last three, in equal
+  /// parts for the ranks of one host.
   int64_t memoryBudget = 0;
   /// Threads that compiled code runs on; 0: the default.
   int threads = 0;
@@ -69,6 +73,8 @@ struct SessionOptions {
   /// Weights of the artifact's reference(). When set, every step runs a second
   /// time through the reference lowering and all values are compared.
   std::shared_ptr<const PackedWeights> referenceWeights;
+  /// The ranks of the artifact's mesh, all of them; null for a rank alone.
+  std::shared_ptr<Communicator> world;
 };
 
 /// What comparing with the reference lowering has shown so far.
@@ -86,17 +92,26 @@ struct ReferenceReport {
   std::string largestErrorAt;
 };
 
-/// Where a session's memory goes, in bytes.
+/// Where the memory of one rank's session goes, in bytes.
 struct MemoryPlan {
   int64_t weights = 0;
   int64_t cache = 0;
   int64_t workspace = 0;
   int64_t logits = 0;
-  /// Positions of one sequence and of the whole cache.
+  /// Positions of one sequence and of this rank's cache.
   int64_t maxContext = 0;
   int64_t cachePositions = 0;
 
   int64_t total() const { return weights + cache + workspace + logits; }
+};
+
+/// What a rank has sent at one site.
+struct CommSiteCounters {
+  std::string name;
+  /// As collectiveName() calls it.
+  std::string kind;
+  int64_t calls = 0;
+  int64_t bytesSent = 0;
 };
 
 /// Which tokens of a StepInput get logits.
@@ -125,6 +140,12 @@ struct StepOutput {
 
 /// Sequences that share one artifact, one set of weights and one cache. To be
 /// used by one thread at a time.
+///
+/// In a mesh every rank has a session, and all of them get the same calls in
+/// the same order. Each sequence belongs to one index of the ep axis, whose
+/// ranks compute it; all ranks keep account of all sequences and return the
+/// same outputs. A failure that only one rank meets ends the job: every rank's
+/// step() returns an error, and so does every later one.
 class Session {
 public:
   ~Session();
@@ -133,9 +154,11 @@ public:
 
   /// Plans and reserves memory, and copies the weights to the device unless
   /// they are there. Errors: InvalidArgument for options outside the artifact's
-  /// limits, or a device that the artifact is not for; OutOfMemory with the
+  /// limits, a device that the artifact is not for, another number of ranks
+  /// than it was compiled for, or options that differ between ranks;
+  /// Unsupported for a device or a reference in a mesh; OutOfMemory with the
   /// bytes required and available and the largest context that fits; those of
-  /// Device.
+  /// Device and Communicator.
   static Expected<std::unique_ptr<Session>>
   create(std::shared_ptr<const Artifact> artifact,
          std::shared_ptr<const PackedWeights> weights,
@@ -144,12 +167,12 @@ public:
   const Artifact &artifact() const;
   const MemoryPlan &plan() const;
 
-  /// A new, empty sequence.
+  /// A new, empty sequence, which belongs to nextOwner().
   Expected<SequenceId> addSequence();
 
   /// A new sequence whose first `length` positions are those of `parent`. It
   /// shares the parent's pages; whoever writes to a shared page first gets a
-  /// copy of it.
+  /// copy of it. It belongs to whom the parent belongs.
   Expected<SequenceId> fork(SequenceId parent, int64_t length);
 
   /// Takes positions from `length` on away.
@@ -161,9 +184,17 @@ public:
   /// Positions the sequence has, or -1 when there is no such sequence.
   int64_t length(SequenceId sequence) const;
 
-  /// Pages nobody uses, and all pages.
+  /// Pages nobody uses, and all pages, of all owners together.
   int64_t availablePages() const;
   int64_t pages() const;
+
+  /// How many indices the ep axis has among which sequences and pages are
+  /// divided, the latter equally.
+  int64_t owners() const;
+  /// The owner with the fewest sequences, the first of several.
+  int64_t nextOwner() const;
+  /// The owner of a sequence, or -1 when there is no such sequence.
+  int64_t ownerOf(SequenceId sequence) const;
 
   /// Appends tokens to `count` different sequences in one pass through the
   /// model. Any mix of chunks and single tokens will do. `outputs` is as long
@@ -187,6 +218,10 @@ public:
     bool replayed = false;
   };
   const StepStats &lastStep() const;
+
+  /// What this rank has sent so far in steps: at the manifest's commSites, and
+  /// then what the session itself exchanges.
+  std::vector<CommSiteCounters> commCounters() const;
 
   /// What the comparison asked for by SessionOptions::referenceWeights found.
   ReferenceReport referenceReport() const;

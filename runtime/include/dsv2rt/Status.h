@@ -47,6 +47,8 @@ enum class StatusCode {
   Mismatch,
   /// A device or its driver reported a failure.
   DeviceError,
+  /// A rank of the job failed or was lost, or the ranks disagree.
+  RankFailed,
 };
 
 /// The outcome of an operation: a code and, unless Ok, one sentence that names

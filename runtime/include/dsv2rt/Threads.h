@@ -17,6 +17,7 @@
 #include "dsv2rt/Status.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -49,6 +50,11 @@ private:
 /// pinning does not change the answer.
 const ProcessorSet &availableProcessors();
 
+/// A number that processes of one host have in common, and another that those
+/// have that may use the same processors of it.
+uint64_t hostNumber();
+uint64_t processorNumber();
+
 /// Arranges the processors `allowed` by the topology that the system shows in
 /// files below `root` ("" for the real ones), and reads the quota there. What
 /// cannot be read counts as absent.
@@ -64,11 +70,11 @@ void setThreadCount(int threads);
 int defaultThreadCount();
 
 /// Keeps each of the `threads` threads of the calling thread's team on a
-/// processor of its own. Threads created later by the calling thread inherit
-/// its place, so this comes last, or unpinThreads() before. Errors:
-/// InvalidArgument for more threads than processors; Internal when the system
-/// refuses.
-Status pinThreads(int threads);
+/// processor of its own, from the one at `first` on. Threads created later by
+/// the calling thread inherit its place, so this comes last, or unpinThreads()
+/// before. Errors: InvalidArgument for more threads than processors; Internal
+/// when the system refuses.
+Status pinThreads(int threads, int first = 0);
 
 /// Lets the team's threads run on every allowed processor again.
 void unpinThreads(int threads);

@@ -41,7 +41,8 @@ typedef enum dsv2rt_status {
   DSV2RT_NON_FINITE = 8,
   DSV2RT_INTERNAL = 9,
   DSV2RT_MISMATCH = 10,
-  DSV2RT_DEVICE_ERROR = 11
+  DSV2RT_DEVICE_ERROR = 11,
+  DSV2RT_RANK_FAILED = 12
 } dsv2rt_status;
 
 typedef struct dsv2rt_artifact dsv2rt_artifact;

@@ -19,6 +19,14 @@
 
 using namespace dsv2rt;
 
+/// What artifacts call. Nothing else refers to it, and a linker takes from a
+/// static library only what something refers to.
+[[gnu::used]] static void (*const entryPoints[])() = {
+#define DSV2RT_ENTRY(NAME, RESULT, SIGNATURE)                                  \
+  reinterpret_cast<void (*)()>(&NAME),
+#include "dsv2rt/abi.def"
+};
+
 Artifact::~Artifact() {
   if (handle)
     dlclose(handle);

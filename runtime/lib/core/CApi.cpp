@@ -53,7 +53,8 @@ static_assert(int(StatusCode::InvalidArgument) == DSV2RT_INVALID_ARGUMENT &&
                   int(StatusCode::NonFinite) == DSV2RT_NON_FINITE &&
                   int(StatusCode::Internal) == DSV2RT_INTERNAL &&
                   int(StatusCode::Mismatch) == DSV2RT_MISMATCH &&
-                  int(StatusCode::DeviceError) == DSV2RT_DEVICE_ERROR,
+                  int(StatusCode::DeviceError) == DSV2RT_DEVICE_ERROR &&
+                  int(StatusCode::RankFailed) == DSV2RT_RANK_FAILED,
               "the C codes are those of StatusCode");
 
 /// Refuses null pointers by name.
@@ -105,6 +106,8 @@ const char *dsv2rt_status_name(dsv2rt_status status) {
     return "differs from the reference";
   case DSV2RT_DEVICE_ERROR:
     return "device error";
+  case DSV2RT_RANK_FAILED:
+    return "rank failed";
   }
   return "unknown status";
 }

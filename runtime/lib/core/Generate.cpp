@@ -30,6 +30,7 @@ namespace {
 struct Running {
   size_t request = 0;
   SequenceId sequence = 0;
+  int64_t owner = 0;
   /// Prompt tokens given to the model so far.
   int64_t promptDone = 0;
   /// Prompt and output so far, for the repetition penalty.
@@ -43,7 +44,8 @@ public:
   Loop(Session &session, const std::vector<GenerateRequest> &requests,
        const GenerateOptions &options, std::vector<GenerateResult> &results)
       : session(session), requests(requests), options(options),
-        results(results), manifest(session.artifact().manifest()) {}
+        results(results), manifest(session.artifact().manifest()),
+        reservedPages(session.owners(), 0) {}
 
   Status check();
   Status run();
@@ -66,8 +68,8 @@ private:
 
   std::vector<Running> running;
   size_t nextRequest = 0;
-  /// Positions that the running requests may still come to need.
-  int64_t reservedPages = 0;
+  /// Pages that the running requests may come to need, by owner.
+  std::vector<int64_t> reservedPages;
   std::vector<StepInput> inputs;
   std::vector<size_t> owners;
   std::vector<StepOutput> outputs;
@@ -125,7 +127,10 @@ Status Loop::start() {
          int64_t(running.size()) < manifest.limits.maxBatch) {
     const GenerateRequest &request = requests[nextRequest];
     int64_t pages = (positionsOf(request) + page - 1) / page;
-    if (!running.empty() && reservedPages + pages > session.pages())
+    // Sequences of one owner share its pages; the first has to try.
+    int64_t owner = session.nextOwner();
+    int64_t &reserved = reservedPages[owner];
+    if (reserved && reserved + pages > session.pages() / session.owners())
       break;
     Expected<Sampler> sampler = Sampler::create(request.sampling);
     if (!sampler.ok())
@@ -133,9 +138,9 @@ Status Loop::start() {
     Expected<SequenceId> sequence = session.addSequence();
     if (!sequence.ok())
       return sequence.status();
-    reservedPages += pages;
+    reserved += pages;
     results[nextRequest].promptTokens = int64_t(request.prompt.size());
-    running.push_back({nextRequest, sequence.value(), 0, request.prompt,
+    running.push_back({nextRequest, sequence.value(), owner, 0, request.prompt,
                        std::move(sampler.value())});
     ++nextRequest;
   }
@@ -178,7 +183,8 @@ void Loop::finish(Running &r, FinishReason reason, Status status) {
   result.status = std::move(status);
   (void)session.removeSequence(r.sequence).ok();
   int64_t page = manifest.cache.page;
-  reservedPages -= (positionsOf(requests[r.request]) + page - 1) / page;
+  reservedPages[r.owner] -=
+      (positionsOf(requests[r.request]) + page - 1) / page;
   r.sequence = 0;
 }
 

@@ -27,6 +27,10 @@ std::string Manifest::Mesh::text() const {
   return strCat("tp=", tp, ", ep=", ep);
 }
 
+std::string Manifest::Mesh::ranksText() const {
+  return size() == 1 ? "1 rank" : strCat(size(), " ranks (", text(), ")");
+}
+
 Manifest::Source::ExpertRange Manifest::Source::expertsOf(const Mesh &mesh,
                                                           int64_t rank) const {
   if (!expertsTotal)

@@ -220,9 +220,16 @@ Status Packer::create(const std::string &path) {
   header.payloadBytes = size - headerBytes;
   std::memcpy(header.key, packed->digest.data(), sizeof(header.key));
   std::memcpy(base, &header, sizeof(header));
-  if (msync(base, size, MS_SYNC) != 0)
-    return makeError(StatusCode::IoError, "cannot write ", quote(path), ": ",
-                     std::strerror(errno));
+  // In pieces, as the disk may need minutes for all of it.
+  constexpr uint64_t piece = 64 << 20;
+  for (uint64_t at = 0; at < size; at += piece) {
+    if (msync(static_cast<char *>(base) + at, std::min(piece, size - at),
+              MS_SYNC) != 0)
+      return makeError(StatusCode::IoError, "cannot write ", quote(path), ": ",
+                       std::strerror(errno));
+    if (options.alive)
+      options.alive();
+  }
   status = file.commit();
   if (!status.ok())
     return status;
@@ -287,6 +294,8 @@ Status Packer::prepareAll(char *payload) {
       if (options.cancel && *options.cancel)
         return makeError(StatusCode::Internal,
                          "weight preparation was interrupted");
+      if (options.alive)
+        options.alive();
       int64_t instance = i / parts, part = i % parts;
       // Experts that a rank has room for but does not have stay zero.
       if (first.experts && part >= range.count) {

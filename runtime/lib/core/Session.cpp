@@ -17,33 +17,40 @@ using namespace dsv2rt;
 // Creation
 //===----------------------------------------------------------------------===//
 
-/// Weights that are mapped are there already or can be paged in; they count
-/// only against a budget that the caller gave for everything.
-MemoryLimits Session::Impl::hostLimits() const {
+/// What this session may take of the host or the device.
+Expected<MemoryLimits> Session::Impl::findLimits() {
+  if (options.device)
+    return deviceLimits(*artifact, *weights, options);
+  // Weights that are mapped are there already or can be paged in; they count
+  // only against a budget that the caller gave for everything.
   MemoryLimits limits;
   limits.weights = weights->bytes();
   limits.chargedWeights = options.memoryBudget ? limits.weights : 0;
-  limits.budget = options.memoryBudget ? options.memoryBudget
-                                       : int64_t(availableMemory() / 8 * 7);
+  int64_t available = options.memoryBudget ? options.memoryBudget
+                                           : int64_t(availableMemory() / 8 * 7);
+  Expected<int64_t> budget = mesh->agreeOnBudget(*artifact, options, available,
+                                                 options.memoryBudget != 0);
+  if (!budget.ok())
+    return budget.status();
+  limits.budget = budget.value();
   return limits;
 }
 
 Status Session::Impl::create() {
+  Expected<std::unique_ptr<SessionMesh>> joined =
+      SessionMesh::create(*artifact, *weights, options);
+  if (!joined.ok())
+    return joined.status();
+  mesh = std::move(joined.value());
   Status status = checkTarget(*artifact, options.device.get());
   if (status.ok())
     status = completeOptions(*artifact, options);
   if (!status.ok())
     return status;
-  MemoryLimits limits;
-  if (options.device) {
-    Expected<MemoryLimits> found = deviceLimits(*artifact, *weights, options);
-    if (!found.ok())
-      return found.status();
-    limits = std::move(found.value());
-  } else {
-    limits = hostLimits();
-  }
-  Expected<MemoryPlan> planned = planMemory(*artifact, options, limits);
+  Expected<MemoryLimits> limits = findLimits();
+  if (!limits.ok())
+    return limits.status();
+  Expected<MemoryPlan> planned = planMemory(*artifact, options, limits.value());
   if (!planned.ok())
     return planned.status();
   plan = planned.value();
@@ -54,11 +61,13 @@ Status Session::Impl::create() {
       return made.status();
     engine = std::move(made.value());
   } else {
-    engine = makeHostEngine(artifact, weights, options.threads);
+    engine = makeHostEngine(artifact, weights, options.threads, "",
+                            &mesh->collectives());
   }
   status = engine->reserve(plan);
   if (status.ok())
-    allocator = PageAllocator(int32_t(plannedPages(plan, manifest())));
+    allocators.assign(mesh->owners(),
+                      PageAllocator(int32_t(plannedPages(plan, manifest()))));
   if (status.ok() && options.referenceWeights)
     status = createReference();
   return status;
@@ -102,9 +111,15 @@ Session::create(std::shared_ptr<const Artifact> artifact,
     impl->artifact = std::move(artifact);
     impl->weights = std::move(weights);
     impl->options = options;
-    Status status = impl->create();
-    if (!status.ok())
+    Status status = guarded([&] { return impl->create(); });
+    if (!status.ok()) {
+      // The other ranks may be further, and wait.
+      if (impl->mesh)
+        return impl->mesh->fail(status);
+      if (options.world)
+        options.world->abort(status);
       return status;
+    }
     return std::unique_ptr<Session>(new Session(std::move(impl)));
   });
 }
@@ -115,41 +130,76 @@ const Session::StepStats &Session::lastStep() const { return impl->stats; }
 ReferenceReport Session::referenceReport() const {
   return impl->check ? impl->check->report() : ReferenceReport();
 }
-int64_t Session::availablePages() const { return impl->allocator.available(); }
-int64_t Session::pages() const { return impl->allocator.pages(); }
+
+int64_t Session::availablePages() const {
+  int64_t total = 0;
+  for (const PageAllocator &pages : impl->allocators)
+    total += pages.available();
+  return total;
+}
+
+int64_t Session::pages() const {
+  int64_t total = 0;
+  for (const PageAllocator &pages : impl->allocators)
+    total += pages.pages();
+  return total;
+}
+
+std::vector<CommSiteCounters> Session::commCounters() const {
+  return impl->mesh->counters();
+}
 
 //===----------------------------------------------------------------------===//
 // Sequences
 //===----------------------------------------------------------------------===//
 
+int64_t Session::owners() const { return impl->mesh->owners(); }
+int64_t Session::nextOwner() const { return impl->nextOwner(); }
+
+int64_t Session::ownerOf(SequenceId id) const {
+  auto it = impl->sequences.find(id);
+  return it == impl->sequences.end() ? -1 : it->second.owner;
+}
+
+int64_t Session::Impl::nextOwner() const {
+  std::vector<int64_t> counts(mesh->owners(), 0);
+  for (const auto &[id, sequence] : sequences)
+    ++counts[sequence.owner];
+  return std::min_element(counts.begin(), counts.end()) - counts.begin();
+}
+
 Expected<SequenceId> Session::addSequence() {
-  return guarded([&]() -> Expected<SequenceId> {
+  Expected<SequenceId> added = guarded([&]() -> Expected<SequenceId> {
+    int64_t owner = impl->nextOwner();
     SequenceId id = impl->nextId++;
-    impl->sequences[id];
+    impl->sequences[id].owner = owner;
     return id;
   });
+  return added.ok() ? added : impl->failStep(added.status());
 }
 
 Expected<SequenceId> Session::fork(SequenceId parent, int64_t length) {
-  return guarded([&]() -> Expected<SequenceId> {
-    auto it = impl->sequences.find(parent);
-    if (it == impl->sequences.end())
-      return unknownSequence(parent);
-    if (length < 0 || length > it->second.length)
-      return makeError(StatusCode::InvalidArgument, "sequence ", parent,
-                       " has ", it->second.length,
-                       " positions, cannot share the first ", length);
+  auto it = impl->sequences.find(parent);
+  if (it == impl->sequences.end())
+    return unknownSequence(parent);
+  if (length < 0 || length > it->second.length)
+    return makeError(StatusCode::InvalidArgument, "sequence ", parent, " has ",
+                     it->second.length, " positions, cannot share the first ",
+                     length);
+  Expected<SequenceId> forked = guarded([&]() -> Expected<SequenceId> {
     Sequence child;
     child.length = length;
+    child.owner = it->second.owner;
     child.pages.assign(it->second.pages.begin(),
                        it->second.pages.begin() + impl->blocks(length));
     SequenceId id = impl->nextId++;
     Sequence &added = impl->sequences[id];
     for (int32_t page : child.pages)
-      impl->allocator.retain(page);
+      impl->pagesOf(child).retain(page);
     added = std::move(child);
     return id;
   });
+  return forked.ok() ? forked : impl->failStep(forked.status());
 }
 
 /// Gives back all pages but the first `keep`. With `clear`, pages that nobody
@@ -159,7 +209,7 @@ void Session::Impl::releasePages(Sequence &sequence, size_t keep, bool clear) {
   while (sequence.pages.size() > keep) {
     int32_t page = sequence.pages.back();
     sequence.pages.pop_back();
-    if (!allocator.release(page) || !clear)
+    if (!pagesOf(sequence).release(page) || !clear || !isOwn(sequence))
       continue;
     Status status = engine->clearPage(page);
     if (broken.ok())

@@ -11,6 +11,7 @@
 #include "Engine.h"
 #include "Planning.h"
 #include "ReferenceCheck.h"
+#include "SessionMesh.h"
 #include "Support.h"
 #include "dsv2rt/PageAllocator.h"
 #include "dsv2rt/Session.h"
@@ -22,14 +23,10 @@ namespace dsv2rt {
 /// Positions of one sequence and the pages that hold them.
 struct Sequence {
   int64_t length = 0;
+  /// The index of the ep axis whose ranks compute it, and whose pages it has.
+  int64_t owner = 0;
   std::vector<int32_t> pages;
   bool failed = false;
-};
-
-/// The first value of a sequence that was not finite.
-struct Finding {
-  int32_t site = -1;
-  int64_t layer = 0;
 };
 
 /// What a session consists of. It is the receiver of its engine's taps.
@@ -40,6 +37,8 @@ struct Session::Impl : public TapSink {
   MemoryPlan plan;
   StepStats stats;
 
+  /// Outlives the engine, whose steps use its collectives.
+  std::unique_ptr<SessionMesh> mesh;
   std::unique_ptr<Engine> engine;
   /// The same for the reference, and what its values are compared by; null
   /// without a comparison.
@@ -48,7 +47,8 @@ struct Session::Impl : public TapSink {
   std::shared_ptr<const Artifact> reference;
   /// Why no step can be taken any more.
   Status broken;
-  PageAllocator allocator;
+  /// The pages of every owner; this rank has the memory of its own alone.
+  std::vector<PageAllocator> allocators;
   std::unordered_map<SequenceId, Sequence> sequences;
   SequenceId nextId = 1;
 
@@ -56,7 +56,18 @@ struct Session::Impl : public TapSink {
   StepLayout layout;
   std::vector<int32_t> copyFrom, copyTo;
   std::vector<Sequence *> stepSequences;
+  /// Which of them are this rank's, and the rows of logits of every owner.
+  std::vector<size_t> ownInputs;
+  std::vector<int64_t> ownerRows;
+  /// By input, whoever the sequence belongs to.
   std::vector<Finding> findings;
+  int64_t checkedTaps = 0;
+  /// What the ranks have to agree on in this step.
+  uint64_t agreement = 0;
+  /// Set when a step is refused for what all ranks know.
+  bool refused = false;
+  std::vector<int64_t> pagesNeeded;
+  const float *stepLogits = nullptr;
   /// The first value that belongs to no single sequence.
   Finding unattributed;
   int64_t lastMark = 0;
@@ -67,7 +78,15 @@ struct Session::Impl : public TapSink {
     return (positions + page() - 1) / page();
   }
 
-  MemoryLimits hostLimits() const;
+  bool isOwn(const Sequence &sequence) const {
+    return sequence.owner == mesh->self();
+  }
+  PageAllocator &pagesOf(const Sequence &sequence) {
+    return allocators[sequence.owner];
+  }
+  int64_t nextOwner() const;
+
+  Expected<MemoryLimits> findLimits();
   Status create();
   Status createReference();
   void releasePages(Sequence &sequence, size_t keep, bool clear);
@@ -79,7 +98,9 @@ struct Session::Impl : public TapSink {
   Status ownPages();
   void assignPages(const StepInput *inputs, size_t count);
   Status step(const StepInput *inputs, size_t count, StepOutput *outputs);
+  Status failStep(const Status &reason);
   Status run(const Artifact::Entry &entry);
+  Status exchange();
   Status compare(int64_t longest);
   void report(const StepInput *inputs, size_t count, StepOutput *outputs);
   std::string siteText(const Finding &finding) const;

@@ -12,6 +12,13 @@
 
 using namespace dsv2rt;
 
+/// Rows of logits that an input asks for.
+static int64_t rowsOf(const StepInput &input) {
+  return input.logits == LogitRows::All    ? input.count
+         : input.logits == LogitRows::Last ? 1
+                                           : 0;
+}
+
 Status Session::Impl::checkInputs(const StepInput *inputs, size_t count) {
   if (count == 0)
     return makeError(StatusCode::InvalidArgument,
@@ -62,33 +69,49 @@ Status Session::Impl::checkInputs(const StepInput *inputs, size_t count) {
 /// Checks that the pages a step will take are there, so that taking them
 /// cannot fail half-way.
 Status Session::Impl::checkPages(const StepInput *inputs, size_t count) {
-  int64_t needed = 0;
+  pagesNeeded.assign(mesh->owners(), 0);
   for (size_t i = 0; i < count; ++i) {
     const Sequence &sequence = *stepSequences[i];
+    int64_t &needed = pagesNeeded[sequence.owner];
     needed += blocks(sequence.length + inputs[i].count) -
               int64_t(sequence.pages.size());
     if (sequence.length % page() &&
-        allocator.users(sequence.pages[sequence.length / page()]) > 1)
+        pagesOf(sequence).users(sequence.pages[sequence.length / page()]) > 1)
       ++needed;
   }
-  if (needed <= allocator.available())
-    return Status();
-  int64_t pageBytes = manifest().cache.bytesPerPage();
-  return makeError(
-      StatusCode::OutOfMemory, "the latent cache is full: required ", needed,
-      " pages of ", page(), " positions (", bytesText(needed * pageBytes),
-      "), available ", allocator.available(), " of ", allocator.pages(), " (",
-      bytesText(allocator.available() * pageBytes), ")");
+  for (int64_t owner = 0; owner < mesh->owners(); ++owner) {
+    const PageAllocator &own = allocators[owner];
+    int64_t needed = pagesNeeded[owner];
+    if (needed <= own.available())
+      continue;
+    int64_t pageBytes = manifest().cache.bytesPerPage();
+    return makeError(
+        StatusCode::OutOfMemory, "the latent cache",
+        mesh->owners() > 1 ? strCat(" of index ", owner, " of the ep axis")
+                           : "",
+        " is full: required ", needed, " pages of ", page(), " positions (",
+        bytesText(needed * pageBytes), "), available ", own.available(), " of ",
+        own.pages(), " (", bytesText(own.available() * pageBytes), ")");
+  }
+  return Status();
 }
 
-/// Lays tokens, positions, sequence numbers and wanted rows out as the step
-/// functions take them.
+/// Lays tokens, positions, sequence numbers and wanted rows of this rank's
+/// sequences out as the step functions take them.
 void Session::Impl::layOut(const StepInput *inputs, size_t count) {
   StepLayout &l = layout;
   l.tokens.clear(), l.positions.clear(), l.seqIds.clear(), l.seqStarts.clear();
   l.rows.clear();
+  l.arrivals = 0;
+  ownInputs.clear();
+  ownerRows.assign(mesh->owners(), 0);
   for (size_t i = 0; i < count; ++i) {
     const StepInput &input = inputs[i];
+    const Sequence &sequence = *stepSequences[i];
+    l.arrivals += input.count;
+    ownerRows[sequence.owner] += rowsOf(input);
+    if (!isOwn(sequence))
+      continue;
     l.seqStarts.push_back(int32_t(l.tokens.size()));
     for (int64_t j = 0; j < input.count; ++j) {
       bool wanted = input.logits == LogitRows::All ||
@@ -96,12 +119,24 @@ void Session::Impl::layOut(const StepInput *inputs, size_t count) {
       if (wanted)
         l.rows.push_back(int32_t(l.tokens.size()));
       l.tokens.push_back(input.tokens[j]);
-      l.positions.push_back(int32_t(stepSequences[i]->length + j));
-      l.seqIds.push_back(int32_t(i));
+      l.positions.push_back(int32_t(sequence.length + j));
+      l.seqIds.push_back(int32_t(ownInputs.size()));
     }
+    ownInputs.push_back(i);
   }
   l.seqStarts.push_back(int32_t(l.tokens.size()));
-  l.arrivals = int64_t(l.tokens.size());
+}
+
+/// A hash of everything about a step that all ranks have to have the same.
+static uint64_t agreementOn(const StepInput *inputs, size_t count) {
+  Agreement agreement;
+  for (size_t i = 0; i < count; ++i) {
+    agreement.add(inputs[i].sequence);
+    agreement.add(inputs[i].count);
+    agreement.add(int64_t(inputs[i].logits));
+    agreement.add(inputs[i].tokens, size_t(inputs[i].count) * 4);
+  }
+  return agreement.value();
 }
 
 Status Session::Impl::reserveStep(const Artifact &code, Engine &engine,
@@ -120,51 +155,63 @@ Status Session::Impl::reserveStep(const Artifact &code, Engine &engine,
 /// too by a copy.
 Status Session::Impl::ownPages() {
   copyFrom.clear(), copyTo.clear();
-  std::vector<int32_t *> replaced;
+  struct Replaced {
+    PageAllocator *pages;
+    int32_t *place;
+    int32_t before;
+  };
+  std::vector<Replaced> replaced;
   for (Sequence *sequence : stepSequences) {
     if (sequence->length % page() == 0)
       continue;
+    PageAllocator &pages = pagesOf(*sequence);
     int32_t &shared = sequence->pages[sequence->length / page()];
-    if (allocator.users(shared) < 2)
+    if (pages.users(shared) < 2)
       continue;
-    int32_t own = allocator.allocate();
-    copyFrom.push_back(shared);
-    copyTo.push_back(own);
-    replaced.push_back(&shared);
-    allocator.release(shared);
+    int32_t own = pages.allocate();
+    if (isOwn(*sequence)) {
+      copyFrom.push_back(shared);
+      copyTo.push_back(own);
+    }
+    replaced.push_back({&pages, &shared, shared});
+    pages.release(shared);
     shared = own;
   }
+  stats.copiedPages = int64_t(replaced.size());
   if (copyFrom.empty())
     return Status();
   Status status = engine->copyPages(copyFrom, copyTo);
   if (status.ok() && check)
     status = referenceEngine->copyPages(copyFrom, copyTo);
-  for (size_t i = 0; !status.ok() && i < replaced.size(); ++i) {
-    allocator.release(*replaced[i]);
-    allocator.retain(copyFrom[i]);
-    *replaced[i] = copyFrom[i];
-  }
+  if (!status.ok())
+    for (const Replaced &r : replaced) {
+      r.pages->release(*r.place);
+      r.pages->retain(r.before);
+      *r.place = r.before;
+    }
   return status;
 }
 
 /// Gives every sequence pages for its new positions and fills in the block
-/// tables.
+/// tables of this rank's.
 void Session::Impl::assignPages(const StepInput *inputs, size_t count) {
   int64_t width = 1;
   for (size_t i = 0; i < count; ++i) {
     Sequence &sequence = *stepSequences[i];
     int64_t needed = blocks(sequence.length + inputs[i].count);
     while (int64_t(sequence.pages.size()) < needed)
-      sequence.pages.push_back(allocator.allocate());
-    width = std::max(width, needed);
+      sequence.pages.push_back(pagesOf(sequence).allocate());
+    if (isOwn(sequence))
+      width = std::max(width, needed);
   }
   width = engine->tableWidth(width);
   layout.tableWidth = width;
   // Entries past a sequence's last block stay 0, a valid page.
-  layout.tables.assign(count * width, 0);
-  for (size_t i = 0; i < count; ++i)
-    std::copy(stepSequences[i]->pages.begin(), stepSequences[i]->pages.end(),
-              layout.tables.begin() + i * width);
+  layout.tables.assign(ownInputs.size() * width, 0);
+  for (size_t i = 0; i < ownInputs.size(); ++i) {
+    const std::vector<int32_t> &pages = stepSequences[ownInputs[i]]->pages;
+    std::copy(pages.begin(), pages.end(), layout.tables.begin() + i * width);
+  }
 }
 
 /// Runs the step that is laid out.
@@ -177,6 +224,8 @@ Status Session::Impl::run(const Artifact::Entry &entry) {
       check || (options.trace && !options.device) ? 2 : options.checkLevel;
   auto begin = std::chrono::steady_clock::now();
   Status status = engine->run(entry, layout, *this, level);
+  if (status.ok())
+    status = exchange();
   std::chrono::duration<double> spent =
       std::chrono::steady_clock::now() - begin;
   if (!status.ok())
@@ -184,15 +233,29 @@ Status Session::Impl::run(const Artifact::Entry &entry) {
   stats.seconds = spent.count();
   stats.deviceSeconds = engine->deviceSeconds();
   stats.replayed = engine->replayed();
-  stats.tokens = int64_t(layout.tokens.size());
+  stats.tokens = layout.arrivals;
   stats.entry = entry.name;
   if (options.trace)
     options.trace->add(entry.name, "step", traceBegin, options.trace->now(),
                        {{"step", stats.step},
                         {"tokens", stats.tokens},
-                        {"sequences", layout.sequences()},
+                        {"sequences", int64_t(stepSequences.size())},
                         {"copied_pages", stats.copiedPages}});
   return Status();
+}
+
+/// Brings together what the ranks have found and computed.
+Status Session::Impl::exchange() {
+  stepLogits = engine->logits();
+  Status status =
+      mesh->mergeFindings(agreement, stats.step, findings, unattributed);
+  if (!status.ok())
+    return status;
+  Expected<const float *> gathered =
+      mesh->gatherLogits(stepLogits, ownerRows, manifest().model.vocabSize * 4);
+  if (gathered.ok())
+    stepLogits = gathered.value();
+  return gathered.status();
 }
 
 /// Repeats the step with the reference lowering.
@@ -218,8 +281,11 @@ void Session::Impl::tap(int32_t site, int64_t layer, void *data,
                        "kernel", lastMark, now,
                        {{"layer", layer}, {"rows", rowCount}});
   }
+  mesh->alive();
   int64_t level = known ? sites[site].level : 2;
   if (level <= options.checkLevel) {
+    int64_t order = checkedTaps++;
+    bool ownRows = !known || !sites[site].exchanged;
     int64_t elementBytes = dtype == DSV2RT_F32 || dtype == DSV2RT_I32 ? 4 : 2;
     for (int64_t row = 0; row < rowCount; ++row) {
       auto *values =
@@ -229,12 +295,12 @@ void Session::Impl::tap(int32_t site, int64_t layer, void *data,
       // Rows are tokens, or the tokens whose logits are wanted; of anything
       // else the owner is not known.
       Finding *finding = &unattributed;
-      if (rowCount == int64_t(layout.tokens.size()))
-        finding = &findings[layout.seqIds[row]];
-      else if (rowCount == int64_t(layout.rows.size()))
-        finding = &findings[layout.seqIds[layout.rows[row]]];
-      if (finding->site < 0)
-        *finding = {known ? site : std::numeric_limits<int32_t>::max(), layer};
+      if (ownRows && rowCount == int64_t(layout.tokens.size()))
+        finding = &findings[ownInputs[layout.seqIds[row]]];
+      else if (ownRows && rowCount == int64_t(layout.rows.size()))
+        finding = &findings[ownInputs[layout.seqIds[layout.rows[row]]]];
+      finding->merge({known ? site : std::numeric_limits<int32_t>::max(), 0,
+                      layer, order});
     }
   }
   if (options.trace)
@@ -259,19 +325,21 @@ std::string Session::Impl::siteText(const Finding &finding) const {
 void Session::Impl::report(const StepInput *inputs, size_t count,
                            StepOutput *outputs) {
   int64_t vocabulary = manifest().model.vocabSize;
-  const float *next = engine->logits();
+  // One owner's rows follow the other's.
+  std::vector<const float *> nextOf(mesh->owners(), stepLogits);
+  for (int64_t owner = 1; owner < mesh->owners(); ++owner)
+    nextOf[owner] = nextOf[owner - 1] + ownerRows[owner - 1] * vocabulary;
   for (size_t i = 0; i < count; ++i) {
     Sequence &sequence = *stepSequences[i];
+    const float *&next = nextOf[sequence.owner];
     StepOutput &output = outputs[i];
-    output.rows = inputs[i].logits == LogitRows::All    ? inputs[i].count
-                  : inputs[i].logits == LogitRows::Last ? 1
-                                                        : 0;
+    output.rows = rowsOf(inputs[i]);
     output.logits = output.rows ? next : nullptr;
     output.status = Status();
     next += output.rows * vocabulary;
     sequence.length += inputs[i].count;
     std::string where;
-    if (findings[i].site >= 0)
+    if (findings[i].found())
       where = siteText(findings[i]);
     else if (output.rows &&
              !allFinite(output.logits, output.rows * vocabulary, DSV2RT_F32))
@@ -279,7 +347,7 @@ void Session::Impl::report(const StepInput *inputs, size_t count,
     if (where.empty())
       continue;
     std::string origin;
-    if (unattributed.site >= 0)
+    if (unattributed.found())
       origin = "; the first such value of the step came from " +
                siteText(unattributed);
     output.status =
@@ -297,14 +365,18 @@ void Session::Impl::report(const StepInput *inputs, size_t count,
 
 Status Session::Impl::step(const StepInput *inputs, size_t count,
                            StepOutput *outputs) {
+  // What all ranks know makes all of them refuse the step.
+  Status status;
   if (!broken.ok())
-    return makeError(
+    status = makeError(
         broken.code(),
         "the session cannot go on after a failure: ", broken.message());
-  Status status = checkInputs(inputs, count);
+  if (status.ok())
+    status = checkInputs(inputs, count);
   if (status.ok())
     status = checkPages(inputs, count);
-  if (!status.ok())
+  refused = !status.ok();
+  if (refused)
     return status;
   int64_t longest = 0;
   bool allNew = true;
@@ -314,16 +386,17 @@ Status Session::Impl::step(const StepInput *inputs, size_t count,
   }
   if (artifact->manifest().prefillWhole && !allNew)
     longest = 0;
+  agreement = mesh->alone() ? 0 : agreementOn(inputs, count);
   layOut(inputs, count);
   status = reserveStep(*artifact, *engine, longest);
   if (status.ok())
     status = ownPages();
   if (!status.ok())
     return status;
-  stats.copiedPages = int64_t(copyFrom.size());
   assignPages(inputs, count);
   findings.assign(count, Finding());
   unattributed = Finding();
+  checkedTaps = 0;
   if (check)
     check->begin();
   status = run(artifact->entryFor(longest));
@@ -341,7 +414,20 @@ Status Session::Impl::step(const StepInput *inputs, size_t count,
   return Status();
 }
 
+/// Takes up a failure that may be this rank's alone: the others must not wait
+/// for it. A rank alone can go on.
+Status Session::Impl::failStep(const Status &reason) {
+  if (mesh->alone())
+    return reason;
+  Status why = mesh->fail(reason);
+  if (broken.ok())
+    broken = why;
+  return why;
+}
+
 Status Session::step(const StepInput *inputs, size_t count,
                      StepOutput *outputs) {
-  return guarded([&] { return impl->step(inputs, count, outputs); });
+  impl->refused = false;
+  Status status = guarded([&] { return impl->step(inputs, count, outputs); });
+  return status.ok() || impl->refused ? status : impl->failStep(status);
 }

@@ -24,9 +24,9 @@ Expected<SliceBlocks> dsv2rt::sliceBlocks(const TensorSpec &spec,
       slice.begin > spec.shape[slice.dim] ||
       slice.size > spec.shape[slice.dim] - slice.begin)
     return makeError(StatusCode::InvalidArgument, "tensor ", quote(spec.name),
-                     " of shape ", shapeText(spec.shape), " has no indices ",
-                     slice.begin, " to ", slice.begin + slice.size - 1,
-                     " of dimension ", slice.dim);
+                     " of shape ", shapeText(spec.shape), " has no ",
+                     slice.size, " indices from ", slice.begin,
+                     " on of dimension ", slice.dim);
   SliceBlocks blocks{0, 1, 1, 1};
   for (int64_t dim = 0; dim < slice.dim; ++dim)
     blocks.count *= spec.shape[dim];

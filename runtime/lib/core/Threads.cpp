@@ -18,6 +18,7 @@
 
 #include <omp.h>
 #include <sched.h>
+#include <unistd.h>
 
 using namespace dsv2rt;
 
@@ -141,6 +142,29 @@ const ProcessorSet &dsv2rt::availableProcessors() {
   return set;
 }
 
+/// The 64-bit FNV-1a hash of some bytes.
+static uint64_t hashOf(const void *data, size_t bytes) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (size_t i = 0; i < bytes; ++i)
+    hash = (hash ^ static_cast<const uint8_t *>(data)[i]) * 0x100000001b3;
+  return hash;
+}
+
+uint64_t dsv2rt::hostNumber() {
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::string text;
+  std::getline(file, text);
+  char name[256] = {};
+  if (text.empty() && gethostname(name, sizeof(name) - 1) == 0)
+    text = name;
+  return hashOf(text.data(), text.size());
+}
+
+uint64_t dsv2rt::processorNumber() {
+  const std::vector<int> &order = availableProcessors().order;
+  return hashOf(order.data(), order.size() * sizeof(int));
+}
+
 /// Moves the calling thread to `processors`; 0 or an error number.
 static int setAffinity(const std::vector<int> &processors) {
   int count = *std::max_element(processors.begin(), processors.end()) + 1;
@@ -172,18 +196,18 @@ int dsv2rt::defaultThreadCount() {
                            : availableProcessors().defaultThreads();
 }
 
-Status dsv2rt::pinThreads(int threads) {
+Status dsv2rt::pinThreads(int threads, int first) {
   const ProcessorSet &set = availableProcessors();
-  if (threads > int(set.order.size()))
+  if (threads > int(set.order.size()) - first)
     return makeError(StatusCode::InvalidArgument,
                      "cannot pin: expected at most ", set.order.size(),
                      " threads, one for every processor that this process may "
                      "use, found ",
-                     threads);
+                     threads + first);
   std::atomic<int> failure{0};
 #pragma omp parallel num_threads(threads)
   {
-    int error = setAffinity({set.order[omp_get_thread_num()]});
+    int error = setAffinity({set.order[first + omp_get_thread_num()]});
     if (error)
       failure = error;
   }

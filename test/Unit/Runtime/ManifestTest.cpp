@@ -265,6 +265,149 @@ TEST(ManifestTest, RefusesWrongValues) {
   expectRefused("/sites/0/level", 3, {"1 to 2"});
 }
 
+/// The fake manifest on a mesh, with shards of three of its sources.
+static json meshManifest() {
+  json manifest = fakeManifest();
+  manifest["mesh"] = {{"tp", 2}, {"ep", 3}};
+  json shard = json::array({{{"dim", 0}, {"axis", "tp"}}});
+  manifest["sources"][1]["shards"] = shard;
+  manifest["sources"][3]["shards"] = shard;
+  shard[0]["dim"] = 1;
+  manifest["sources"][2]["shards"] = shard;
+  manifest["sources"][2]["experts"] = 2;
+  manifest["sources"][2]["experts_total"] = 4;
+  manifest["sources"][2]["expert_axis"] = "ep";
+  manifest["slots"][2]["experts"] = 2;
+  manifest["slots"][2]["bytes"] = 2 * 3 * 4 * 4;
+  manifest["comm_sites"] =
+      json::array({{{"name", "mlp.dispatch"}, {"kind", "all_to_all_v"}}});
+  manifest["sites"][1]["exchanged"] = true;
+  return manifest;
+}
+
+TEST(ManifestTest, SharesOfAMesh) {
+  EXPECT_EQ(take(parseManifest(fakeManifest().dump())).mesh.size(), 1);
+  Manifest m = take(parseManifest(meshManifest().dump()));
+  EXPECT_EQ(m.mesh.size(), 6);
+  EXPECT_EQ(m.mesh.text(), "tp=2, ep=3");
+  EXPECT_EQ(m.mesh.tpIndex(3), 1);
+  EXPECT_EQ(m.mesh.epIndex(3), 1);
+  ASSERT_EQ(m.commSites.size(), 1u);
+  EXPECT_EQ(m.commSites[0].kind, "all_to_all_v");
+  EXPECT_FALSE(m.sites[0].exchanged);
+  EXPECT_TRUE(m.sites[1].exchanged);
+
+  // Every rank has all of the embedding, and a half of the others.
+  for (int64_t rank = 0; rank < 6; ++rank) {
+    EXPECT_EQ(m.sources[0].sliceOf(m.mesh, rank).dim, -1);
+    TensorSlice slice = m.sources[3].sliceOf(m.mesh, rank);
+    EXPECT_EQ(slice.dim, 0);
+    EXPECT_EQ(slice.begin, rank % 2 * 32);
+    EXPECT_EQ(slice.size, 32);
+  }
+  EXPECT_EQ(m.sources[2].sliceOf(m.mesh, 5).begin, 4);
+
+  // Four experts on three: two, two and none.
+  auto names = [&](int64_t rank) {
+    std::vector<std::string> list;
+    for (const TensorSpec &spec : m.tensors(rank))
+      if (spec.name.find("experts") != std::string::npos)
+        list.push_back(spec.name.substr(spec.name.find("experts.") + 8, 1));
+    return list;
+  };
+  EXPECT_EQ(names(0), (std::vector<std::string>{"0", "1"}));
+  EXPECT_EQ(names(3), (std::vector<std::string>{"2", "3"}));
+  EXPECT_EQ(names(4), std::vector<std::string>{});
+  EXPECT_EQ(m.tensors(4).size(), 1u + 2 + 1);
+  EXPECT_EQ(m.tensors(4)[0].shape, (std::vector<int64_t>{64, 8}));
+
+  // Of all ranks: the row of the token twice, norms and head of six, and two
+  // of the experts, each in two halves.
+  EXPECT_EQ(m.activeWeightBytes(1), 2 * 32 + 6 * 64 + 2 * 2 * 48 + 6 * 2048);
+}
+
+TEST(ManifestTest, RefusesAWrongMesh) {
+  auto refuse = [](const std::string &pointer, const json &value,
+                   const std::vector<std::string> &parts) {
+    SCOPED_TRACE(pointer + " = " + (value.is_discarded() ? "" : value.dump()));
+    json manifest = meshManifest();
+    json::json_pointer place(pointer);
+    if (value.is_discarded())
+      manifest[place.parent_pointer()].erase(place.back());
+    else
+      manifest[place] = value;
+    expectFailure(parseManifest(manifest.dump()).status(),
+                  StatusCode::CorruptData, parts);
+  };
+  refuse("/mesh", 3, {"manifest.mesh", "an object"});
+  refuse("/mesh/tp", 0, {"manifest.mesh.tp", "0"});
+  refuse("/mesh/ep", -1, {"manifest.mesh.ep", "-1"});
+  refuse("/mesh/ep", removed, {"manifest.mesh.ep", "no such key"});
+  refuse("/mesh", {{"tp", 65536}, {"ep", 2}}, {"65536", "tp=65536, ep=2"});
+  refuse("/mesh/tp", 3, {"shards[0].dim", "3 ranks", "[8]"});
+  refuse("/sources/1/shards", 1, {"sources[1].shards", "an array"});
+  refuse("/sources/1/shards/0", 1, {"sources[1].shards[0]"});
+  refuse("/sources/1/shards/0/dim", 1, {"shards[0].dim", "1"});
+  refuse("/sources/1/shards/0/dim", -1, {"shards[0].dim", "-1"});
+  refuse("/sources/1/shards/0/axis", "ep", {"'tp'", "'ep'"});
+  refuse(
+      "/sources/3/shards",
+      json::array({{{"dim", 0}, {"axis", "tp"}}, {{"dim", 1}, {"axis", "tp"}}}),
+      {"shards[1].axis", "'tp' again"});
+  refuse("/sources/2/experts", 4, {"sources[2].experts", "expected 2", "4"});
+  refuse("/sources/2/experts_total", 7, {"expected 3", "found 2"});
+  refuse("/sources/2/experts_total", 0, {"experts_total", "0"});
+  refuse("/sources/2/experts_total", removed, {"experts_total", "no such key"});
+  refuse("/sources/2/expert_axis", "tp", {"'ep'", "'tp'"});
+  refuse("/sources/2/expert_axis", removed, {"expert_axis", "no such key"});
+  refuse("/sources/0/experts_total", 4, {"expert_axis"});
+  refuse("/comm_sites", 1, {"manifest.comm_sites", "an array"});
+  refuse("/comm_sites/0/kind", "broadcast", {"'all_reduce'", "'broadcast'"});
+  refuse("/comm_sites/0/name", removed, {"comm_sites[0].name"});
+  refuse("/sites/1/exchanged", 1, {"exchanged", "true or false"});
+  // All ranks' slots together, and not one rank's, have to fit.
+  refuse("/slots/0/bytes", INT64_MAX / 4, {"2^63"});
+}
+
+TEST(ManifestTest, AnyValueAnywhereIsReadOrRefused) {
+  const json values[] = {nullptr,  -1,        0,   1,   3,    65536,
+                         1u << 31, INT64_MAX, 1.5, "x", "tp", json::array(),
+                         true,     removed};
+  json manifest = meshManifest();
+  int read = 0, refused = 0;
+  const json leaves = manifest.flatten();
+  for (const auto &[pointer, before] : leaves.items())
+    for (const json &value : values) {
+      json changed = manifest;
+      json::json_pointer place(pointer);
+      if (!value.is_discarded())
+        changed[place] = value;
+      else if (changed[place.parent_pointer()].is_object())
+        changed[place.parent_pointer()].erase(place.back());
+      SCOPED_TRACE(pointer + " = " +
+                   (value.is_discarded() ? "" : value.dump()));
+      auto parsed = parseManifest(changed.dump());
+      if (!parsed.ok()) {
+        EXPECT_FALSE(parsed.status().message().empty());
+        ++refused;
+        continue;
+      }
+      ++read;
+      const Manifest &m = parsed.value();
+      for (int64_t rank : {int64_t(0), m.mesh.size() - 1})
+        for (const Manifest::Source &source : m.sources) {
+          TensorSlice slice = source.sliceOf(m.mesh, rank);
+          EXPECT_LE(slice.begin + slice.size,
+                    slice.dim < 0 ? 0 : source.shape[slice.dim]);
+          EXPECT_LE(source.expertsOf(m.mesh, rank).count, source.experts);
+          EXPECT_GE(source.expertsOf(m.mesh, rank).count, 0);
+        }
+      EXPECT_GT(m.activeWeightBytes(1), 0);
+    }
+  EXPECT_GT(read, 100);
+  EXPECT_GT(refused, 500);
+}
+
 TEST(ManifestTest, RefusesOtherText) {
   expectFailure(parseManifest("").status(), StatusCode::CorruptData,
                 {"manifest"});

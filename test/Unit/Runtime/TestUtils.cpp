@@ -164,6 +164,15 @@ void dsv2test::writeShardedCheckpoint(const std::string &folder,
 
 std::string dsv2test::fakeArtifactPath() { return DSV2_FAKE_ARTIFACT; }
 
+std::string dsv2test::fakeMeshPath(int tp, int ep) {
+  return DSV2_FAKE_MESH_ARTIFACTS "/FakeMeshArtifact-" + std::to_string(tp) +
+         "x" + std::to_string(ep) + ".so";
+}
+
+std::shared_ptr<const Artifact> dsv2test::fakeMeshArtifact(int tp, int ep) {
+  return take(Artifact::load(fakeMeshPath(tp, ep)));
+}
+
 void dsv2test::patchArtifact(const std::string &path, const std::string &from,
                              std::string to) {
   std::string bytes = readFile(fakeArtifactPath());
@@ -183,10 +192,17 @@ std::shared_ptr<const Artifact> dsv2test::fakeArtifact() {
 
 std::shared_ptr<const PackedWeights>
 dsv2test::fakeWeights(const std::string &source) {
+  return fakeWeights(fakeArtifact(), 0, source);
+}
+
+std::shared_ptr<const PackedWeights>
+dsv2test::fakeWeights(const std::shared_ptr<const Artifact> &artifact,
+                      int64_t rank, const std::string &source) {
   auto opened = take(openWeightSource(source));
   PackOptions options;
   options.inMemory = true;
-  return take(PackedWeights::open(fakeArtifact(), *opened, options));
+  options.rank = rank;
+  return take(PackedWeights::open(artifact, *opened, options));
 }
 
 std::unique_ptr<Session> dsv2test::fakeSession(const SessionOptions &options,

@@ -92,6 +92,9 @@ std::string indexText(const std::map<std::string, std::string> &weightMap);
 /// The fake artifact's file.
 std::string fakeArtifactPath();
 
+/// The file of the fake artifact for a mesh: 1x3, 2x1 or 2x2 ranks.
+std::string fakeMeshPath(int tp, int ep);
+
 /// Copies the fake artifact to `path` with the one occurrence of `from`
 /// replaced by `to`, which is padded with spaces to the same length.
 void patchArtifact(const std::string &path, const std::string &from,
@@ -100,9 +103,17 @@ void patchArtifact(const std::string &path, const std::string &from,
 /// The fake artifact, loaded.
 std::shared_ptr<const dsv2rt::Artifact> fakeArtifact();
 
+/// The fake artifact for a mesh, loaded.
+std::shared_ptr<const dsv2rt::Artifact> fakeMeshArtifact(int tp, int ep);
+
 /// Weights of the fake artifact in memory: from a folder or random:SEED.
 std::shared_ptr<const dsv2rt::PackedWeights>
 fakeWeights(const std::string &source = "random:1");
+
+/// Those of one rank of `artifact`.
+std::shared_ptr<const dsv2rt::PackedWeights>
+fakeWeights(const std::shared_ptr<const dsv2rt::Artifact> &artifact,
+            int64_t rank, const std::string &source = "random:1");
 
 /// A session on the fake artifact.
 std::unique_ptr<dsv2rt::Session>

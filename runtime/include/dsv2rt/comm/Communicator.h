@@ -48,11 +48,21 @@ struct CollectiveSite {
 };
 
 /// What a rank has sent to others of its group so far; what stays on the rank
-/// is not counted.
+/// is not counted. Operations that failed are not counted either.
 struct CommCounters {
   int64_t calls = 0;
+  /// By the meaning of the operations, not by what an engine makes of them: a
+  /// gather sends a rank's data to every other one.
   int64_t bytesSent = 0;
 };
+
+/// What an all-reduce of `bytes` bytes counts as: the least that a rank can
+/// send, 2 * (size - 1) / size of its data, as a scatter of sums and a gather
+/// do.
+inline int64_t allReduceBytesSent(int64_t bytes, int size) {
+  return 2 * (bytes / size) * (size - 1) +
+         2 * (bytes % size) * (size - 1) / size;
+}
 
 /// One group of ranks, from the point of view of one of them. To be used by one
 /// thread at a time, except for abort().
