@@ -24,6 +24,7 @@ Expected<std::string> EditedWeights::identity(const std::vector<TensorSpec> &) {
 }
 
 Expected<TensorView> EditedWeights::read(const TensorSpec &spec,
+                                         const TensorSlice &slice,
                                          Buffer &scratch) {
   int64_t count = 1;
   for (int64_t size : spec.shape)
@@ -38,6 +39,20 @@ Expected<TensorView> EditedWeights::read(const TensorSpec &spec,
     std::memcpy(&values[i], &word, 4);
   }
   edit(spec.name, values);
+  if (slice.dim >= 0) {
+    // Edits see the whole tensor, callers their part of it.
+    int64_t inner = 1;
+    for (size_t i = slice.dim + 1; i < spec.shape.size(); ++i)
+      inner *= spec.shape[i];
+    std::vector<float> part;
+    for (int64_t i = 0; i < count; ++i) {
+      int64_t index = i / inner % spec.shape[slice.dim];
+      if (index >= slice.begin && index < slice.begin + slice.size)
+        part.push_back(values[i]);
+    }
+    values = std::move(part);
+    count = int64_t(values.size());
+  }
   int64_t bytes = count * (dtype == DType::F32 ? 4 : 2);
   status = scratch.reserve(bytes, "a tensor");
   if (!status.ok())

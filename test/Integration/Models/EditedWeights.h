@@ -29,7 +29,9 @@ public:
       : seed(seed), edit(std::move(edit)), dtype(dtype) {}
 
   dsv2rt::Status require(const std::vector<dsv2rt::TensorSpec> &specs) override;
+  using WeightSource::read;
   dsv2rt::Expected<dsv2rt::TensorView> read(const dsv2rt::TensorSpec &spec,
+                                            const dsv2rt::TensorSlice &slice,
                                             dsv2rt::Buffer &scratch) override;
   dsv2rt::Expected<std::string>
   identity(const std::vector<dsv2rt::TensorSpec> &specs) override;
