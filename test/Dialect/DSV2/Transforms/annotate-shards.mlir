@@ -9,7 +9,7 @@
 // ONE-NOT: dsv2.mesh
 // ONE-NOT: dsv2.shards
 
-// TP3: error: 'dsv2.{{[a-z_]*}}' op expected tp to divide dimension
+// TP3: op expected tp to divide dimension
 // TP3-SAME: got 3; 1, 2
 // EP99: error: 'dsv2.expert_ffn' op expected at most {{[0-9]+}} ranks on ep, one for each expert, got 99
 // DP: error: mesh: expected tp=N and ep=N, separated by a comma, got 'dp=2'
