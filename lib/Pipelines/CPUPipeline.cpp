@@ -52,7 +52,6 @@ static void buildPlanStage(OpPassManager &pm, const CPUPipelineOptions &options,
     pm.addPass(createAnnotateShardsPass(shards));
     pm.addPass(createInsertCollectivesPass());
     pm.addPass(createFuseCollectivesPass());
-    pm.addPass(createExpandDispatchPass());
   }
   SelectCacheFormatPassOptions cache;
   cache.format = options.kvFormat;
@@ -70,6 +69,13 @@ static void buildPlanStage(OpPassManager &pm, const CPUPipelineOptions &options,
   entries.deterministic = options.deterministic;
   entries.prefillMinTokens = options.prefillMinTokens;
   pm.addPass(createSpecializeEntriesPass(entries));
+  if (!options.mesh.empty()) {
+    SelectDispatchPassOptions dispatch;
+    dispatch.capacity = options.dispatchCapacity;
+    pm.addPass(createSelectDispatchPass(dispatch));
+    pm.addPass(createExpandDispatchPass());
+    pm.addPass(createOverlapCollectivesPass());
+  }
   SelectWeightLayoutsPassOptions layouts;
   layouts.format = options.weightFormat;
   layouts.rules = options.weightRules;
@@ -275,6 +281,11 @@ struct CPUPipelineFlags : public PassPipelineOptions<CPUPipelineFlags> {
   Option<std::string> mesh{
       *this, "mesh",
       llvm::cl::desc("Ranks to split the model over: tp=N,ep=N")};
+  Option<int64_t> dispatchCapacity{
+      *this, "dispatch-capacity",
+      llvm::cl::desc("Rows that a rank has for another while decoding; 0: as "
+                     "many as needed"),
+      llvm::cl::init(0)};
   Option<bool> reference{
       *this, "reference",
       llvm::cl::desc("Reference lowering instead of kernels"),
@@ -293,6 +304,7 @@ struct CPUPipelineFlags : public PassPipelineOptions<CPUPipelineFlags> {
     options.reference = reference;
     options.gpuChips = gpuChips;
     options.mesh = mesh;
+    options.dispatchCapacity = dispatchCapacity;
     return options;
   }
 };

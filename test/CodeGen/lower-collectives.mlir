@@ -36,8 +36,17 @@ func.func private @layer(%x: memref<?x64xf32>, %half: memref<?x32xf32>, %s: memr
   // CHECK: %[[ROOM64:.*]] = arith.index_cast %[[ROOM]]
   // CHECK: %[[COUNT:.*]] = call @dsv2rt_all_to_all_v(%[[CTX]], %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}}, %[[RB]], %{{.*}}, %{{.*}}, %[[ROOM64]])
   // CHECK: %[[INDEX:.*]] = arith.index_cast %[[COUNT]]
-  // CHECK: return %[[INDEX]]
   %count = dsv2.all_to_all_v ins(%x : memref<?x64xf32>) send(%s : memref<4xi32>) receive(%r : memref<4xi32>) outs(%x : memref<?x64xf32>) on @mesh ep layer %layer loc("model.layers.1-59.mlp.dispatch")
+  // In two halves, at the same site.
+  // CHECK: call @dsv2rt_all_to_all_v_start(%[[CTX]], %{{.*}}, %[[SITE3:.*]], %{{.*}})
+  %started = dsv2.all_to_all_v ins(%x : memref<?x64xf32>) send(%s : memref<4xi32>) receive(%r : memref<4xi32>) outs(%x : memref<?x64xf32>) on @mesh ep layer %layer async loc("model.layers.1-59.mlp.dispatch")
+  // CHECK: call @dsv2rt_comm_wait(%[[CTX]], {{.*}}) : (!llvm.ptr, i32, i32, i64, !llvm.ptr, i64, i64) -> ()
+  dsv2.comm_wait ins(%x : memref<?x64xf32>) outs(%x : memref<?x64xf32>) on @mesh ep layer %layer loc("model.layers.1-59.mlp.dispatch")
+  // Counts of four ranks against a capacity of 8.
+  // CHECK: %[[FOUR:.*]] = arith.constant 4 : i64
+  // CHECK: %[[EIGHT:.*]] = arith.constant 8 : i64
+  // CHECK: call @dsv2rt_check_capacity(%[[CTX]], %{{.*}}, %{{.*}}, %[[FOUR]], %[[EIGHT]]) : (!llvm.ptr, i64, !llvm.ptr, i64, i64) -> ()
+  dsv2.check_capacity %s capacity 8 layer %layer : memref<4xi32>
   return %count : index
 }
 

@@ -89,6 +89,12 @@ static cl::opt<std::string> meshFlag(
     cl::desc("Split the model over tp times ep ranks: tp splits heads, "
              "vocabulary and widths of feed-forward networks, ep sequences and "
              "routed experts"));
+static cl::opt<int64_t> dispatchCapacityFlag(
+    "dispatch-capacity", cl::cat(category), cl::init(0), cl::value_desc("rows"),
+    cl::desc("With --mesh: rows that one rank has for another while decoding, "
+             "so that one exchange is enough; a step that needs more is "
+             "repeated exactly (0, the default: exchanges are as large as they "
+             "have to be)"));
 static cl::opt<int64_t>
     maxContextFlag("max-context", cl::cat(category), cl::init(0),
                    cl::desc("Longest sequence, in tokens (0: the model's)"));
@@ -232,6 +238,13 @@ int main(int argc, char **argv) {
     return fail("--json needs --explain");
   if (maxContextFlag < 0 || maxBatchFlag < 0)
     return fail("max-context and max-batch: expected a positive number");
+  if (dispatchCapacityFlag < 0 || dispatchCapacityFlag > (int64_t(1) << 20))
+    return fail("dispatch-capacity: expected a number of rows from 0 to "
+                "1048576, got " +
+                Twine(dispatchCapacityFlag));
+  if (dispatchCapacityFlag > 0 && meshFlag.empty())
+    return fail("dispatch-capacity: expected --mesh, which says between how "
+                "many ranks tokens are exchanged");
   if (explainFlag)
     return explain(*policy);
 
@@ -263,6 +276,7 @@ int main(int argc, char **argv) {
   options.pipeline.prefillMinTokens = prefillMinTokensFlag;
   options.pipeline.deterministic = deterministicFlag;
   options.pipeline.mesh = meshFlag;
+  options.pipeline.dispatchCapacity = dispatchCapacityFlag;
   if (forGPU)
     options.pipeline.gpuChips = gpuChipFlag;
   options.pipeline.gpuCode = gpuCodeFlag;

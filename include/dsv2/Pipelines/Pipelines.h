@@ -57,6 +57,9 @@ struct CPUPipelineOptions {
 
   /// Ranks that the model is split over, `tp=N,ep=N`; empty: one.
   std::string mesh;
+  /// Rows that one rank has for another in exchanges of tokens while decoding,
+  /// 0: exchanges are exact; see dsv2-select-dispatch.
+  int64_t dispatchCapacity = 0;
 
   bool forDevice() const { return !gpuChips.empty(); }
 };

@@ -29,6 +29,10 @@ static std::pair<Value, Value> findExpert(KernelBuilder &b,
           b.rem(expert, b.index(config.experts))};
 }
 
+static std::string capacityName(const ExchangeConfig &config) {
+  return config.capacity ? "_c" + std::to_string(config.capacity) : "";
+}
+
 // Like dispatch: count, sum up, place. A token's places serve as marks of which
 // ranks it was counted for.
 func::FuncOp
@@ -37,8 +41,9 @@ dsv2::cpu::getOrCreateExchangePlanKernel(ModuleOp module,
                                          const CPUTargetInfo &target) {
   MLIRContext *ctx = module.getContext();
   Type table = getTableType(ctx);
-  std::string name = llvm::formatv("exchange_plan_e{0}_k{1}_r{2}",
-                                   config.experts, config.topK, config.ranks);
+  std::string name =
+      llvm::formatv("exchange_plan_e{0}_k{1}_r{2}{3}", config.experts,
+                    config.topK, config.ranks, capacityName(config));
   return getOrCreateKernel(
       module, name, target, {table, getIndexListType(ctx), table},
       [&](KernelBuilder &b, ValueRange args, Value part, Value) {
@@ -69,14 +74,20 @@ dsv2::cpu::getOrCreateExchangePlanKernel(ModuleOp module,
           b.forCarry(zero, ranks, b.index(1), {b.i32(0)},
                      [&](Value r, ValueRange carried) -> SmallVector<Value> {
                        b.storeScalar(carried[0], next, {r});
-                       return {b.add(carried[0], b.loadScalar(counts, {r}))};
+                       Value rows = config.capacity ? b.i32(config.capacity)
+                                                    : b.loadScalar(counts, {r});
+                       return {b.add(carried[0], rows)};
                      });
           forTokens([&](Value token) {
             forRanks([&](Value r) {
               b.ifThen(b.ge(b.loadScalar(places, {token, r}), b.i32(0)), [&] {
                 Value row = b.loadScalar(next, {r});
-                b.storeScalar(row, places, {token, r});
                 b.storeScalar(b.add(row, b.i32(1)), next, {r});
+                if (config.capacity) {
+                  Value end = b.mul(b.add(r, 1), config.capacity);
+                  row = b.select(b.lt(b.toIndex(row), end), row, b.i32(-1));
+                }
+                b.storeScalar(row, places, {token, r});
               });
             });
           });
@@ -100,15 +111,33 @@ dsv2::cpu::getOrCreateExchangePackKernel(ModuleOp module,
                                          const CPUTargetInfo &target) {
   MLIRContext *ctx = module.getContext();
   Type act = getActivationType(ctx), table = getTableType(ctx);
-  std::string name =
-      llvm::formatv("exchange_pack_{0}_e{1}_k{2}_r{3}", config.width,
-                    config.experts, config.topK, config.ranks);
+  std::string name = llvm::formatv("exchange_pack_{0}_e{1}_k{2}_r{3}{4}",
+                                   config.width, config.experts, config.topK,
+                                   config.ranks, capacityName(config));
   return getOrCreateKernel(
-      module, name, target, {act, table, act, table, act},
+      module, name, target,
+      {act, table, act, table, getIndexListType(ctx), act},
       [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
         Value x = args[0], ids = args[1], weights = args[2];
-        Value places = args[3], rows = args[4];
+        Value places = args[3], counts = args[4], rows = args[5];
         Value zero = b.index(0);
+        if (config.capacity) {
+          auto [from, to] =
+              b.share(b.index(config.ranks * config.capacity), part, parts);
+          Value none = arith::BitcastOp::create(b, b.getF32Type(), b.i32(-1));
+          b.forEach(from, to, [&](Value row) {
+            Value wanted =
+                b.toIndex(b.loadScalar(counts, {b.div(row, config.capacity)}));
+            Value number = b.rem(row, b.index(config.capacity));
+            b.ifThen(b.ge(number, wanted), [&] {
+              b.forEach(zero, b.index(config.topK), [&](Value slot) {
+                b.storeScalar(none, rows, {row, b.add(slot, config.width)});
+                b.storeScalar(b.f32(0.0f), rows,
+                              {row, b.add(slot, config.width + config.topK)});
+              });
+            });
+          });
+        }
         auto [first, last] = b.share(b.dim(ids, 0), part, parts);
         b.forEach(first, last, [&](Value token) {
           b.forEach(zero, b.index(config.ranks), [&](Value rank) {

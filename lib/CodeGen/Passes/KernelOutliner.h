@@ -210,8 +210,11 @@ protected:
   LogicalResult outlineAllGather(AllGatherOp op);
   LogicalResult outlineAllToAll(AllToAllOp op);
   LogicalResult outlineAllToAllV(AllToAllVOp op);
+  LogicalResult outlineCommWait(CommWaitOp op);
   LogicalResult outlineExchangePack(ExchangePackOp op);
+  LogicalResult outlineCheckCapacity(CheckCapacityOp op);
   LogicalResult outlineExchangeUnpack(ExchangeUnpackOp op);
+  RowCount getArrivedRows(Value oldValue);
   LogicalResult outlineExchangeCombine(ExchangeCombineOp op);
   LogicalResult outlineSlice(tensor::ExtractSliceOp op);
   LogicalResult outlinePackedWeight(PackedWeightOp op);

@@ -75,7 +75,11 @@ LogicalResult LowerCollectives::check(Operation *op) {
 }
 
 int64_t LowerCollectives::getSite(CollectiveOpInterface op) {
-  StringRef name = getSiteName(op), kind = op->getName().stripDialect();
+  // A wait is the second half of an exchange.
+  StringRef name = getSiteName(op);
+  StringRef kind = isa<CommWaitOp>(*op) ? AllToAllVOp::getOperationName()
+                                        : op->getName().getStringRef();
+  kind.consume_front("dsv2.");
   std::string key = (name + "/" + kind).str();
   auto [it, isNew] = siteNumbers.try_emplace(key, sites.size());
   if (isNew) {
@@ -155,6 +159,16 @@ void LowerCollectives::lower(Operation *op) {
         op.getResult().replaceAllUsesWith(
             toIndex(call(b, "dsv2rt_arrivals", arguments)));
       })
+      .Case([&](CheckCapacityOp op) {
+        Value layer = op.getLayer();
+        int64_t ranks =
+            cast<MemRefType>(op.getCounts().getType()).getDimSize(0);
+        llvm::append_values(
+            arguments, layer ? toI64(b, layer) : constantI64(b, -1),
+            getAddress(b, op.getCounts()), constantI64(b, ranks),
+            constantI64(b, op.getCapacityAttr().getInt()));
+        call(b, "dsv2rt_check_capacity", arguments);
+      })
       .Case([&](AllReduceOp op) {
         Value data = op.getOutput();
         Value count = arith::MulIOp::create(
@@ -182,6 +196,13 @@ void LowerCollectives::lower(Operation *op) {
                             constantI64(b, bytes));
         call(b, "dsv2rt_all_to_all", arguments);
       })
+      .Case([&](CommWaitOp op) {
+        Value receive = op.getOutput();
+        llvm::append_values(arguments, getAddress(b, receive),
+                            constantI64(b, getRowBytes(receive)),
+                            countRows(b, receive));
+        call(b, "dsv2rt_comm_wait", arguments);
+      })
       .Case([&](AllToAllVOp op) {
         Value send = op.getInput(), receive = op.getOutput();
         llvm::append_values(
@@ -189,7 +210,9 @@ void LowerCollectives::lower(Operation *op) {
             constantI64(b, getRowBytes(send)),
             getAddress(b, op.getSendCounts()),
             getAddress(b, op.getReceiveCounts()), countRows(b, receive));
-        Value count = call(b, "dsv2rt_all_to_all_v", arguments);
+        StringRef entry =
+            op.getAsync() ? "dsv2rt_all_to_all_v_start" : "dsv2rt_all_to_all_v";
+        Value count = call(b, entry, arguments);
         op.getCount().replaceAllUsesWith(toIndex(count));
       });
   op->erase();
@@ -202,7 +225,8 @@ void LowerCollectives::runOnOperation() {
   sites.clear();
   SmallVector<Operation *> ops;
   module.walk([&](Operation *op) {
-    if (isa<MeshIndexOp, ArrivalsOp, CollectiveOpInterface>(op))
+    if (isa<MeshIndexOp, ArrivalsOp, CheckCapacityOp, CollectiveOpInterface>(
+            op))
       ops.push_back(op);
   });
   for (Operation *op : ops)

@@ -48,12 +48,15 @@ DictionaryAttr mlir::dsv2::completeManifest(ModuleOp module) {
     auto text = [&](StringRef key, const Twine &value) {
       return b.getNamedAttr(key, b.getStringAttr(value));
     };
-    entries.push_back(b.getDictionaryAttr({
+    SmallVector<NamedAttribute> facts = {
         text("name", entry.getValue()),
         text("symbol", "_mlir_ciface_" + name),
         text("workspace", name + "_workspace"),
         text("form", form),
-    }));
+    };
+    if (auto capacity = function->getAttrOfType<IntegerAttr>(kCapacityAttr))
+      facts.push_back(b.getNamedAttr("capacity", capacity));
+    entries.push_back(b.getDictionaryAttr(facts));
   }
   manifest.set("entries", b.getArrayAttr(entries));
   if (auto attr = module->getAttrOfType<IntegerAttr>(kPrefillMinTokensAttr))

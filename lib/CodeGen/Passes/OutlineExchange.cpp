@@ -63,17 +63,27 @@ LogicalResult FunctionOutliner::outlineAllToAllV(AllToAllVOp op) {
       b, type, b.getIndexType(), lookup(op.getInput()),
       lookup(op.getSendCounts()), lookup(op.getReceiveCounts()), destination,
       op.getMesh(), op.getAxis(),
-      op.getLayer() ? lookup(op.getLayer()) : Value());
+      op.getLayer() ? lookup(op.getLayer()) : Value(), op.getAsync());
   mapping.map(op.getResult(), all.getResult());
   mapping.map(op.getCount(), all.getCount());
   rowCounts[op.getResult()] = {most, all.getCount()};
   return success();
 }
 
+LogicalResult FunctionOutliner::outlineCommWait(CommWaitOp op) {
+  Value received = lookup(op.getOutput());
+  auto wait = CommWaitOp::create(
+      b, received.getType(), lookup(op.getInput()), received, op.getMesh(),
+      op.getAxis(), op.getLayer() ? lookup(op.getLayer()) : Value());
+  mapping.map(op.getResult(), wait.getResult());
+  rowCounts[op.getResult()] = getRowCount(op.getOutput());
+  return success();
+}
+
 /// A slice of what arrived has as many rows as arrived.
 LogicalResult FunctionOutliner::outlineSlice(tensor::ExtractSliceOp op) {
   b.clone(*op, mapping);
-  if (op.getSource().getDefiningOp<AllToAllVOp>())
+  if (isa_and_nonnull<AllToAllVOp, CommWaitOp>(op.getSource().getDefiningOp()))
     rowCounts[op.getResult()] = getRowCount(op.getSource());
   return success();
 }
@@ -84,6 +94,7 @@ LogicalResult FunctionOutliner::outlineExchangePack(ExchangePackOp op) {
   config.topK = getColumns(op.getIds());
   config.experts = op.getExperts();
   config.ranks = op.getRanks();
+  config.capacity = op.getCapacity().value_or(0);
   auto plan =
       cpu::getOrCreateExchangePlanKernel(outliner.module, config, target);
   Value ids = lookup(op.getIds());
@@ -101,7 +112,8 @@ LogicalResult FunctionOutliner::outlineExchangePack(ExchangePackOp op) {
       arith::ConstantIndexOp::create(b, std::min(config.topK, config.ranks)));
   Value rows =
       launch(pack,
-             {lookup(op.getInput()), ids, lookup(op.getWeights()), planned[1]},
+             {lookup(op.getInput()), ids, lookup(op.getWeights()), planned[1],
+              planned[0]},
              empty(op.getRows().getType().getShape(), b.getF32Type(), most),
              kSerialRows)
           .front();
@@ -111,6 +123,21 @@ LogicalResult FunctionOutliner::outlineExchangePack(ExchangePackOp op) {
   return success();
 }
 
+LogicalResult FunctionOutliner::outlineCheckCapacity(CheckCapacityOp op) {
+  CheckCapacityOp::create(b, lookup(op.getCounts()), op.getCapacityAttr(),
+                          op.getLayer() ? lookup(op.getLayer()) : Value());
+  return success();
+}
+
+/// Rows of `oldValue`: those that arrived, or a number that the plan has fixed.
+RowCount FunctionOutliner::getArrivedRows(Value oldValue) {
+  auto type = cast<RankedTensorType>(oldValue.getType());
+  if (type.isDynamicDim(0))
+    return getRowCount(oldValue);
+  Value fixed = arith::ConstantIndexOp::create(b, type.getDimSize(0));
+  return {fixed, fixed};
+}
+
 LogicalResult FunctionOutliner::outlineExchangeUnpack(ExchangeUnpackOp op) {
   cpu::ExchangeConfig config;
   config.width = getColumns(op.getResult());
@@ -118,15 +145,20 @@ LogicalResult FunctionOutliner::outlineExchangeUnpack(ExchangeUnpackOp op) {
   auto unpack =
       cpu::getOrCreateExchangeUnpackKernel(outliner.module, config, target);
   Value rows = lookup(op.getRows());
-  RowCount count = getRowCount(op.getRows());
-  SmallVector<int64_t> shape = {ShapedType::kDynamic, config.topK};
+  RowCount count = getArrivedRows(op.getRows());
+  ArrayRef<int64_t> shape =
+      cast<RankedTensorType>(op.getIds().getType()).getShape();
   SmallVector<Value> parts = launch(unpack, rows,
                                     {emptyRows(shape, b.getI32Type(), count),
                                      emptyRows(shape, b.getF32Type(), count)},
                                     kSerialRows);
   // The input itself is where it arrived.
   SmallVector<OpFoldResult> offsets(2, b.getIndexAttr(0));
-  SmallVector<OpFoldResult> sizes = {count.count, b.getIndexAttr(config.width)};
+  auto resultType = cast<RankedTensorType>(op.getResult().getType());
+  OpFoldResult numRows = count.count;
+  if (resultType.hasStaticShape())
+    numRows = b.getIndexAttr(resultType.getDimSize(0));
+  SmallVector<OpFoldResult> sizes = {numRows, b.getIndexAttr(config.width)};
   SmallVector<OpFoldResult> strides(2, b.getIndexAttr(1));
   Value input = tensor::ExtractSliceOp::create(b, op.getResult().getType(),
                                                rows, offsets, sizes, strides);

@@ -536,8 +536,7 @@ LogicalResult FunctionOutliner::outlineCombine(CombineOp op, Value shared,
   RowCount rows = getRowCount(op.getWeights());
   Value output = rows.bound == tokens
                      ? destination(result)
-                     : emptyRows({ShapedType::kDynamic, config.width},
-                                 b.getF32Type(), rows);
+                     : emptyRows(op.getType().getShape(), b.getF32Type(), rows);
   Value value = launch(kernel, inputs, output, kSerialRows).front();
   mapping.map(result->getResult(0), value);
   tap(result, value);

@@ -33,7 +33,8 @@ static bool isKernelLevel(Operation *op) {
 
 /// Ranks stay visible until their exchanges become calls.
 static bool isBetweenRanks(Operation *op) {
-  return isa<MeshOp, MeshIndexOp, ArrivalsOp, CollectiveOpInterface>(op);
+  return isa<MeshOp, MeshIndexOp, ArrivalsOp, CheckCapacityOp,
+             CollectiveOpInterface>(op);
 }
 
 static bool hasTensor(Operation *op) {

@@ -91,11 +91,17 @@ public:
     std::string form;
     dsv2rt_step_fn step = nullptr;
     dsv2rt_workspace_fn workspace = nullptr;
+    /// As of the manifest.
+    int64_t capacity = 0;
   };
 
   /// The entry for a step in which one sequence gives at most `longest`
   /// tokens; with Manifest::prefillWhole 0 if a sequence has earlier ones.
   const Entry &entryFor(int64_t longest) const;
+
+  /// The entry that may stand in for entryFor(longest) where exchanges of a
+  /// fixed size are large enough; null if there is none.
+  const Entry *fixedEntryFor(int64_t longest) const;
   const std::vector<Entry> &entries() const { return steps; }
 
   /// Null in an artifact for a device.
@@ -137,6 +143,7 @@ private:
   Manifest contents;
   std::vector<Entry> steps;
   size_t prefillIndex = 0, decodeIndex = 0;
+  std::optional<size_t> fixedIndex;
   dsv2rt_copy_pages_fn copy = nullptr;
   std::vector<const void *> imageData;
   dsv2rt_convert_fn conversions[3] = {};

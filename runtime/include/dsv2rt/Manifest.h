@@ -114,6 +114,9 @@ struct Manifest {
     std::string symbol;
     std::string workspace;
     std::string form;
+    /// Rows that a rank has for another in exchanges of tokens; 0: as many as
+    /// needed.
+    int64_t capacity = 0;
   };
   std::vector<Entry> entries;
   int64_t prefillMinTokens = 1;

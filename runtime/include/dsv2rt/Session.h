@@ -216,6 +216,9 @@ public:
     double deviceSeconds = 0;
     /// Whether the launches were those of an earlier step, as one graph.
     bool replayed = false;
+    /// Whether exchanges of fixed size were too small, and the step was run a
+    /// second time.
+    bool repeated = false;
   };
   const StepStats &lastStep() const;
 

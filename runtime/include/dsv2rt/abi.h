@@ -164,6 +164,20 @@ int64_t dsv2rt_all_to_all_v(void *context, int32_t axis, int32_t site,
                             int64_t row_bytes, void *send_rows,
                             void *receive_rows, int64_t capacity_rows);
 
+/* The same in two halves; between them neither buffer may be touched and
+ * nothing else be exchanged along the axis. */
+int64_t dsv2rt_all_to_all_v_start(void *context, int32_t axis, int32_t site,
+                                  int64_t layer, void *send, void *receive,
+                                  int64_t row_bytes, void *send_rows,
+                                  void *receive_rows, int64_t capacity_rows);
+void dsv2rt_comm_wait(void *context, int32_t axis, int32_t site, int64_t layer,
+                      void *receive, int64_t row_bytes, int64_t capacity_rows);
+
+/* Notes that an exchange of fixed size was too small if any of the `count` i32
+ * at `counts` is above `capacity`. */
+void dsv2rt_check_capacity(void *context, int64_t layer, void *counts,
+                           int64_t count, int64_t capacity);
+
 /* The most dimensions that a tensor map has. */
 #define DSV2RT_MAX_TENSOR_RANK 5
 

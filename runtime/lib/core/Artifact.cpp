@@ -181,17 +181,22 @@ Artifact::bindFunctions(const std::function<void *(const char *)> &find) {
                          " does not export the symbol ", quote(wanted));
     return address;
   };
+  size_t numExact = 0;
   for (const Manifest::Entry &entry : contents.entries) {
-    Entry step{entry.name, entry.form, nullptr, nullptr};
+    Entry step{entry.name, entry.form, nullptr, nullptr, entry.capacity};
     step.step = reinterpret_cast<dsv2rt_step_fn>(symbol(entry.symbol));
     step.workspace =
         reinterpret_cast<dsv2rt_workspace_fn>(symbol(entry.workspace));
-    (entry.name == "prefill" ? prefillIndex : decodeIndex) = steps.size();
+    if (entry.capacity)
+      fixedIndex = steps.size();
+    else
+      (entry.name == "prefill" ? prefillIndex : decodeIndex) = steps.size();
+    numExact += !entry.capacity;
     steps.push_back(std::move(step));
   }
   // With one entry it does the work of both.
-  if (steps.size() == 1)
-    prefillIndex = decodeIndex = 0;
+  if (numExact == 1)
+    prefillIndex = decodeIndex = std::max(prefillIndex, decodeIndex);
   if (!contents.copyPages.empty())
     copy = reinterpret_cast<dsv2rt_copy_pages_fn>(symbol(contents.copyPages));
   for (DType dtype : {DType::F32, DType::BF16, DType::F16})
@@ -249,4 +254,9 @@ Artifact::referenceOf(const std::shared_ptr<const Artifact> &artifact) {
 const Artifact::Entry &Artifact::entryFor(int64_t longest) const {
   return steps[longest >= contents.prefillMinTokens ? prefillIndex
                                                     : decodeIndex];
+}
+
+const Artifact::Entry *Artifact::fixedEntryFor(int64_t longest) const {
+  bool decodes = longest < contents.prefillMinTokens;
+  return fixedIndex && decodes ? &steps[*fixedIndex] : nullptr;
 }

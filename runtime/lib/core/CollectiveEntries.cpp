@@ -44,6 +44,14 @@ EXPORT int64_t dsv2rt_arrivals(void *context) {
   return tokens;
 }
 
+EXPORT void dsv2rt_check_capacity(void *context, int64_t layer, void *counts,
+                                  int64_t count, int64_t capacity) {
+  with(context, [&](StepCollectives &c) {
+    c.checkCapacity(layer, static_cast<const int32_t *>(counts), count,
+                    capacity);
+  });
+}
+
 EXPORT void dsv2rt_all_reduce(void *context, int32_t axis, int32_t site,
                               int64_t layer, void *data, int64_t count) {
   with(context, [&](StepCollectives &c) {
@@ -69,16 +77,42 @@ EXPORT void dsv2rt_all_to_all(void *context, int32_t axis, int32_t site,
   });
 }
 
+static int64_t allToAllV(void *context, int32_t axis, int32_t site,
+                         int64_t layer, void *send, void *receive,
+                         int64_t row_bytes, void *send_rows, void *receive_rows,
+                         int64_t capacity_rows, bool startOnly) {
+  int64_t received = 0;
+  with(context, [&](StepCollectives &c) {
+    received = c.allToAllV(axis, site, layer, send, receive, row_bytes,
+                           static_cast<const int32_t *>(send_rows),
+                           static_cast<const int32_t *>(receive_rows),
+                           capacity_rows, startOnly);
+  });
+  return received;
+}
+
 EXPORT int64_t dsv2rt_all_to_all_v(void *context, int32_t axis, int32_t site,
                                    int64_t layer, void *send, void *receive,
                                    int64_t row_bytes, void *send_rows,
                                    void *receive_rows, int64_t capacity_rows) {
-  int64_t received = 0;
+  return allToAllV(context, axis, site, layer, send, receive, row_bytes,
+                   send_rows, receive_rows, capacity_rows, false);
+}
+
+EXPORT int64_t dsv2rt_all_to_all_v_start(void *context, int32_t axis,
+                                         int32_t site, int64_t layer,
+                                         void *send, void *receive,
+                                         int64_t row_bytes, void *send_rows,
+                                         void *receive_rows,
+                                         int64_t capacity_rows) {
+  return allToAllV(context, axis, site, layer, send, receive, row_bytes,
+                   send_rows, receive_rows, capacity_rows, true);
+}
+
+EXPORT void dsv2rt_comm_wait(void *context, int32_t axis, int32_t site,
+                             int64_t layer, void *receive, int64_t row_bytes,
+                             int64_t capacity_rows) {
   with(context, [&](StepCollectives &c) {
-    received =
-        c.allToAllV(axis, site, layer, send, receive, row_bytes,
-                    static_cast<const int32_t *>(send_rows),
-                    static_cast<const int32_t *>(receive_rows), capacity_rows);
+    c.wait(axis, site, layer, receive, row_bytes, capacity_rows);
   });
-  return received;
 }

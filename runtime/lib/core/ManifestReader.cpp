@@ -115,8 +115,12 @@ void ManifestReader::readEntries(const json &list) {
     ObjectReader reader(list[i], strCat("manifest.entries[", i, "]"), status);
     Manifest::Entry entry;
     entry.name = reader.string("name");
-    if (entry.name != "prefill" && entry.name != "decode")
-      reader.fail("name", "'prefill' or 'decode'", quote(entry.name));
+    bool isFixed = entry.name == "decode_fixed";
+    if (entry.name != "prefill" && entry.name != "decode" && !isFixed)
+      reader.fail("name", "'prefill', 'decode' or 'decode_fixed'",
+                  quote(entry.name));
+    if (isFixed)
+      entry.capacity = reader.integer("capacity", 1, int64_t(1) << 31);
     for (const Manifest::Entry &other : m.entries)
       if (other.name == entry.name)
         reader.fail("name", "a name of its own", quote(entry.name) + " again");
@@ -125,8 +129,13 @@ void ManifestReader::readEntries(const json &list) {
     entry.form = reader.stringOr("form", "");
     m.entries.push_back(std::move(entry));
   }
-  if (m.entries.empty())
-    fail("manifest.entries", "at least one entry", "none");
+  // A step that does not fit its exchanges needs another entry.
+  bool hasExact = false;
+  for (const Manifest::Entry &entry : m.entries)
+    hasExact |= !entry.capacity;
+  if (!hasExact)
+    fail("manifest.entries", "at least one entry 'prefill' or 'decode'",
+         "none");
 }
 
 void ManifestReader::readConvert(const json &object) {

@@ -13,14 +13,22 @@ using namespace dsv2rt;
 Expected<int64_t> dsv2rt::workspaceBytes(const Artifact &code,
                                          const StepSize &size,
                                          int64_t longest) {
-  const Artifact::Entry &entry = code.entryFor(longest);
-  int64_t bytes =
-      entry.workspace(size.tokens, size.sequences, size.rows, size.arrivals);
-  if (bytes < 0)
-    return makeError(StatusCode::Internal, "entry '", entry.name, "' asks for ",
-                     bytes, " bytes of workspace for ", size.tokens,
-                     " tokens of ", size.sequences, " sequences");
-  return bytes;
+  // The step may be run through either, or through one after the other.
+  int64_t most = 0;
+  for (const Artifact::Entry *entry :
+       {&code.entryFor(longest), code.fixedEntryFor(longest)}) {
+    if (!entry)
+      continue;
+    int64_t bytes =
+        entry->workspace(size.tokens, size.sequences, size.rows, size.arrivals);
+    if (bytes < 0)
+      return makeError(StatusCode::Internal, "entry '", entry->name,
+                       "' asks for ", bytes, " bytes of workspace for ",
+                       size.tokens, " tokens of ", size.sequences,
+                       " sequences");
+    most = std::max(most, bytes);
+  }
+  return most;
 }
 
 Status dsv2rt::completeOptions(const Artifact &artifact,

@@ -58,7 +58,7 @@ struct Session::Impl : public TapSink {
   std::vector<Sequence *> stepSequences;
   /// Which of them are this rank's, and the rows of logits of every owner.
   std::vector<size_t> ownInputs;
-  std::vector<int64_t> ownerRows;
+  std::vector<int64_t> ownerRows, ownerTokens;
   /// By input, whoever the sequence belongs to.
   std::vector<Finding> findings;
   int64_t checkedTaps = 0;
@@ -99,7 +99,9 @@ struct Session::Impl : public TapSink {
   void assignPages(const StepInput *inputs, size_t count);
   Status step(const StepInput *inputs, size_t count, StepOutput *outputs);
   Status failStep(const Status &reason);
-  Status run(const Artifact::Entry &entry);
+  const Artifact::Entry &chooseEntry(int64_t longest) const;
+  void clearFindings();
+  Status run(int64_t longest);
   Status exchange();
   Status compare(int64_t longest);
   void report(const StepInput *inputs, size_t count, StepOutput *outputs);

@@ -15,6 +15,7 @@ using namespace dsv2rt;
 
 static const CollectiveSite agreementSite = {"session.agreement", -1};
 static const CollectiveSite findingSite = {"session.findings", -1};
+static const CollectiveSite overflowSite = {"session.overflow", -1};
 static const CollectiveSite logitSite = {"session.logits", -1};
 
 /// Adds what `group` has sent since `before`.
@@ -131,6 +132,20 @@ Expected<int64_t> SessionMesh::agreeOnBudget(const Artifact &artifact,
     least = std::min(least, facts.own ? facts.bytes : facts.bytes / sharers);
   }
   return least;
+}
+
+Expected<bool> SessionMesh::anyOverflow() {
+  char own = exchange->overflowed();
+  if (alone())
+    return bool(own);
+  received.resize(size_t(world->size()));
+  CommCounters before = world->counters();
+  Status status = world->allGather(&own, 1, received.data(), overflowSite);
+  ::count(findingCounts, *world, before);
+  if (!status.ok())
+    return status;
+  return std::any_of(received.begin(), received.end(),
+                     [](char overflowed) { return overflowed != 0; });
 }
 
 Status SessionMesh::mergeFindings(uint64_t agreement, int64_t step,

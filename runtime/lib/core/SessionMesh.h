@@ -78,6 +78,10 @@ public:
                                   const SessionOptions &options,
                                   int64_t available, bool own);
 
+  /// Whether any rank's exchanges of fixed size were too small in the last
+  /// step.
+  Expected<bool> anyOverflow();
+
   /// Brings the findings of all ranks together. Errors: InvalidArgument when
   /// the ranks' steps differ in what `agreement` has seen.
   Status mergeFindings(uint64_t agreement, int64_t step,

@@ -105,11 +105,13 @@ void Session::Impl::layOut(const StepInput *inputs, size_t count) {
   l.arrivals = 0;
   ownInputs.clear();
   ownerRows.assign(mesh->owners(), 0);
+  ownerTokens.assign(mesh->owners(), 0);
   for (size_t i = 0; i < count; ++i) {
     const StepInput &input = inputs[i];
     const Sequence &sequence = *stepSequences[i];
     l.arrivals += input.count;
     ownerRows[sequence.owner] += rowsOf(input);
+    ownerTokens[sequence.owner] += input.count;
     if (!isOwn(sequence))
       continue;
     l.seqStarts.push_back(int32_t(l.tokens.size()));
@@ -214,8 +216,29 @@ void Session::Impl::assignPages(const StepInput *inputs, size_t count) {
   }
 }
 
+void Session::Impl::clearFindings() {
+  findings.assign(findings.size(), Finding());
+  unattributed = Finding();
+  checkedTaps = 0;
+}
+
+/// The entry for the step that is laid out. Exchanges of fixed size pay while
+/// they are likely to do: a token has experts on some of the ranks alone, so a
+/// rank may well have twice as many tokens as rows for any other.
+const Artifact::Entry &Session::Impl::chooseEntry(int64_t longest) const {
+  const Artifact::Entry *fixed = artifact->fixedEntryFor(longest);
+  if (!fixed)
+    return artifact->entryFor(longest);
+  int64_t most = 0;
+  for (int64_t tokens : ownerTokens)
+    most = std::max(most, tokens);
+  return most <= 2 * fixed->capacity ? *fixed : artifact->entryFor(longest);
+}
+
 /// Runs the step that is laid out.
-Status Session::Impl::run(const Artifact::Entry &entry) {
+Status Session::Impl::run(int64_t longest) {
+  const Artifact::Entry &entry = chooseEntry(longest);
+  stats.repeated = false;
   int64_t traceBegin = 0;
   if (options.trace)
     lastMark = traceBegin = options.trace->now();
@@ -224,6 +247,17 @@ Status Session::Impl::run(const Artifact::Entry &entry) {
       check || (options.trace && !options.device) ? 2 : options.checkLevel;
   auto begin = std::chrono::steady_clock::now();
   Status status = engine->run(entry, layout, *this, level);
+  const Artifact::Entry *last = &entry;
+  if (status.ok() && entry.capacity) {
+    Expected<bool> tooSmall = mesh->anyOverflow();
+    status = tooSmall.status();
+    stats.repeated = tooSmall.ok() && tooSmall.value();
+    if (stats.repeated) {
+      last = &artifact->entryFor(longest);
+      clearFindings();
+      status = engine->run(*last, layout, *this, level);
+    }
+  }
   if (status.ok())
     status = exchange();
   std::chrono::duration<double> spent =
@@ -234,9 +268,9 @@ Status Session::Impl::run(const Artifact::Entry &entry) {
   stats.deviceSeconds = engine->deviceSeconds();
   stats.replayed = engine->replayed();
   stats.tokens = layout.arrivals;
-  stats.entry = entry.name;
+  stats.entry = last->name;
   if (options.trace)
-    options.trace->add(entry.name, "step", traceBegin, options.trace->now(),
+    options.trace->add(last->name, "step", traceBegin, options.trace->now(),
                        {{"step", stats.step},
                         {"tokens", stats.tokens},
                         {"sequences", int64_t(stepSequences.size())},
@@ -394,12 +428,11 @@ Status Session::Impl::step(const StepInput *inputs, size_t count,
   if (!status.ok())
     return status;
   assignPages(inputs, count);
-  findings.assign(count, Finding());
-  unattributed = Finding();
-  checkedTaps = 0;
+  findings.resize(count);
+  clearFindings();
   if (check)
     check->begin();
-  status = run(artifact->entryFor(longest));
+  status = run(longest);
   if (!status.ok()) {
     broken = status;
     for (Sequence *sequence : stepSequences)

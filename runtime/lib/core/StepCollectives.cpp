@@ -78,10 +78,14 @@ bool StepCollectives::open(Call &call, int32_t axis, int32_t site,
 
 /// Counts what a call has sent, and takes up its failure.
 void StepCollectives::close(const Call &call, const Status &result) {
-  CommCounters &count = counts[call.number];
-  ++count.calls;
+  ++counts[call.number].calls;
+  finish(call, result);
+}
+
+/// The same for the second half of a call.
+void StepCollectives::finish(const Call &call, const Status &result) {
   if (call.axis->group)
-    count.bytesSent +=
+    counts[call.number].bytesSent +=
         call.axis->group->counters().bytesSent - call.before.bytesSent;
   if (!result.ok())
     fail(result);
@@ -99,6 +103,19 @@ int64_t StepCollectives::meshIndex(int32_t axis) {
   fail(makeError(StatusCode::CorruptData,
                  "dsv2rt_mesh_index: expected axis 0 or 1, found ", axis));
   return 0;
+}
+
+void StepCollectives::checkCapacity(int64_t layer, const int32_t *counts,
+                                    int64_t count, int64_t capacity) {
+  if (!status.ok())
+    return;
+  if (count < 0 || capacity < 1)
+    return fail(makeError(StatusCode::CorruptData,
+                          "dsv2rt_check_capacity of layer ", layer,
+                          ": expected counts and a positive capacity, found ",
+                          count, " and ", capacity));
+  for (int64_t i = 0; i < count; ++i)
+    overflow |= counts[i] > capacity;
 }
 
 void StepCollectives::allReduce(int32_t axis, int32_t site, int64_t layer,
@@ -155,10 +172,14 @@ void StepCollectives::allGather(int32_t axis, int32_t site, int64_t layer,
 
 /// Exchanges `sendBytes` and `receiveBytes`, which are as long as the axis.
 bool StepCollectives::exchange(const Call &call, const void *send,
-                               void *receive) {
+                               void *receive, bool startOnly) {
   if (call.axis->group) {
-    close(call, call.axis->group->allToAllV(send, sendBytes.data(), receive,
-                                            receiveBytes.data(), call.place()));
+    Communicator &group = *call.axis->group;
+    close(call, startOnly
+                    ? group.startAllToAllV(send, sendBytes.data(), receive,
+                                           receiveBytes.data(), call.place())
+                    : group.allToAllV(send, sendBytes.data(), receive,
+                                      receiveBytes.data(), call.place()));
   } else if (sendBytes[0] != receiveBytes[0]) {
     refuse(call, "a rank alone sends itself ", sendBytes[0],
            " bytes and expects ", receiveBytes[0]);
@@ -191,7 +212,7 @@ int64_t StepCollectives::allToAllV(int32_t axis, int32_t site, int64_t layer,
                                    const void *send, void *receive,
                                    int64_t rowBytes, const int32_t *sendRows,
                                    const int32_t *receiveRows,
-                                   int64_t capacityRows) {
+                                   int64_t capacityRows, bool startOnly) {
   Call call;
   int64_t received = 0;
   if (open(call, axis, site, layer, "all_to_all_v")) {
@@ -210,9 +231,26 @@ int64_t StepCollectives::allToAllV(int32_t axis, int32_t site, int64_t layer,
     else if (received > capacityRows)
       refuse(call, "expected at most ", capacityRows,
              " rows to receive, found ", received);
-    else if (exchange(call, send, receive))
+    else if (exchange(call, send, receive, startOnly)) {
+      started[axis] = startOnly;
       return received;
+    }
   }
   clear(receive, capacityRows * rowBytes);
   return 0;
+}
+
+void StepCollectives::wait(int32_t axis, int32_t site, int64_t layer,
+                           void *receive, int64_t rowBytes,
+                           int64_t capacityRows) {
+  Call call;
+  if (open(call, axis, site, layer, "all_to_all_v")) {
+    if (!started[axis])
+      refuse(call, "a wait for an exchange that was not started");
+    else if (call.axis->group)
+      finish(call, call.axis->group->finishAllToAllV());
+    started[axis] = false;
+  }
+  if (!status.ok())
+    clear(receive, capacityRows * rowBytes);
 }

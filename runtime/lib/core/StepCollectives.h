@@ -49,6 +49,7 @@ public:
   void begin(int64_t tokens) {
     stepTokens = tokens;
     status = Status();
+    overflow = started[0] = started[1] = false;
   }
 
   /// The first failure since begin().
@@ -57,8 +58,13 @@ public:
   /// Remembers a failure of this rank and ends the job.
   void fail(const Status &reason);
 
+  /// Whether an exchange of fixed size was too small since begin().
+  bool overflowed() const { return overflow; }
+
   int64_t meshIndex(int32_t axis);
   int64_t arrivals() const { return stepTokens; }
+  void checkCapacity(int64_t layer, const int32_t *counts, int64_t count,
+                     int64_t capacity);
   void allReduce(int32_t axis, int32_t site, int64_t layer, float *data,
                  int64_t count);
   void allGather(int32_t axis, int32_t site, int64_t layer, const void *send,
@@ -68,7 +74,11 @@ public:
                 void *receive, int64_t bytes);
   int64_t allToAllV(int32_t axis, int32_t site, int64_t layer, const void *send,
                     void *receive, int64_t rowBytes, const int32_t *sendRows,
-                    const int32_t *receiveRows, int64_t capacityRows);
+                    const int32_t *receiveRows, int64_t capacityRows,
+                    bool startOnly = false);
+  /// Finishes what allToAllV() with `startOnly` has started on this axis.
+  void wait(int32_t axis, int32_t site, int64_t layer, void *receive,
+            int64_t rowBytes, int64_t capacityRows);
 
   /// Calls and bytes sent by this rank, for each of the manifest's commSites.
   const std::vector<CommCounters> &counters() const { return counts; }
@@ -79,13 +89,18 @@ private:
   bool open(Call &call, int32_t axis, int32_t site, int64_t layer,
             const char *kind);
   void close(const Call &call, const Status &result);
+  void finish(const Call &call, const Status &result);
   template <class... Parts> void refuse(const Call &call, Parts &&...parts);
-  bool exchange(const Call &call, const void *send, void *receive);
+  bool exchange(const Call &call, const void *send, void *receive,
+                bool startOnly = false);
 
   const Manifest &manifest;
   Communicator *world = nullptr;
   MeshAxis axes[2];
   int64_t stepTokens = 0;
+  bool overflow = false;
+  /// Whether an exchange has been started on an axis and not finished.
+  bool started[2] = {};
   Status status;
   std::vector<CommCounters> counts;
   /// Bytes to and from every rank, and what was gathered; kept to keep their

@@ -301,3 +301,104 @@ func.func @combine(%r: tensor<?x64xf32>, %p: tensor<?x4xi32>) {
   %y = dsv2.exchange_combine %r, %p : tensor<?x64xf32>, tensor<?x4xi32> -> tensor<?x32xf32>
   return
 }
+
+// -----
+
+// exchange_pack_c4
+func.func @pack_capacity(%x: tensor<?x64xf32>, %i: tensor<?x2xi32>, %w: tensor<?x2xf32>) {
+  // expected-error @below {{expected 'rows' to have 32 rows, got 'tensor<?x68xf32>'}}
+  %r, %c, %p = dsv2.exchange_pack %x, %i, %w experts 2 ranks 4 capacity 8 : tensor<?x64xf32>, tensor<?x2xi32>, tensor<?x2xf32> -> tensor<?x68xf32>, tensor<4xi32>, tensor<?x4xi32>
+  return
+}
+
+// -----
+
+// exchange_pack_c4: the number of rows would not fit.
+func.func @pack_large_capacity(%x: tensor<?x64xf32>, %i: tensor<?x2xi32>, %w: tensor<?x2xf32>) {
+  // expected-error @below {{expected 'capacity' to be positive and below 2^31 rows of all ranks, got 4294967296}}
+  %r, %c, %p = dsv2.exchange_pack %x, %i, %w experts 2 ranks 4 capacity 4294967296 : tensor<?x64xf32>, tensor<?x2xi32>, tensor<?x2xf32> -> tensor<?x68xf32>, tensor<4xi32>, tensor<?x4xi32>
+  return
+}
+
+// -----
+
+// check_capacity_c1
+func.func @dynamic_counts(%c: tensor<?xi32>) {
+  // expected-error @below {{expected a static number of i32 counts, got 'tensor<?xi32>'}}
+  dsv2.check_capacity %c capacity 8 : tensor<?xi32>
+  return
+}
+
+// -----
+
+// check_capacity_c2
+func.func @no_capacity(%c: tensor<4xi32>) {
+  // expected-error @below {{expected 'capacity' to be positive, got 0}}
+  dsv2.check_capacity %c capacity 0 : tensor<4xi32>
+  return
+}
+
+// -----
+
+// all_to_all_v_c6: what is still arriving may not be read.
+dsv2.mesh @mesh tp 1 ep 4
+func.func @read_early(%x: tensor<?x64xf32>, %c: tensor<4xi32>, %e: tensor<?x64xf32>) -> tensor<?x64xf32> {
+  // expected-error @below {{expected one dsv2.comm_wait, and nothing else, to read what an async exchange receives}}
+  %y, %n = dsv2.all_to_all_v ins(%x : tensor<?x64xf32>) send(%c : tensor<4xi32>) receive(%c : tensor<4xi32>) outs(%e : tensor<?x64xf32>) on @mesh ep async -> tensor<?x64xf32>
+  return %y : tensor<?x64xf32>
+}
+
+// -----
+
+// comm_wait_c1
+func.func @wait_mesh(%x: memref<?x64xf32>, %c: memref<4xi32>) {
+  // expected-error @below {{expected 'mesh' to name a dsv2.mesh, got @mesh}}
+  %n = dsv2.all_to_all_v ins(%x : memref<?x64xf32>) send(%c : memref<4xi32>) receive(%c : memref<4xi32>) outs(%x : memref<?x64xf32>) on @mesh ep async
+  dsv2.comm_wait ins(%x : memref<?x64xf32>) outs(%x : memref<?x64xf32>) on @mesh ep
+  return
+}
+
+// -----
+
+// comm_wait_c2
+dsv2.mesh @mesh tp 1 ep 4
+func.func @wait_result(%x: tensor<?x64xf32>) {
+  // expected-error @below {{expected a result of the destination's type}}
+  dsv2.comm_wait ins(%x : tensor<?x64xf32>) outs(%x : tensor<?x64xf32>) on @mesh ep
+  return
+}
+
+// -----
+
+// comm_wait_c3, F091
+dsv2.mesh @mesh tp 1 ep 4
+func.func @wait_branch(%x: memref<?x64xf32>, %b: i1) {
+  // expected-note @below {{it stands in this op}}
+  scf.if %b {
+    // expected-error @below {{expected nothing but loops of counted trips}}
+    dsv2.comm_wait ins(%x : memref<?x64xf32>) outs(%x : memref<?x64xf32>) on @mesh ep
+  }
+  return
+}
+
+// -----
+
+// comm_wait_c4
+dsv2.mesh @mesh tp 1 ep 4
+func.func @wait_alone(%x: memref<?x64xf32>) {
+  // expected-error @below {{expected an async exchange before it as the last collective on ep}}
+  dsv2.comm_wait ins(%x : memref<?x64xf32>) outs(%x : memref<?x64xf32>) on @mesh ep
+  return
+}
+
+// -----
+
+// comm_wait_c4: nothing else may be exchanged on the axis in between.
+dsv2.mesh @mesh tp 1 ep 4
+func.func @wait_between(%x: memref<?x64xf32>, %c: memref<4xi32>) {
+  %n = dsv2.all_to_all_v ins(%x : memref<?x64xf32>) send(%c : memref<4xi32>) receive(%c : memref<4xi32>) outs(%x : memref<?x64xf32>) on @mesh ep async
+  dsv2.all_reduce outs(%x : memref<?x64xf32>) on @mesh ep
+  // expected-error @below {{expected an async exchange before it as the last collective on ep}}
+  dsv2.comm_wait ins(%x : memref<?x64xf32>) outs(%x : memref<?x64xf32>) on @mesh ep
+  return
+}

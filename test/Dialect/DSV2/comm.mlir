@@ -49,6 +49,12 @@ func.func @exchange(%x: tensor<?x64xf32>, %ids: tensor<?x2xi32>,
   %rows, %counts, %places = dsv2.exchange_pack %x, %ids, %w experts 2 ranks 4
     : tensor<?x64xf32>, tensor<?x2xi32>, tensor<?x2xf32>
       -> tensor<?x68xf32>, tensor<4xi32>, tensor<?x4xi32>
+  // CHECK: dsv2.exchange_pack %{{.*}}, %{{.*}}, %{{.*}} experts 2 ranks 4 capacity 8 : {{.*}} -> tensor<32x68xf32>, tensor<4xi32>, tensor<?x4xi32>
+  %fixed, %wanted, %slots = dsv2.exchange_pack %x, %ids, %w experts 2 ranks 4 capacity 8
+    : tensor<?x64xf32>, tensor<?x2xi32>, tensor<?x2xf32>
+      -> tensor<32x68xf32>, tensor<4xi32>, tensor<?x4xi32>
+  // CHECK: dsv2.check_capacity %{{.*}} capacity 8 : tensor<4xi32>
+  dsv2.check_capacity %wanted capacity 8 : tensor<4xi32>
   // CHECK: dsv2.exchange_unpack %{{.*}} : tensor<?x68xf32> -> tensor<?x64xf32>, tensor<?x2xi32>, tensor<?x2xf32>
   %y, %i, %v = dsv2.exchange_unpack %rows
     : tensor<?x68xf32> -> tensor<?x64xf32>, tensor<?x2xi32>, tensor<?x2xf32>

@@ -239,6 +239,104 @@ TEST_P(EditedRanks, F085_AllTokensOnOneRank) {
       runOnMesh({GetParam().fixture, 1, 1}, flags, source, fixture, batches));
 }
 
+// F089: batches below, at, one over and far over what exchanges of fixed size
+// have room for, with a router that spreads tokens and one that sends all of
+// them to one rank. What does not fit is computed all the same.
+TEST_P(EditedRanks, F089_FixedExchanges) {
+  if (GetParam().ep == 1)
+    return;
+  Fixture fixture = loadFixture(GetParam().fixture);
+  fixture.prompts.clear();
+  const int64_t ep = GetParam().ep;
+  std::vector<int64_t> batches = {1, ep, 2 * ep, 2 * ep + 1, 6 * ep};
+  for (int64_t &batch : batches)
+    batch = std::min(batch, kMaxBatch);
+  const std::string exact = "--weight-format=f32";
+  for (bool spread : {true, false}) {
+    EditedWeights source(
+        7, [&](const std::string &name, std::vector<float> &v) {
+          if (!spread && name.find("mlp.gate.weight") != std::string::npos)
+            std::fill(v.begin(), v.end(), 0.0f);
+        });
+    expectSame(
+        runOnMesh(GetParam(), exact + " --dispatch-capacity=2", source, fixture,
+                  batches),
+        runOnMesh({GetParam().fixture, 1, 1}, exact, source, fixture, batches));
+  }
+}
+
+/// The entries that steps of one token for each of `batch` sequences took, and
+/// how many of them were repeated.
+struct StepKinds {
+  int64_t fixed = 0, repeated = 0, exact = 0;
+};
+
+// Which entry a step takes follows from the tokens of the fullest rank.
+TEST(FixedExchanges, AreRepeatedOnlyWhenTooSmall) {
+  Fixture fixture = loadFixture("T0");
+  Case mesh{"T0", 1, 2};
+  auto model = CompiledModel::get(
+      fixture, "--weight-format=f32 --dispatch-capacity=2 " + mesh.mesh());
+  // All tokens want rank 0.
+  EditedWeights source(7, [](const std::string &name, std::vector<float> &v) {
+    if (name.find("mlp.gate.weight") != std::string::npos)
+      std::fill(v.begin(), v.end(), 0.0f);
+  });
+  for (auto [batch, expected] :
+       {std::pair(4, StepKinds{1, 0, 0}), std::pair(5, StepKinds{0, 1, 0}),
+        std::pair(8, StepKinds{0, 1, 0}), std::pair(10, StepKinds{0, 0, 1})}) {
+    std::vector<std::shared_ptr<const PackedWeights>> weights;
+    for (int rank = 0; rank < 2; ++rank) {
+      PackOptions options;
+      options.inMemory = true;
+      options.rank = rank;
+      auto packed = PackedWeights::open(model->artifact, source, options);
+      ASSERT_TRUE(packed.ok()) << packed.status().message();
+      weights.push_back(packed.value());
+    }
+    StepKinds found[2];
+    Status status =
+        runThreadRanks(2, CommOptions(), [&](Communicator &world) -> Status {
+          SessionOptions options;
+          options.maxContext = 64;
+          options.maxSequences = kMaxBatch;
+          options.threads = 1;
+          options.world =
+              std::shared_ptr<Communicator>(&world, [](Communicator *) {});
+          auto session =
+              Session::create(model->artifact, weights[world.rank()], options);
+          if (!session.ok())
+            return session.status();
+          const int32_t token = 5;
+          std::vector<StepInput> inputs(batch);
+          std::vector<StepOutput> outputs(batch);
+          for (StepInput &input : inputs) {
+            auto sequence = session.value()->addSequence();
+            if (!sequence.ok())
+              return sequence.status();
+            input.sequence = sequence.value();
+            input.tokens = &token;
+            input.count = 1;
+          }
+          Status status = session.value()->step(inputs.data(), inputs.size(),
+                                                outputs.data());
+          const auto &last = session.value()->lastStep();
+          StepKinds &kinds = found[world.rank()];
+          if (last.repeated)
+            ++kinds.repeated;
+          else
+            ++(last.entry == "decode_fixed" ? kinds.fixed : kinds.exact);
+          return status;
+        });
+    ASSERT_TRUE(status.ok()) << status.message();
+    for (const StepKinds &kinds : found) {
+      EXPECT_EQ(kinds.fixed, expected.fixed) << batch;
+      EXPECT_EQ(kinds.repeated, expected.repeated) << batch;
+      EXPECT_EQ(kinds.exact, expected.exact) << batch;
+    }
+  }
+}
+
 std::vector<Case> meshesOfRandomWeights() {
   std::vector<Case> cases = allMeshes();
   cases.erase(std::remove_if(cases.begin(), cases.end(),

@@ -85,7 +85,7 @@ TEST_P(Exchange, RowsGoOnceToEachRankOfAnExpertAndBack) {
         }
 
         Array<float> rows({row, width + 2 * config.topK});
-        m.run(pack, parts, x, ids, weights, places, rows);
+        m.run(pack, parts, x, ids, weights, places, counts, rows);
         EXPECT_TRUE(rows.guardIntact());
         for (int64_t t = 0; t < tokens; ++t)
           for (int64_t r = 0; r < config.ranks; ++r) {
@@ -124,6 +124,65 @@ TEST_P(Exchange, RowsGoOnceToEachRankOfAnExpertAndBack) {
               if (places(t, r) >= 0)
                 sum += back(places(t, r), i);
             EXPECT_EQ(y(t, i), sum);
+          }
+      }
+    }
+}
+
+// F089: what is beyond the capacity has no place, and the counts say so.
+TEST_P(Exchange, RowsOfFixedNumber) {
+  constexpr int64_t kWidth = 37, kCapacity = 3;
+  ExchangeConfig config;
+  config.width = kWidth;
+  config.topK = 3;
+  config.experts = 2;
+  config.ranks = 4;
+  config.capacity = kCapacity;
+  KernelModule m(GetParam());
+  std::string plan =
+      getOrCreateExchangePlanKernel(m.module(), config, m.target())
+          .getName()
+          .str();
+  std::string pack =
+      getOrCreateExchangePackKernel(m.module(), config, m.target())
+          .getName()
+          .str();
+  ASSERT_TRUE(m.compile());
+  for (int64_t tokens : {0, 1, 3, 4, 9})
+    for (bool spread : {true, false}) {
+      Array<int32_t> ids = chooseExperts(tokens, config, spread);
+      Array<float> x({tokens, kWidth}), weights({tokens, config.topK});
+      x.random(1);
+      weights.random(2);
+      Array<int32_t> counts({config.ranks}), places({tokens, config.ranks});
+      Array<float> rows({config.ranks * kCapacity, kWidth + 2 * config.topK});
+      m.run(plan, 2, ids, counts, places);
+      m.run(pack, 2, x, ids, weights, places, counts, rows);
+      EXPECT_TRUE(counts.guardIntact() && places.guardIntact() &&
+                  rows.guardIntact());
+      for (int64_t r = 0; r < config.ranks; ++r) {
+        int32_t wanted = 0;
+        for (int64_t t = 0; t < tokens; ++t) {
+          bool sent = false;
+          for (int64_t s = 0; s < config.topK; ++s)
+            sent |= ids(t, s) / config.experts == r;
+          if (!sent) {
+            EXPECT_EQ(places(t, r), -1);
+            continue;
+          }
+          int32_t number = wanted++;
+          EXPECT_EQ(places(t, r),
+                    number < kCapacity ? r * kCapacity + number : -1);
+          if (number < kCapacity)
+            for (int64_t i = 0; i < kWidth; ++i)
+              EXPECT_EQ(rows(r * kCapacity + number, i), x(t, i));
+        }
+        EXPECT_EQ(counts(r), wanted);
+        // Nobody computes on rows that are not used.
+        for (int64_t i = wanted; i < kCapacity; ++i)
+          for (int64_t s = 0; s < config.topK; ++s) {
+            EXPECT_EQ(bitsOf(rows(r * kCapacity + i, kWidth + s)), -1);
+            EXPECT_EQ(rows(r * kCapacity + i, kWidth + config.topK + s), 0);
           }
       }
     }

@@ -134,12 +134,16 @@ struct ExchangeConfig {
   int64_t experts = 0;
   /// Ranks that experts are spread over.
   int64_t ranks = 0;
+  /// Rows that every rank has, used or not; 0: as many as needed.
+  int64_t capacity = 0;
 };
 
 /// Gives every token a row for each rank that holds one of its experts, expert
 /// e being on rank e / experts; rows are ordered by rank, then token.
-///   counts[r]      rows for rank r
+///   counts[r]      rows wanted for rank r
 ///   places[t, r]   row of token t for rank r, or -1
+/// With a capacity the rows of rank r start at r * capacity, and tokens beyond
+/// it have no place.
 ///
 ///   (ids: table [T, k], counts: list [ranks], places: table [T, ranks])
 ///
@@ -150,9 +154,11 @@ func::FuncOp getOrCreateExchangePlanKernel(ModuleOp module,
 
 /// Fills the rows: input, the rank's own numbers of the experts slot by slot
 /// (the bits of an i32, -1 for those of other ranks), weights of all slots.
+/// With a capacity, rows that are not used get -1 in all slots and weights of
+/// 0.
 ///
 ///   (x: act2 [T, D], ids: table [T, k], weights: act2 [T, k],
-///    places: table [T, ranks], rows: act2 [N, D + 2 k])
+///    places: table [T, ranks], counts: list [ranks], rows: act2 [N, D + 2 k])
 func::FuncOp getOrCreateExchangePackKernel(ModuleOp module,
                                            const ExchangeConfig &config,
                                            const CPUTargetInfo &target);

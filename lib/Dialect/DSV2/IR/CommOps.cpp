@@ -139,10 +139,11 @@ void AllReduceOp::getEffects(
 }
 
 OpCost AllReduceOp::getCost(const StepShape &step) {
-  // Each rank's part goes to every other one.
+  // The least that a rank can send: parts of sums go to their ranks, sums back.
+  double ranks = getNumRanks(*this);
   OpCost cost;
   cost.sentBytes =
-      double(getNumRanks(*this) - 1) * step.tokens * getRowBytes(getOutput());
+      2 * (ranks - 1) / ranks * step.tokens * getRowBytes(getOutput());
   return cost;
 }
 
@@ -238,6 +239,11 @@ LogicalResult AllToAllVOp::verify() {
     return emitOpError("expected 'input' and destination to be rows of the "
                        "same elements, got ")
            << input << " and " << output;
+  // all_to_all_v_c6
+  if (getAsync() && getResult() &&
+      (!getResult().hasOneUse() || !isa<CommWaitOp>(*getResult().user_begin())))
+    return emitOpError("expected one dsv2.comm_wait, and nothing else, to read "
+                       "what an async exchange receives");
   return verifyCollective(*this);
 }
 
@@ -273,6 +279,48 @@ OpCost AllToAllVOp::getCost(const StepShape &step) {
 }
 
 //===----------------------------------------------------------------------===//
+// CommWaitOp
+//===----------------------------------------------------------------------===//
+
+/// The exchange that `wait` finishes: the last collective on its axis before it
+/// in its block, if that is async.
+static AllToAllVOp findStarted(CommWaitOp wait) {
+  for (Operation *op = wait->getPrevNode(); op; op = op->getPrevNode()) {
+    auto other = dyn_cast<CollectiveOpInterface>(op);
+    if (!other || other.getAxis() != wait.getAxis())
+      continue;
+    auto exchange = dyn_cast<AllToAllVOp>(op);
+    return exchange && exchange.getAsync() ? exchange : AllToAllVOp();
+  }
+  return {};
+}
+
+LogicalResult CommWaitOp::verify() {
+  // comm_wait_c2, comm_wait_c3
+  if (failed(verifyCollective(*this)))
+    return failure();
+  // comm_wait_c4
+  if (!findStarted(*this))
+    return emitOpError("expected an async exchange before it as the last "
+                       "collective on ")
+           << stringifyMeshAxis(getAxis());
+  return success();
+}
+
+LogicalResult CommWaitOp::verifySymbolUses(SymbolTableCollection &symbolTable) {
+  return ::getMesh(*this, getMeshAttr(), symbolTable); // comm_wait_c1
+}
+
+void CommWaitOp::getEffects(
+    SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>
+        &effects) {
+  getCollectiveEffects(*this, effects);
+}
+
+// What is sent is counted where it is started.
+OpCost CommWaitOp::getCost(const StepShape &) { return {}; }
+
+//===----------------------------------------------------------------------===//
 // ExchangePackOp
 //===----------------------------------------------------------------------===//
 
@@ -288,9 +336,22 @@ LogicalResult ExchangePackOp::verify() {
   if (failed(checkShape(*this, getIds(), "ids", {tokens, topK})) ||
       failed(checkShape(*this, getWeights(), "weights", {tokens, topK})))
     return failure();
+  // exchange_pack_c4
+  int64_t numRows = ShapedType::kDynamic;
+  if (IntegerAttr capacity = getCapacityAttr()) {
+    if (capacity.getInt() < 1 ||
+        capacity.getInt() > std::numeric_limits<int32_t>::max() / ranks)
+      return emitOpError("expected 'capacity' to be positive and below 2^31 "
+                         "rows of all ranks, got ")
+             << capacity.getInt();
+    numRows = ranks * capacity.getInt();
+    if (getExtent(getRows(), 0) != numRows)
+      return emitOpError("expected 'rows' to have ")
+             << numRows << " rows, got " << getRows().getType();
+  }
   // exchange_pack_c2
-  if (failed(checkShape(*this, getRows(), "rows",
-                        {ShapedType::kDynamic, width + 2 * topK})) ||
+  if (failed(
+          checkShape(*this, getRows(), "rows", {numRows, width + 2 * topK})) ||
       failed(checkShape(*this, getCounts(), "counts", {ranks})))
     return failure();
   return checkShape(*this, getPlaces(), "places", {tokens, ranks});
@@ -303,6 +364,33 @@ OpCost ExchangePackOp::getCost(const StepShape &step) {
   OpCost cost;
   cost.activationBytes = step.tokens * (1 + copies) * width * 4;
   return cost;
+}
+
+//===----------------------------------------------------------------------===//
+// CheckCapacityOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult CheckCapacityOp::verify() {
+  // check_capacity_c1
+  auto type = cast<ShapedType>(getCounts().getType());
+  if (type.getRank() != 1 || !type.hasStaticShape() ||
+      !type.getElementType().isInteger(32))
+    return emitOpError("expected a static number of i32 counts, got ") << type;
+  // check_capacity_c2
+  if (getCapacityAttr().getInt() < 1)
+    return emitOpError("expected 'capacity' to be positive, got ")
+           << getCapacityAttr().getInt();
+  return success();
+}
+
+void CheckCapacityOp::getEffects(
+    SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>
+        &effects) {
+  effects.emplace_back(MemoryEffects::Write::get(),
+                       CommunicatorResource::get());
+  if (isa<MemRefType>(getCounts().getType()))
+    effects.emplace_back(MemoryEffects::Read::get(), &getCountsMutable(),
+                         SideEffects::DefaultResource::get());
 }
 
 //===----------------------------------------------------------------------===//

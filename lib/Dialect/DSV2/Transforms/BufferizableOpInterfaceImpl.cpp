@@ -75,13 +75,14 @@ struct LaunchOpInterface
 };
 
 /// Collectives read what they are given; only a sum also reads what it
-/// replaces.
+/// replaces, and a wait what has arrived.
 template <typename Collective>
 struct CollectiveModel : public DstBufferizableOpInterfaceExternalModel<
                              CollectiveModel<Collective>, Collective> {
   bool bufferizesToMemoryRead(Operation *op, OpOperand &operand,
                               const AnalysisState &) const {
     return std::is_same_v<Collective, dsv2::AllReduceOp> ||
+           std::is_same_v<Collective, dsv2::CommWaitOp> ||
            !cast<DestinationStyleOpInterface>(op).isDpsInit(&operand);
   }
 
@@ -111,6 +112,36 @@ struct CollectiveModel : public DstBufferizableOpInterfaceExternalModel<
     SmallVector<Value> results = {collective.getOutput()};
     llvm::append_range(results, collective->getResults());
     replaceOpWithBufferizedValues(rewriter, op, results);
+    return success();
+  }
+};
+
+/// Reads its counts and has no results.
+struct CheckCapacityModel
+    : public BufferizableOpInterface::ExternalModel<CheckCapacityModel,
+                                                    dsv2::CheckCapacityOp> {
+  bool bufferizesToMemoryRead(Operation *, OpOperand &,
+                              const AnalysisState &) const {
+    return true;
+  }
+  bool bufferizesToMemoryWrite(Operation *, OpOperand &,
+                               const AnalysisState &) const {
+    return false;
+  }
+  AliasingValueList getAliasingValues(Operation *, OpOperand &,
+                                      const AnalysisState &) const {
+    return {};
+  }
+  LogicalResult bufferize(Operation *op, RewriterBase &rewriter,
+                          const BufferizationOptions &options,
+                          BufferizationState &state) const {
+    auto check = cast<dsv2::CheckCapacityOp>(op);
+    FailureOr<Value> buffer =
+        getBuffer(rewriter, check.getCounts(), options, state);
+    if (failed(buffer))
+      return failure();
+    rewriter.modifyOpInPlace(op,
+                             [&] { check.getCountsMutable().assign(*buffer); });
     return success();
   }
 };
@@ -159,9 +190,11 @@ void mlir::dsv2::registerBufferizableOpInterfaceExternalModels(
     DeviceLaunchOp::attachInterface<LaunchOpInterface<DeviceLaunchOp>>(
         *context);
     TapOp::attachInterface<TapOpInterface>(*context);
+    CheckCapacityOp::attachInterface<CheckCapacityModel>(*context);
     AllReduceOp::attachInterface<CollectiveModel<AllReduceOp>>(*context);
     AllGatherOp::attachInterface<CollectiveModel<AllGatherOp>>(*context);
     AllToAllOp::attachInterface<CollectiveModel<AllToAllOp>>(*context);
+    CommWaitOp::attachInterface<CollectiveModel<CommWaitOp>>(*context);
     AllToAllVOp::attachInterface<CollectiveModel<AllToAllVOp>>(*context);
     context->loadDialect<bufferization::BufferizationDialect>();
   });

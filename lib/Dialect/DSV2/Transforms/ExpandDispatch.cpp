@@ -84,10 +84,30 @@ LogicalResult ExpandDispatch::expand(ExpertFFNOp op) {
   int64_t width = dispatch.getInput().getType().getDimSize(1);
   int64_t topK = dispatch.getIds().getType().getDimSize(1);
   int64_t sentWidth = width + 2 * topK;
-  auto rowsType = [&](int64_t columns, Type element) {
-    return RankedTensorType::get({dynamic, columns}, element);
-  };
   auto countsType = RankedTensorType::get({ranks}, i32);
+  auto function = op->getParentOfType<func::FuncOp>();
+  auto capacity = function->getAttrOfType<IntegerAttr>(kCapacityAttr);
+  // Rows that are packed, and those that arrive, where that is known.
+  int64_t numRows = capacity ? ranks * capacity.getInt() : dynamic;
+  auto rowsType = [&](int64_t columns, Type element) {
+    return RankedTensorType::get({numRows, columns}, element);
+  };
+
+  auto pack = ExchangePackOp::create(
+      b, rowsType(sentWidth, f32), countsType,
+      RankedTensorType::get({dynamic, ranks}, i32), dispatch.getInput(),
+      dispatch.getIds(), combine.getWeights(), b.getI64IntegerAttr(experts),
+      b.getI64IntegerAttr(ranks), capacity);
+  // Sends rows in equal parts.
+  auto exchangeParts = [&](Value rows) -> Value {
+    auto type = cast<RankedTensorType>(rows.getType());
+    Value destination =
+        tensor::EmptyOp::create(b, type.getShape(), type.getElementType());
+    return AllToAllOp::create(b, type, rows, destination, mesh.getSymName(),
+                              MeshAxis::EP, layer)
+        .getResult();
+  };
+  // Sends as many rows as the counts say.
   auto exchangeRows = [&](Value rows, Value send, Value receive,
                           Value most) -> AllToAllVOp {
     auto type = cast<RankedTensorType>(rows.getType());
@@ -98,29 +118,32 @@ LogicalResult ExpandDispatch::expand(ExpertFFNOp op) {
                                MeshAxis::EP, layer);
   };
 
-  auto pack = ExchangePackOp::create(
-      b, rowsType(sentWidth, f32), countsType, rowsType(ranks, i32),
-      dispatch.getInput(), dispatch.getIds(), combine.getWeights(),
-      b.getI64IntegerAttr(experts), b.getI64IntegerAttr(ranks));
-  Value noCounts = tensor::EmptyOp::create(b, ArrayRef<int64_t>{ranks}, i32);
-  Value arriving = AllToAllOp::create(b, countsType, pack.getCounts(), noCounts,
-                                      mesh.getSymName(), MeshAxis::EP, layer)
-                       .getResult();
-  Value most = ArrivalsOp::create(b, b.getIndexType(), mesh.getSymName());
-  auto there = exchangeRows(pack.getRows(), pack.getCounts(), arriving, most);
-  SmallVector<OpFoldResult> offsets(2, b.getIndexAttr(0));
-  SmallVector<OpFoldResult> sizes = {there.getCount(),
-                                     b.getIndexAttr(sentWidth)};
-  SmallVector<OpFoldResult> strides(2, b.getIndexAttr(1));
-  Value arrived = tensor::ExtractSliceOp::create(
-      b, rowsType(sentWidth, f32), there.getResult(), offsets, sizes, strides);
+  Value arriving, arrived;
+  if (capacity) {
+    CheckCapacityOp::create(b, pack.getCounts(), capacity, layer);
+    arrived = exchangeParts(pack.getRows());
+  } else {
+    Value noCounts = tensor::EmptyOp::create(b, ArrayRef<int64_t>{ranks}, i32);
+    arriving = AllToAllOp::create(b, countsType, pack.getCounts(), noCounts,
+                                  mesh.getSymName(), MeshAxis::EP, layer)
+                   .getResult();
+    Value most = ArrivalsOp::create(b, b.getIndexType(), mesh.getSymName());
+    auto there = exchangeRows(pack.getRows(), pack.getCounts(), arriving, most);
+    SmallVector<OpFoldResult> offsets(2, b.getIndexAttr(0));
+    SmallVector<OpFoldResult> sizes = {there.getCount(),
+                                       b.getIndexAttr(sentWidth)};
+    SmallVector<OpFoldResult> strides(2, b.getIndexAttr(1));
+    arrived = tensor::ExtractSliceOp::create(b, rowsType(sentWidth, f32),
+                                             there.getResult(), offsets, sizes,
+                                             strides);
+  }
   auto unpack =
       ExchangeUnpackOp::create(b, rowsType(width, f32), rowsType(topK, i32),
                                rowsType(topK, f32), arrived);
   auto local = DispatchOp::create(
-      b, rowsType(width, f32), RankedTensorType::get({experts + 1}, i32),
-      rowsType(topK, i32), unpack.getResult(), unpack.getIds(),
-      /*partial=*/true);
+      b, RankedTensorType::get({dynamic, width}, f32),
+      RankedTensorType::get({experts + 1}, i32), rowsType(topK, i32),
+      unpack.getResult(), unpack.getIds(), /*partial=*/true);
 
   b.setLoc(op.getLoc());
   Value computed = ExpertFFNOp::create(b, local.getResult().getType(),
@@ -130,10 +153,15 @@ LogicalResult ExpandDispatch::expand(ExpertFFNOp op) {
   Value combined = CombineOp::create(b, rowsType(width, f32), computed,
                                      local.getRows(), unpack.getWeights(),
                                      /*partial=*/true);
-  Value sent = tensor::DimOp::create(b, pack.getRows(), 0);
-  auto back = exchangeRows(combined, arriving, pack.getCounts(), sent);
-  Value result = ExchangeCombineOp::create(b, combine.getType(),
-                                           back.getResult(), pack.getPlaces());
+  Value back;
+  if (capacity) {
+    back = exchangeParts(combined);
+  } else {
+    Value sent = tensor::DimOp::create(b, pack.getRows(), 0);
+    back = exchangeRows(combined, arriving, pack.getCounts(), sent).getResult();
+  }
+  Value result =
+      ExchangeCombineOp::create(b, combine.getType(), back, pack.getPlaces());
   combine.getResult().replaceAllUsesWith(result);
   combine.erase();
   op.erase();

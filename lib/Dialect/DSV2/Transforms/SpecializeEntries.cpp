@@ -7,6 +7,8 @@
 
 #include "dsv2/Dialect/DSV2/Transforms/Passes.h"
 
+#include "CloneEntry.h"
+
 #include <cmath>
 
 namespace mlir::dsv2 {
@@ -45,35 +47,16 @@ static int64_t computeCrossover(LatentAttentionOp op) {
   return static_cast<int64_t>(std::ceil(start / saved));
 }
 
-/// Clones `entry` and the functions it calls, gives them `suffix`, and sets the
-/// form of every attention in them.
-static func::FuncOp cloneWithForm(func::FuncOp entry, SymbolTable &symbols,
-                                  StringRef entryName, AttentionForm form) {
-  llvm::StringMap<func::FuncOp> clones;
-  auto setForm = [&](func::FuncOp function) {
-    function.walk([&](LatentAttentionOp op) { op.setForm(form); });
-  };
-  StringRef suffix = stringifyAttentionForm(form);
-  func::FuncOp clone = entry.clone();
-  clone.setName(("step_" + entryName).str());
-  clone->setAttr(kEntryAttr, StringAttr::get(entry.getContext(), entryName));
-  clone->setAttr(kFormAttr, StringAttr::get(entry.getContext(), suffix));
-  setForm(clone);
-  symbols.insert(clone, Block::iterator(entry));
-  clone.walk([&](func::CallOp call) {
-    auto callee = symbols.lookup<func::FuncOp>(call.getCallee());
-    if (!callee)
-      return;
-    func::FuncOp &copy = clones[call.getCallee()];
-    if (!copy) {
-      copy = callee.clone();
-      copy.setName((callee.getName() + "_" + suffix).str());
-      setForm(copy);
-      symbols.insert(copy, Block::iterator(entry));
-    }
-    call.setCallee(copy.getName());
-  });
-  return clone;
+/// Clones `entry` and the functions it calls, and sets the form of every
+/// attention in them.
+static void cloneWithForm(func::FuncOp entry, SymbolTable &symbols,
+                          StringRef entryName, AttentionForm form) {
+  StringRef name = stringifyAttentionForm(form);
+  func::FuncOp clone =
+      cloneEntry(entry, symbols, entryName, name, [&](func::FuncOp function) {
+        function.walk([&](LatentAttentionOp op) { op.setForm(form); });
+      });
+  clone->setAttr(kFormAttr, StringAttr::get(entry.getContext(), name));
 }
 
 /// The form that every attention of `module` already has, if it is one.

@@ -36,6 +36,32 @@ func.func @moe(%x: tensor<?x64xf32>, %ids: tensor<?x2xi32>, %w: tensor<?x2xf32>)
 
 dsv2.mesh @mesh tp 1 ep 2
 
+// Parts of 5 rows for each rank, which need no counts.
+// CHECK-LABEL: @fixed
+func.func @fixed(%x: tensor<?x64xf32>, %ids: tensor<?x2xi32>, %w: tensor<?x2xf32>) -> tensor<?x64xf32>
+    attributes {dsv2.capacity = 5 : i64} {
+  %d, %o, %r = dsv2.dispatch %x, %ids : tensor<?x64xf32>, tensor<?x2xi32> -> tensor<?x64xf32>, tensor<5xi32>, tensor<?x2xi32>
+  %gate = dsv2.weight "{expert}.gate" {dsv2.shards = [#dsv2.shard<0 of 4 on ep in 2>]} : tensor<4x32x64xf32>
+  %up = dsv2.weight "{expert}.up" {dsv2.shards = [#dsv2.shard<0 of 4 on ep in 2>]} : tensor<4x32x64xf32>
+  %down = dsv2.weight "{expert}.down" {dsv2.shards = [#dsv2.shard<0 of 4 on ep in 2>]} : tensor<4x64x32xf32>
+  // CHECK: %[[ROWS:.*]], %[[COUNTS:.*]], %[[PLACES:.*]] = dsv2.exchange_pack {{.*}} experts 2 ranks 2 capacity 5 : {{.*}} -> tensor<10x68xf32>
+  // CHECK: dsv2.check_capacity %[[COUNTS]] capacity 5
+  // CHECK-NOT: all_to_all_v
+  // CHECK: %[[THERE:.*]] = dsv2.all_to_all ins(%[[ROWS]] : tensor<10x68xf32>)
+  // CHECK: dsv2.exchange_unpack %[[THERE]] : tensor<10x68xf32> -> tensor<10x64xf32>, tensor<10x2xi32>, tensor<10x2xf32>
+  %y = dsv2.expert_ffn %d, %o, %gate, %down up %up : tensor<?x64xf32>, tensor<5xi32>, tensor<4x32x64xf32>, tensor<4x64x32xf32>, tensor<4x32x64xf32>
+  // CHECK: %[[C:.*]] = dsv2.combine {{.*}} partial : {{.*}} -> tensor<10x64xf32>
+  // CHECK: %[[BACK:.*]] = dsv2.all_to_all ins(%[[C]] : tensor<10x64xf32>)
+  // CHECK-NOT: all_to_all_v
+  // CHECK: dsv2.exchange_combine %[[BACK]], %[[PLACES]]
+  %c = dsv2.combine %y, %r, %w : tensor<?x64xf32>, tensor<?x2xi32>, tensor<?x2xf32> -> tensor<?x64xf32>
+  return %c : tensor<?x64xf32>
+}
+
+// -----
+
+dsv2.mesh @mesh tp 1 ep 2
+
 func.func @no_combine(%x: tensor<?x64xf32>, %ids: tensor<?x2xi32>) -> tensor<?x64xf32> {
   %d, %o, %r = dsv2.dispatch %x, %ids : tensor<?x64xf32>, tensor<?x2xi32> -> tensor<?x64xf32>, tensor<3xi32>, tensor<?x2xi32>
   %gate = dsv2.weight "{expert}.gate" {dsv2.shards = [#dsv2.shard<0 of 2 on ep in 2>]} : tensor<2x32x64xf32>

@@ -105,6 +105,10 @@ inline constexpr llvm::StringLiteral kShardsAttr = "dsv2.shards";
 inline constexpr llvm::StringLiteral kPartialAttr = "dsv2.partial";
 /// On a prepare function: for each source an array of its `#dsv2.shard`s.
 inline constexpr llvm::StringLiteral kSourceShardsAttr = "dsv2.source_shards";
+/// On a step function and those it calls: rows that one rank has for another in
+/// exchanges of fixed size. Without it exchanges are as large as they have to
+/// be.
+inline constexpr llvm::StringLiteral kCapacityAttr = "dsv2.capacity";
 /// On a prepare function: the `#dsv2.shard` of the experts it runs for, where
 /// `dsv2.experts` is the number of one rank.
 inline constexpr llvm::StringLiteral kExpertShardAttr = "dsv2.expert_shard";

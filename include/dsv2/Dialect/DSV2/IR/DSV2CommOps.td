@@ -207,6 +207,9 @@ def DSV2_AllToAllVOp : DSV2_CollectiveOp<"all_to_all_v"> {
     received, which is at most the number of rows of the destination: more, or
     counts that disagree, end the job. Rows behind are left as they are.
 
+    With `async` the exchange is only started: the destination, and the input
+    too, belong to it until the `dsv2.comm_wait` that finishes it.
+
     Constraints:
     - all_to_all_v_c1: `mesh` names a `dsv2.mesh`
     - all_to_all_v_c2: `input` [N, D] and the destination [M, D] have the same
@@ -215,6 +218,8 @@ def DSV2_AllToAllVOp : DSV2_CollectiveOp<"all_to_all_v"> {
     - all_to_all_v_c4: a tensor destination has one result of its type, memory
       has none
     - all_to_all_v_c5: nothing but `scf.for` stands between it and its function
+    - all_to_all_v_c6: on tensors, the result of one with `async` is read by one
+      `dsv2.comm_wait` and nothing else
 
     Example:
 
@@ -227,14 +232,50 @@ def DSV2_AllToAllVOp : DSV2_CollectiveOp<"all_to_all_v"> {
   }];
   let arguments = (ins DSV2_Shaped:$input, DSV2_Shaped:$send_counts,
     DSV2_Shaped:$receive_counts, DSV2_Shaped:$output,
-    FlatSymbolRefAttr:$mesh, DSV2_MeshAxisAttr:$axis, Optional<Index>:$layer);
+    FlatSymbolRefAttr:$mesh, DSV2_MeshAxisAttr:$axis, Optional<Index>:$layer,
+    UnitAttr:$async);
   let results = (outs Optional<AnyRankedTensor>:$result, Index:$count);
   let assemblyFormat = [{
     `ins` `(` $input `:` type($input) `)`
     `send` `(` $send_counts `:` type($send_counts) `)`
     `receive` `(` $receive_counts `:` type($receive_counts) `)`
     `outs` `(` $output `:` type($output) `)` `on` $mesh $axis
-    (`layer` $layer^)? attr-dict (`->` type($result)^)?
+    (`layer` $layer^)? (`async` $async^)? attr-dict (`->` type($result)^)?
+  }];
+}
+
+def DSV2_CommWaitOp : DSV2_CollectiveOp<"comm_wait"> {
+  let summary = "Finish an exchange that was started";
+  let description = [{
+    The destination, and result, is what the last `async` exchange on this axis
+    received; `input` is what it sent, which stays untouched until here.
+
+    Constraints:
+    - comm_wait_c1: `mesh` names a `dsv2.mesh`
+    - comm_wait_c2: a tensor destination has one result of its type, memory
+      has none
+    - comm_wait_c3: nothing but `scf.for` stands between it and its function
+    - comm_wait_c4: an `async` exchange on the same axis stands before it in its
+      block, and no other collective on that axis between the two
+
+    Example:
+
+    ```mlir
+    %y, %n = dsv2.all_to_all_v ins(%x : tensor<?x64xf32>)
+               send(%s : tensor<4xi32>) receive(%r : tensor<4xi32>)
+               outs(%e : tensor<?x64xf32>) on @mesh ep async
+               -> tensor<?x64xf32>
+    %z = dsv2.comm_wait ins(%x : tensor<?x64xf32>)
+           outs(%y : tensor<?x64xf32>) on @mesh ep -> tensor<?x64xf32>
+    ```
+  }];
+  let arguments = (ins DSV2_Shaped:$input, DSV2_Shaped:$output,
+    FlatSymbolRefAttr:$mesh, DSV2_MeshAxisAttr:$axis, Optional<Index>:$layer);
+  let results = (outs Optional<AnyRankedTensor>:$result);
+  let assemblyFormat = [{
+    `ins` `(` $input `:` type($input) `)` `outs` `(` $output `:`
+    type($output) `)` `on` $mesh $axis (`layer` $layer^)? attr-dict
+    (`->` type($result)^)?
   }];
 }
 
@@ -253,12 +294,20 @@ def DSV2_ExchangePackOp : DSV2_PureOp<"exchange_pack"> {
     rank `r`, `places[t, r]` the row of token `t` for it, or -1. Rows behind
     the last are undefined.
 
+    With `capacity` every rank has that many rows, whether used or not, rank r
+    from row `r * capacity` on: parts of equal size, which need no counts to be
+    exchanged. Rows that are not used have no experts (-1 in all slots). `counts`
+    still says how many rows were wanted; what is beyond the capacity has no
+    place, which `dsv2.check_capacity` finds.
+
     Constraints:
     - exchange_pack_c1: `input` [T, D] f32, `ids` [T, k] (i32), `weights`
       [T, k] (f32)
     - exchange_pack_c2: `rows` [N, D + 2 k], `counts` [ranks] (i32), `places`
       [T, ranks] (i32)
     - exchange_pack_c3: `experts` and `ranks` are positive
+    - exchange_pack_c4: `capacity` is positive, and `rows` then has `ranks *
+      capacity` rows
 
     Example:
 
@@ -269,13 +318,41 @@ def DSV2_ExchangePackOp : DSV2_PureOp<"exchange_pack"> {
     ```
   }];
   let arguments = (ins DSV2_RowsTensor<[F32], [2]>:$input, DSV2_Slots:$ids,
-    DSV2_RowsTensor<[F32], [2]>:$weights, I64Attr:$experts, I64Attr:$ranks);
+    DSV2_RowsTensor<[F32], [2]>:$weights, I64Attr:$experts, I64Attr:$ranks,
+    OptionalAttr<I64Attr>:$capacity);
   let results = (outs DSV2_RowsTensor<[F32], [2]>:$rows, DSV2_Indices:$counts,
                       DSV2_Slots:$places);
   let assemblyFormat = [{
-    $input `,` $ids `,` $weights `experts` $experts `ranks` $ranks attr-dict
+    $input `,` $ids `,` $weights `experts` $experts `ranks` $ranks
+    (`capacity` $capacity^)? attr-dict
     `:` type($input) `,` type($ids) `,` type($weights) `->` type($rows) `,`
     type($counts) `,` type($places)
+  }];
+  let hasVerifier = 1;
+}
+
+def DSV2_CheckCapacityOp : DSV2_Op<"check_capacity", [
+    DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
+  let summary = "Notice that an exchange of fixed size was too small";
+  let description = [{
+    If any of `counts` is above `capacity`, tells the runtime, which runs the
+    step again through an entry of exact exchanges as soon as all ranks have
+    ended it. The step's results do not count then.
+
+    Constraints:
+    - check_capacity_c1: `counts` are i32, of static number
+    - check_capacity_c2: `capacity` is positive
+
+    Example:
+
+    ```mlir
+    dsv2.check_capacity %counts capacity 8 layer %l : tensor<4xi32>
+    ```
+  }];
+  let arguments = (ins DSV2_Shaped:$counts, I64Attr:$capacity,
+                       Optional<Index>:$layer);
+  let assemblyFormat = [{
+    $counts `capacity` $capacity (`layer` $layer^)? attr-dict `:` type($counts)
   }];
   let hasVerifier = 1;
 }

@@ -71,6 +71,24 @@ def FuseCollectivesPass
                            "::mlir::dsv2::DSV2Dialect"];
 }
 
+def SelectDispatchPass : Pass<"dsv2-select-dispatch", "::mlir::ModuleOp"> {
+  let summary = "Decide how large exchanges of tokens are";
+  let description = [{
+    Enters: entries specialised, experts annotated to be split. Exchanges are
+    exact: counts go first, then as many rows. With `capacity` there is another
+    instance of `@step_decode`, `@step_decode_fixed`, whose functions have
+    `dsv2.capacity`: in it every rank has room for that many rows for every
+    other, so that one exchange is enough and its size is known beforehand. A
+    step in which that is too small is repeated with the exact entry.
+  }];
+  let options = [
+    Option<"capacity", "capacity", "int64_t", /*default=*/"0",
+           "Rows that one rank has for another while decoding; 0: exact">
+  ];
+  let dependentDialects = ["::mlir::func::FuncDialect",
+                           "::mlir::dsv2::DSV2Dialect"];
+}
+
 def ExpandDispatchPass : Pass<"dsv2-expand-dispatch", "::mlir::ModuleOp"> {
   let summary = "Send tokens to the ranks of their experts and back";
   let description = [{
@@ -79,7 +97,9 @@ def ExpandDispatchPass : Pass<"dsv2-expand-dispatch", "::mlir::ModuleOp"> {
     counts, `dsv2.all_to_all_v` of the rows (each token once for a rank),
     `dsv2.exchange_unpack`, dispatch, experts and combine of what arrived with
     this rank's experts alone, `dsv2.all_to_all_v` back, and
-    `dsv2.exchange_combine`. Weights get the shapes of one rank.
+    `dsv2.exchange_combine`. Weights get the shapes of one rank. In a function
+    with `dsv2.capacity` rows travel in parts of that size by
+    `dsv2.all_to_all`, and `dsv2.check_capacity` notices when that is too small.
   }];
   let statistics = [
     Statistic<"numExpanded", "num-expanded", "Number of dispatches expanded">
@@ -87,6 +107,21 @@ def ExpandDispatchPass : Pass<"dsv2-expand-dispatch", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::arith::ArithDialect",
                            "::mlir::tensor::TensorDialect",
                            "::mlir::dsv2::DSV2Dialect"];
+}
+
+def OverlapCollectivesPass
+    : Pass<"dsv2-overlap-collectives", "::mlir::ModuleOp"> {
+  let summary = "Compute the shared experts while tokens travel";
+  let description = [{
+    An exchange of rows whose result is read later becomes `async`, a
+    feed-forward network behind it that does not depend on it moves up, and
+    `dsv2.comm_wait` stands where the network ends.
+  }];
+  let statistics = [
+    Statistic<"numOverlapped", "num-overlapped",
+              "Number of exchanges that something is computed beside">
+  ];
+  let dependentDialects = ["::mlir::dsv2::DSV2Dialect"];
 }
 
 def HoistWeightPreparationPass
