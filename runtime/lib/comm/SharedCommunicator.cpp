@@ -93,12 +93,13 @@ void SharedCommunicator::alive() {
 }
 
 void SharedCommunicator::abort(const Status &reason) {
-  region.end(strCat("rank ", self->rank, " ended the job: ", reason.message()));
+  region.end(self->rank,
+             strCat("rank ", self->rank, " ended the job: ", reason.message()));
 }
 
 /// Ends the job because of what this rank was asked to do or has found.
 Status SharedCommunicator::fail(const std::string &reason) {
-  region.end(reason);
+  region.end(self->rank, reason);
   return region.reason();
 }
 
