@@ -89,12 +89,16 @@ struct alignas(64) RankState {
   Record<Operation> operation;
 };
 
-/// What a rank shows the others of one group.
+/// What a rank shows the others of one group. A seat is used for one group
+/// after another, as soon as all members of the earlier one have left it.
 struct alignas(64) Seat {
   /// The last round that the rank has begun.
   std::atomic<uint64_t> epoch{0};
   /// 1 when the rank will begin no further round.
   std::atomic<uint32_t> left{0};
+  /// How many groups the seat has been used for, and how many of them are over
+  /// for this rank.
+  std::atomic<uint32_t> uses{0}, over{0};
   Record<Operation> operations[2];
   /// How many sleep until `epoch` changes. In a line of its own, as others
   /// write it.
