@@ -33,17 +33,17 @@ void comm::sumInOrder(const std::vector<const float *> &terms, int64_t count,
 Expected<SplitPart> comm::arrangeSplit(const std::vector<SplitWish> &wishes,
                                        int index, int rank) {
   SplitPart part = {};
-  int64_t group = 0;
+  int64_t free = (int64_t(1) << maxGroups) - 1;
   for (size_t place = 0; place < wishes.size(); ++place)
     if (wishes[place].color == wishes[index].color) {
       part.places.push_back(int(place));
-      group = std::max(group, wishes[place].nextGroup);
+      free &= wishes[place].freeGroups;
     }
-  if (group >= maxGroups)
+  if (free == 0)
     return makeError(StatusCode::Unsupported, "rank ", rank,
                      " cannot join another group: a rank can be in at most ",
-                     maxGroups, " in the course of a job");
-  part.group = int(group);
+                     maxGroups, " at once");
+  part.group = __builtin_ctzll(free);
   std::sort(part.places.begin(), part.places.end(), [&](int a, int b) {
     return std::pair(wishes[a].key, a) < std::pair(wishes[b].key, b);
   });

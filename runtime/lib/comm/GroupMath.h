@@ -15,7 +15,7 @@
 
 namespace dsv2rt::comm {
 
-/// How many groups a rank can be in during a job, the whole among them.
+/// How many groups a rank can be in at once, the whole among them.
 inline constexpr int maxGroups = 32;
 
 /// Up to this many bytes, of all ranks together, every rank adds up everything,
@@ -30,13 +30,13 @@ void sumInOrder(const std::vector<const float *> &terms, int64_t count,
 /// What a rank tells the others of its group when they split it.
 struct SplitWish {
   int64_t color, key;
-  /// The number of the first group that the rank has not been in.
-  int64_t nextGroup;
+  /// Bit g: the rank can be in another group of the number g.
+  int64_t freeGroups;
 };
 
 /// The group that a rank comes to be in.
 struct SplitPart {
-  /// A number that none of the members has used.
+  /// The lowest number that is free for all members.
   int group;
   /// Places in the group that was split, in the order of the new one.
   std::vector<int> places;
@@ -45,8 +45,8 @@ struct SplitPart {
 };
 
 /// The part of the rank at `index` of a group whose ranks have these wishes.
-/// Every member of a part gets the same. Unsupported when the numbers have run
-/// out; `rank` is for the message.
+/// Every member of a part gets the same. Unsupported when no number is free;
+/// `rank` is for the message.
 Expected<SplitPart> arrangeSplit(const std::vector<SplitWish> &wishes,
                                  int index, int rank);
 

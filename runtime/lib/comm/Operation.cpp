@@ -56,6 +56,13 @@ std::string comm::sizeError(int rank, const Operation &operation) {
                 ", which is no size of a buffer");
 }
 
+std::string comm::sizeDisagreement(const Operation &operation, int from,
+                                   int64_t sends, int to, int64_t expects) {
+  return strCat("the ranks disagree in ", operation.text(), ": rank ", from,
+                " sends ", sends, " bytes to rank ", to, ", which expects ",
+                expects);
+}
+
 std::string comm::keptSizeError(int rank, const Operation &operation,
                                 int64_t kept, int64_t expected) {
   return strCat("rank ", rank, " keeps ", kept, " bytes in ", operation.text(),

@@ -43,6 +43,11 @@ std::string disagreement(int rank, const Operation &operation, int otherRank,
 /// be; "" if it can.
 std::string sizeError(int rank, const Operation &operation);
 
+/// The reason to end a job in which rank `from` sends `sends` bytes to rank
+/// `to`, which expects another number.
+std::string sizeDisagreement(const Operation &operation, int from,
+                             int64_t sends, int to, int64_t expects);
+
 /// The reason to end a job whose rank `rank` sends itself something other than
 /// what it expects.
 std::string keptSizeError(int rank, const Operation &operation, int64_t kept,

@@ -84,7 +84,8 @@ public:
   /// `output` is null when ranks keep the standard streams.
   Launcher(std::vector<std::unique_ptr<Communicator>> group, RankOutput *output)
       : group(std::move(group)), region(regionOf(*this->group.front())),
-        output(output), pids(this->group.size(), -1) {}
+        output(output), pids(this->group.size(), -1),
+        exitCodes(this->group.size(), 0) {}
 
   JobResult run(const std::function<int(Communicator &)> &body);
 
@@ -105,8 +106,12 @@ private:
   RankOutput *output;
   /// -1: not started, or ended.
   std::vector<pid_t> pids;
+  /// Of the ranks that have ended.
+  std::vector<int> exitCodes;
   int running = 0;
-  int exitCode = 0;
+  /// The signal by which the launcher was told to stop.
+  int stopSignal = 0;
+  int exitCode() const;
 };
 
 } // namespace
@@ -129,7 +134,7 @@ void Launcher::runRank(int rank, pid_t launcher, const SignalGuard &signals,
   if (!status.ok())
     communicator.abort(status);
   else if (code != 0)
-    region->end(strCat("rank ", rank, " failed with exit code ", code));
+    region->end(rank, strCat("rank ", rank, " failed with exit code ", code));
   std::fflush(nullptr);
   group[rank].reset();
   // The program's exit handlers are the launcher's.
@@ -151,8 +156,8 @@ bool Launcher::start(const SignalGuard &signals,
     if (pid == 0)
       runRank(int(r), launcher, signals, body);
     if (pid < 0) {
-      region->end(strCat("cannot start rank ", r, ": ", what, ": ",
-                         std::strerror(errno)));
+      region->end(/*rank=*/-1, strCat("cannot start rank ", r, ": ", what, ": ",
+                                      std::strerror(errno)));
       return false;
     }
     pids[r] = pid;
@@ -178,17 +183,17 @@ void Launcher::ended(int rank, int waitStatus) {
   if (WIFSIGNALED(waitStatus)) {
     int signal = WTERMSIG(waitStatus);
     const char *name = sigabbrev_np(signal);
-    region->end(strCat("rank ", rank, " was killed by signal ", signal, " (",
-                       name ? "SIG" : "unknown", name ? name : "", "); ",
-                       region->lastSeen(rank)));
+    region->end(rank, strCat("rank ", rank, " was killed by signal ", signal,
+                             " (", name ? "SIG" : "unknown", name ? name : "",
+                             "); ", region->lastSeen(rank)));
   } else if (!region->seat(rank, /*group=*/0).left.load()) {
     // It did not come back from the body.
-    region->end(strCat("rank ", rank, " ended with exit code ", code,
+    region->end(rank,
+                strCat("rank ", rank, " ended with exit code ", code,
                        " before the job was over; ", region->lastSeen(rank)));
     code = code ? code : 1;
   }
-  if (exitCode == 0)
-    exitCode = code;
+  exitCodes[rank] = code;
 }
 
 void Launcher::reap() {
@@ -207,10 +212,9 @@ void Launcher::reap() {
 
 void Launcher::stop(int signal, bool fromTerminal) {
   const char *name = sigabbrev_np(signal);
-  region->end(strCat("the job was told to stop by signal ", signal, " (SIG",
-                     name ? name : "?", ")"));
-  if (exitCode == 0)
-    exitCode = 128 + signal;
+  region->end(/*rank=*/-1, strCat("the job was told to stop by signal ", signal,
+                                  " (SIG", name ? name : "?", ")"));
+  stopSignal = stopSignal ? stopSignal : signal;
   // A second one would end programs that take their time after the first.
   if (!fromTerminal)
     killAll(signal);
@@ -235,17 +239,26 @@ void Launcher::supervise(const SignalGuard &signals) {
   }
 }
 
+int Launcher::exitCode() const {
+  if (!region->ended())
+    return 0;
+  // The others may have failed sooner than the one because of which they did.
+  if (int rank = region->endedBy(); rank >= 0 && exitCodes[rank])
+    return exitCodes[rank];
+  if (stopSignal)
+    return 128 + stopSignal;
+  for (int code : exitCodes)
+    if (code)
+      return code;
+  // They have ignored that the job was ended.
+  return 1;
+}
+
 JobResult Launcher::run(const std::function<int(Communicator &)> &body) {
   SignalGuard signals;
   start(signals, body);
   supervise(signals);
-  JobResult result;
-  result.exitCode = exitCode;
-  result.message = region->reason().message();
-  // A rank may have ignored that the job was ended.
-  if (!result.message.empty() && result.exitCode == 0)
-    result.exitCode = 1;
-  return result;
+  return {exitCode(), region->reason().message()};
 }
 
 /// How many threads this process has; 0 if the system does not say.

@@ -85,10 +85,11 @@ std::byte *Region::outbox(int rank, int group, uint64_t round) const {
   return seatEnd + 2 * countsSize + (round & 1) * outboxSize;
 }
 
-void Region::end(const std::string &reason) {
+void Region::end(int rank, const std::string &reason) {
   uint32_t expected = JobState::running;
   if (!job().state.compare_exchange_strong(expected, JobState::ending))
     return;
+  job().rank = rank;
   size_t length = std::min(reason.size(), sizeof(JobState::reason) - 1);
   std::memcpy(job().reason, reason.data(), length);
   job().reason[length] = 0;
@@ -107,6 +108,11 @@ Status Region::reason() const {
   return Status::error(StatusCode::RankFailed,
                        "the job was ended by a rank that died before it could "
                        "say why");
+}
+
+int Region::endedBy() const {
+  bool known = job().state.load(std::memory_order_acquire) == JobState::ended;
+  return known ? job().rank : -1;
 }
 
 std::string Region::lastSeen(int rank) const {

@@ -71,7 +71,10 @@ private:
 struct JobState {
   static constexpr uint32_t running = 0, ending = 1, ended = 2;
   std::atomic<uint32_t> state{running};
-  /// A sentence, written while `state` is `ending`.
+  /// The rank that failed or found the failure, -1: the launcher. Written, like
+  /// the reason, while `state` is `ending`.
+  int32_t rank = -1;
+  /// A sentence.
   char reason[4096 - 64] = {};
 };
 
@@ -86,12 +89,16 @@ struct alignas(64) RankState {
   Record<Operation> operation;
 };
 
-/// What a rank shows the others of one group.
+/// What a rank shows the others of one group. A seat is used for one group
+/// after another, as soon as all members of the earlier one have left it.
 struct alignas(64) Seat {
   /// The last round that the rank has begun.
   std::atomic<uint64_t> epoch{0};
   /// 1 when the rank will begin no further round.
   std::atomic<uint32_t> left{0};
+  /// How many groups the seat has been used for, and how many of them are over
+  /// for this rank.
+  std::atomic<uint32_t> uses{0}, over{0};
   Record<Operation> operations[2];
   /// How many sleep until `epoch` changes. In a line of its own, as others
   /// write it.
@@ -119,8 +126,8 @@ public:
   /// A number of bytes for every member of the group.
   int64_t *counts(int rank, int group, uint64_t round) const;
 
-  /// Ends the job unless it was ended before.
-  void end(const std::string &reason);
+  /// Ends the job unless it was ended before, on behalf of `rank`.
+  void end(int rank, const std::string &reason);
 
   bool ended() const {
     return job().state.load(std::memory_order_acquire) != JobState::running;
@@ -128,6 +135,9 @@ public:
 
   /// Ok, or RankFailed with the reason.
   Status reason() const;
+
+  /// On whose behalf the job was ended, -1 if it was not or on none's.
+  int endedBy() const;
 
   /// "it was last seen in ..." or "its last operation was ...".
   std::string lastSeen(int rank) const;

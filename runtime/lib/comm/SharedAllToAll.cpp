@@ -90,10 +90,8 @@ Status SharedCommunicator::readCounts() {
   for (int m = 0; m < size(); ++m) {
     const int64_t *sends = counts(m);
     if (m != index && sends[index] != exchange.receiveBytes[m])
-      return fail(strCat("the ranks disagree in ", operation.text(), ": rank ",
-                         members[m], " sends ", sends[index], " bytes to rank ",
-                         self->rank, ", which expects ",
-                         exchange.receiveBytes[m]));
+      return fail(sizeDisagreement(operation, members[m], sends[index],
+                                   self->rank, exchange.receiveBytes[m]));
     int64_t before = 0, total = 0;
     for (int to = 0; to < size(); ++to) {
       if (to == index)

@@ -138,22 +138,30 @@ Status SharedCommunicator::compareGatherBytes(const int64_t *bytes) {
 
 Expected<std::unique_ptr<Communicator>> SharedCommunicator::split(int color,
                                                                   int key) {
-  const SplitWish mine = {color, key, self->nextGroup};
+  const SplitWish mine = {color, key, self->freeGroups()};
   std::vector<SplitWish> wishes(size());
   std::fill(gatherBytes.begin(), gatherBytes.end(), int64_t(sizeof(mine)));
   Status status = begin(CollectiveKind::Split, CollectiveSite(), sizeof(mine));
   if (status.ok())
     status = gather(&mine, gatherBytes.data(), wishes.data());
+  Expected<SplitPart> part = Status::error(StatusCode::Internal, "no part");
+  if (status.ok()) {
+    part = arrangeSplit(wishes, index, self->rank);
+    if (part.ok())
+      self->openSeat(part.value().group);
+    // Nobody may see what a seat was before.
+    publish();
+    status = awaitAll();
+  }
   status = end(std::move(status), sizeof(mine) * (size() - 1));
   if (!status.ok())
     return status;
-  Expected<SplitPart> part = arrangeSplit(wishes, index, self->rank);
   if (!part.ok())
     return part.status();
-  self->nextGroup = part.value().group + 1;
   std::vector<int> ranks;
   for (int place : part.value().places)
     ranks.push_back(members[place]);
+  self->enterGroup(part.value().group, ranks);
   return std::unique_ptr<Communicator>(std::make_unique<SharedCommunicator>(
       self, std::move(ranks), part.value().index, part.value().group));
 }

@@ -72,6 +72,37 @@ std::shared_ptr<Region> comm::regionOf(const Communicator &communicator) {
       ->region;
 }
 
+int64_t SharedRank::freeGroups() const {
+  int64_t free = 0;
+  // The whole is for ever.
+  for (int g = 1; g < maxGroups; ++g) {
+    const Use &use = groups[g];
+    bool over = true;
+    for (size_t m = 0; m < use.members.size(); ++m)
+      over =
+          over && region->seat(use.members[m], g)
+                          .over.load(std::memory_order_acquire) >= use.uses[m];
+    free |= int64_t(over) << g;
+  }
+  return free;
+}
+
+void SharedRank::openSeat(int group) {
+  Seat &seat = region->seat(rank, group);
+  seat.epoch.store(0, std::memory_order_relaxed);
+  seat.left.store(0, std::memory_order_relaxed);
+  seat.uses.fetch_add(1, std::memory_order_release);
+}
+
+void SharedRank::enterGroup(int group, const std::vector<int> &members) {
+  Use &use = groups[group];
+  use.members = members;
+  use.uses.clear();
+  for (int member : members)
+    use.uses.push_back(
+        region->seat(member, group).uses.load(std::memory_order_acquire));
+}
+
 SharedCommunicator::SharedCommunicator(std::shared_ptr<SharedRank> rank,
                                        std::vector<int> members, int index,
                                        int group)
@@ -86,6 +117,7 @@ SharedCommunicator::~SharedCommunicator() {
   Seat &seat = region.seat(self->rank, group);
   seat.left.store(1, std::memory_order_release);
   wakeSleepers(seat.epoch);
+  seat.over.fetch_add(1, std::memory_order_release);
 }
 
 void SharedCommunicator::alive() {
@@ -93,12 +125,13 @@ void SharedCommunicator::alive() {
 }
 
 void SharedCommunicator::abort(const Status &reason) {
-  region.end(strCat("rank ", self->rank, " ended the job: ", reason.message()));
+  region.end(self->rank,
+             strCat("rank ", self->rank, " ended the job: ", reason.message()));
 }
 
 /// Ends the job because of what this rank was asked to do or has found.
 Status SharedCommunicator::fail(const std::string &reason) {
-  region.end(reason);
+  region.end(self->rank, reason);
   return region.reason();
 }
 

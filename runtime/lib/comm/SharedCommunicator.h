@@ -8,6 +8,7 @@
 #ifndef DSV2RT_LIB_COMM_SHAREDCOMMUNICATOR_H
 #define DSV2RT_LIB_COMM_SHAREDCOMMUNICATOR_H
 
+#include "GroupMath.h"
 #include "Region.h"
 
 #include <vector>
@@ -22,8 +23,20 @@ struct SharedRank {
   /// Whether the job has more ranks than processors, so that waiting has to
   /// leave them to others.
   bool crowded = false;
-  /// The number of the first group that this rank has not been in.
-  int nextGroup = 1;
+  /// For each number the last group of that number that this rank was or is in.
+  struct Use {
+    /// The members' ranks, and how many times each had used its seat then.
+    std::vector<int> members;
+    std::vector<uint32_t> uses;
+  };
+  std::array<Use, maxGroups> groups;
+
+  /// The numbers of groups whose seats nobody looks at any more, as bits.
+  int64_t freeGroups() const;
+  /// Takes the seat of a new group.
+  void openSeat(int group);
+  /// Once all members have taken their seats.
+  void enterGroup(int group, const std::vector<int> &members);
 };
 
 /// Ok, or InvalidArgument for times that are no positive numbers.

@@ -26,9 +26,14 @@ using namespace dsv2rt::comm;
 
 using Clock = std::chrono::steady_clock;
 
-/// How long a rank looks again, and how long it hands the processor on.
-static constexpr std::chrono::microseconds spinTime(100), yieldTime(2000),
-    crowdedSpinTime(1), crowdedYieldTime(50);
+/// How long a rank looks again. Longer than it takes to hand the processor on,
+/// which costs little where no one wants it, gains nothing, and two ranks on
+/// one processor, where the system sometimes puts them, would wait as long each
+/// time.
+static constexpr std::chrono::microseconds spinTime(2);
+/// How long it then hands the processor on before it sleeps.
+static constexpr std::chrono::microseconds yieldTime(2000),
+    crowdedYieldTime(50);
 
 static void pauseShortly() {
 #if defined(__x86_64__)
@@ -49,8 +54,7 @@ Status SharedCommunicator::await(int member) {
       return Status();
     pauseShortly();
   }
-  Clock::time_point limit =
-      Clock::now() + (self->crowded ? crowdedSpinTime : spinTime);
+  const Clock::time_point limit = Clock::now() + spinTime;
   do {
     for (int i = 0; i < 16; ++i) {
       if (reached(member))

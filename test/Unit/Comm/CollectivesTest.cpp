@@ -96,16 +96,51 @@ TEST(CollectivesInGroups, MixWithThoseOfTheWhole) {
 TEST(CollectivesInGroups, EndAtTheLimit) {
   auto statuses = runOnThreads(2, {}, [](Communicator &world) -> Status {
     // The world is the first of 32.
-    for (int i = 0; i < 31; ++i)
-      if (auto part = world.split(0, 0); !part.ok())
+    std::vector<std::unique_ptr<Communicator>> parts;
+    for (int i = 0; i < 31; ++i) {
+      auto part = world.split(0, 0);
+      if (!part.ok())
         return Status::error(StatusCode::Internal, part.status().message());
+      parts.push_back(std::move(part.value()));
+    }
+    Status status = world.split(0, 0).status();
+    if (status.code() != StatusCode::Unsupported ||
+        status.message().find("at most 32 at once") == std::string::npos)
+      return Status::error(StatusCode::Mismatch,
+                           "no limit was found: " + status.message());
+    parts.erase(parts.begin() + 7);
+    // Both have to have left, and may go on only then.
+    if (status = world.barrier({"left", -1}); !status.ok())
+      return status;
     return world.split(0, 0).status();
   });
-  for (const Status &status : statuses) {
-    EXPECT_EQ(status.code(), StatusCode::Unsupported);
-    EXPECT_NE(status.message().find("at most 32"), std::string::npos)
-        << status.message();
-  }
+  expectOk(statuses);
+}
+
+// Numbers are used again, by other members, while some are still at work.
+TEST(CollectivesInGroups, ComeAndGoWithoutEnd) {
+  expectOk(runOnThreads(5, {}, [](Communicator &world) -> Status {
+    std::minstd_rand random(world.rank() + 1);
+    for (int i = 0; i < 1000; ++i) {
+      auto part = world.split((world.rank() * 7 + i * i) % 5 / 2, i % 3);
+      if (!part.ok())
+        return part.status();
+      for (int round = 0; round < 3; ++round) {
+        int32_t value = world.rank(), all[5] = {-1, -1, -1, -1, -1};
+        if (Status status = part.value()->allGather(&value, 4, all, {"all", i});
+            !status.ok())
+          return status;
+        for (int r = 0; r < part.value()->size(); ++r)
+          if ((all[r] * 7 + i * i) % 5 / 2 !=
+              (world.rank() * 7 + i * i) % 5 / 2)
+            return Status::error(StatusCode::Mismatch,
+                                 "a rank of another group is in this one");
+      }
+      if (random() % 64 == 0)
+        std::this_thread::sleep_for(std::chrono::microseconds(random() % 500));
+    }
+    return Status();
+  }));
 }
 
 // F085: ranks without a token enter every collective.

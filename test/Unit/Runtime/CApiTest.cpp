@@ -81,6 +81,14 @@ TEST_F(CApiTest, Generates) {
   EXPECT_EQ(dsv2rt_sequence_length(session, sequence), -1);
 }
 
+TEST(CApi, NamesEveryStatus) {
+  EXPECT_STREQ(dsv2rt_status_name(DSV2RT_OK), "ok");
+  EXPECT_STREQ(dsv2rt_status_name(DSV2RT_RANK_FAILED), "rank failed");
+  // The last one; what comes behind it has no name.
+  EXPECT_STREQ(dsv2rt_status_name(dsv2rt_status(DSV2RT_RANK_FAILED + 1)),
+               dsv2rt_status_name(dsv2rt_status(-1)));
+}
+
 TEST_F(CApiTest, EveryFailureHasACodeAndASentence) {
   auto expect = [](dsv2rt_status status, dsv2rt_status expected,
                    const char *part) {

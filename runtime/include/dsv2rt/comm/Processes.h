@@ -17,9 +17,9 @@ namespace dsv2rt {
 
 /// What became of the ranks of a job.
 struct JobResult {
-  /// 0 when every rank has returned 0 and the job was not ended before; else
-  /// what the first rank that failed returned, 1 when it was killed or the job
-  /// was ended otherwise, and 128 + N when signal N told the launcher to stop.
+  /// 0 when every rank has returned 0 and the job was not ended before. Else
+  /// what the rank returned because of which it ended, 1 when that was killed
+  /// or is none, and 128 + N when signal N told the launcher to stop.
   int exitCode = 0;
   /// The reason, a sentence; "" on success.
   std::string message;

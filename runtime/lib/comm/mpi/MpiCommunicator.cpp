@@ -7,7 +7,6 @@
 
 #include "MpiCommunicator.h"
 
-#include "GroupMath.h"
 #include "Support.h"
 
 #include <cstring>
@@ -34,6 +33,11 @@ MpiCommunicator::MpiCommunicator(std::shared_ptr<MpiProcess> process,
     : process(std::move(process)), members(std::move(members)), index(index),
       group(group) {
   terms.resize(this->members.size());
+  this->process->freeGroups &= ~(int64_t(1) << group);
+}
+
+MpiCommunicator::~MpiCommunicator() {
+  process->freeGroups |= int64_t(group != 0) << group;
 }
 
 void MpiCommunicator::abort(const Status &reason) {
@@ -260,7 +264,7 @@ Status MpiCommunicator::finishAllToAllV() {
 
 Expected<std::unique_ptr<Communicator>> MpiCommunicator::split(int color,
                                                                int key) {
-  const SplitWish mine = {color, key, process->nextGroup};
+  const SplitWish mine = {color, key, process->freeGroups};
   std::vector<SplitWish> wishes(size());
   Status status = begin(CollectiveKind::Split, CollectiveSite(), sizeof(mine));
   if (status.ok())
@@ -272,7 +276,6 @@ Expected<std::unique_ptr<Communicator>> MpiCommunicator::split(int color,
   Expected<SplitPart> part = arrangeSplit(wishes, index, worldRank());
   if (!part.ok())
     return part.status();
-  process->nextGroup = part.value().group + 1;
   std::vector<int> ranks;
   for (int place : part.value().places)
     ranks.push_back(members[place]);

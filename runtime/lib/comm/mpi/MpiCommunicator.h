@@ -20,6 +20,7 @@ public:
   /// them, `group` a number of the group that no other one of its ranks has.
   MpiCommunicator(std::shared_ptr<MpiProcess> process, std::vector<int> members,
                   int index, int group);
+  ~MpiCommunicator() override;
 
   int rank() const override { return index; }
   int size() const override { return int(members.size()); }

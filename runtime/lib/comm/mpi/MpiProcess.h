@@ -16,6 +16,7 @@
 #ifndef DSV2RT_LIB_COMM_MPI_MPIPROCESS_H
 #define DSV2RT_LIB_COMM_MPI_MPIPROCESS_H
 
+#include "GroupMath.h"
 #include "Operation.h"
 
 #include <atomic>
@@ -63,8 +64,10 @@ public:
 
   int rank() const { return ownRank; }
   int size() const { return numRanks; }
-  /// The number of the first group that this rank has not been in.
-  int nextGroup = 1;
+  /// The numbers of groups that this rank is not in, as bits. One that it has
+  /// left is free at once: messages between two ranks do not overtake each
+  /// other.
+  int64_t freeGroups = ((int64_t(1) << maxGroups) - 1) & ~int64_t(1);
   const CommOptions &commOptions() const { return options; }
 
   /// Ends the job unless it was ended before. Any thread may call it; the

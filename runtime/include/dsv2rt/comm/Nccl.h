@@ -1,0 +1,51 @@
+//===- Nccl.h - ranks whose data is on GPUs ---------------------*- C++ -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2RT_COMM_NCCL_H
+#define DSV2RT_COMM_NCCL_H
+
+#include "dsv2rt/comm/Communicator.h"
+
+#include <functional>
+
+namespace dsv2rt {
+
+/// A group of ranks with a GPU each, by NCCL. What differs from a group of the
+/// host:
+///
+/// - Buffers are in the memory of the device. Tables of sizes are the host's
+/// and
+///   are read during the call.
+/// - An operation is done when the stream gets to it; the call puts it there.
+/// So
+///   what goes wrong with it shows in wait() or in a later call.
+/// - The order in which allReduce() adds up is NCCL's.
+/// - barrier() is one of the hosts. It waits for no stream.
+/// - Where NCCL does not know which rank is late, neither does the message.
+/// - counters() count calls and bytes when they are put into the stream.
+class NcclCommunicator : public Communicator {
+public:
+  /// A communicator of the ranks of `host`, which every one of them calls. By
+  /// `host`, which has to outlive it, the ranks find each other, end the job,
+  /// hear that it was ended and, with CommOptions::checkOrder, compare what
+  /// they call and how much they send. `stream` is a CUstream of the context
+  /// that is current. Errors: NotFound or Unsupported when NCCL 2.18 or later
+  /// (libnccl.so.2, or what the environment variable DSV2_NCCL_LIBRARY names)
+  /// cannot be loaded; RankFailed when not all ranks come together within
+  /// CommOptions::startTimeout.
+  static Expected<std::unique_ptr<NcclCommunicator>>
+  create(Communicator &host, void *stream, const CommOptions &options);
+
+  /// Waits until `finished`, which asks how far the stream is, returns true.
+  /// Fails when that fails, when NCCL reports an error, when the job is ended,
+  /// and when `finished` has returned false for CommOptions::timeout.
+  virtual Status wait(const std::function<Expected<bool>()> &finished) = 0;
+};
+
+} // namespace dsv2rt
+
+#endif // DSV2RT_COMM_NCCL_H

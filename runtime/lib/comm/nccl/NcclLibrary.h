@@ -1,0 +1,42 @@
+//===- NcclLibrary.h - NCCL, loaded when needed -----------------*- C++ -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2RT_LIB_COMM_NCCL_NCCLLIBRARY_H
+#define DSV2RT_LIB_COMM_NCCL_NCCLLIBRARY_H
+
+#include "dsv2rt/Status.h"
+#include "dsv2rt/comm/NcclApi.h"
+
+#include <memory>
+#include <string>
+
+namespace dsv2rt::comm {
+
+/// The functions of NcclApi.def in one library.
+class NcclLibrary {
+public:
+  /// Opens NCCL. Errors: NotFound with the name that was tried or the function
+  /// that is missing, Unsupported for a version that is too old.
+  static Expected<std::shared_ptr<const NcclLibrary>> open();
+
+  /// The library that open() would load.
+  static std::string libraryName();
+
+  int version() const { return ncclVersion; }
+
+#define DSV2_NCCL_FUNCTION(RESULT, NAME, PARAMETERS)                           \
+  RESULT(*NAME) PARAMETERS = nullptr;
+#include "dsv2rt/comm/NcclApi.def"
+
+private:
+  NcclLibrary() = default;
+  int ncclVersion = 0;
+};
+
+} // namespace dsv2rt::comm
+
+#endif // DSV2RT_LIB_COMM_NCCL_NCCLLIBRARY_H
