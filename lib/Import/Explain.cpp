@@ -8,6 +8,9 @@
 
 #include "dsv2/Import/Explain.h"
 
+#include "ExplainMesh.h"
+#include "TextWriter.h"
+
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Format.h"
@@ -31,14 +34,33 @@ static TensorRole roleAt(size_t index) {
   return static_cast<TensorRole>(index);
 }
 
-static WeightPlan weightsFor(const ModelConfig &config,
-                             const ExplainOptions &options) {
+/// The plan for several ranks, if one is asked for.
+static std::optional<Expected<MeshPlan>>
+meshFor(const ModelConfig &config, const ExplainOptions &options) {
+  if (!options.mesh && !options.machine)
+    return std::nullopt;
+  MeshRequest request;
+  request.mesh = options.mesh.value_or(mlir::dsv2::MeshShape());
+  request.context = options.context;
+  request.batch = options.batch;
+  request.stepTokens = options.stepTokens;
+  request.kvFormat = options.kvFormat;
+  request.machine = options.machine;
+  return planMesh(config, *options.weights, request);
+}
+
+/// The options with `weights`, which depend on names of all tensors and take
+/// their time.
+static ExplainOptions withWeights(const ModelConfig &config,
+                                  const ExplainOptions &given) {
+  ExplainOptions options = given;
   if (options.weights)
-    return *options.weights;
+    return options;
   // Defaults suit every model.
   WeightPolicy policy =
       cantFail(WeightPolicy::create(options.weightFormat->name));
-  return cantFail(planWeights(config, policy));
+  options.weights = cantFail(planWeights(config, policy));
+  return options;
 }
 
 static Expected<MemoryPlan> planFor(const ModelConfig &config,
@@ -47,7 +69,7 @@ static Expected<MemoryPlan> planFor(const ModelConfig &config,
   request.context = options.context;
   request.batch = options.batch;
   request.weightFormat = options.weightFormat;
-  request.weightBytes = weightsFor(config, options).bytes();
+  request.weightBytes = options.weights->bytes();
   request.kvFormat = options.kvFormat;
   request.stepTokens = options.stepTokens;
   return planMemory(config, request);
@@ -243,7 +265,8 @@ static json::Value explainMemory(const ModelConfig &config,
 }
 
 json::Value dsv2::explainJson(const ModelConfig &config,
-                              const ExplainOptions &options) {
+                              const ExplainOptions &given) {
+  ExplainOptions options = withWeights(config, given);
   json::Object weightsPerToken, weights, kvPerToken;
   for (const WeightFormatInfo &format : weightFormats()) {
     weightsPerToken[format.name] = activeWeightBytes(config, format);
@@ -261,7 +284,7 @@ json::Value dsv2::explainJson(const ModelConfig &config,
         json::Object{{"key", fixed(entry.key)},
                      {"reason", stringifyIgnoredReason(entry.reason)}});
 
-  return json::Object{
+  json::Object result{
       {"schema_version", ExplainOptions::schemaVersion},
       {"file", fixed(config.fileName)},
       {"model", explainModel(config)},
@@ -271,7 +294,7 @@ json::Value dsv2::explainJson(const ModelConfig &config,
       {"rope", explainRope(config)},
       {"parameters", explainParameters(config, countParameters(config))},
       {"weight_bytes", std::move(weights)},
-      {"weights", explainWeights(weightsFor(config, options))},
+      {"weights", explainWeights(*options.weights)},
       {"kv_cache", json::Object{{"elements_per_token",
                                  config.numHiddenLayers * config.latentDim()},
                                 {"bytes_per_token", std::move(kvPerToken)}}},
@@ -282,53 +305,18 @@ json::Value dsv2::explainJson(const ModelConfig &config,
       {"defaulted_keys", std::move(defaulted)},
       {"ignored_keys", std::move(ignored)},
   };
+  if (auto mesh = meshFor(config, options)) {
+    if (*mesh)
+      result["mesh"] = explainMesh(config, **mesh);
+    else
+      result["mesh"] = makeErrorValue(mesh->takeError());
+  }
+  return result;
 }
 
 //===----------------------------------------------------------------------===//
 // Text
 //===----------------------------------------------------------------------===//
-
-namespace {
-/// Writes "name   value" lines under headings.
-class TextWriter {
-public:
-  explicit TextWriter(raw_ostream &os) : os(os) {}
-
-  void heading(StringRef text) {
-    os << (isFirst ? "" : "\n") << text << "\n";
-    isFirst = false;
-  }
-  raw_ostream &line(const Twine &name, size_t width = 32) {
-    std::string text = name.str();
-    return os << "  " << left_justify(text, std::max(width, text.size()))
-              << "  ";
-  }
-  void value(const Twine &name, int64_t count) { line(name) << count << "\n"; }
-  void value(const Twine &name, double number) {
-    line(name) << format("%.9g", number) << "\n";
-  }
-  void value(const Twine &name, StringRef text) { line(name) << text << "\n"; }
-  /// A large count, also in billions where that is readable.
-  void count(const Twine &name, int64_t count) {
-    line(name) << count;
-    if (count >= 1000000)
-      os << format(" (%.3f %s)",
-                   count >= 1000000000 ? count / 1e9 : count / 1e6,
-                   count >= 1000000000 ? "B" : "M");
-    os << "\n";
-  }
-  void bytes(const Twine &name, int64_t bytes) {
-    line(name) << bytes;
-    if (bytes >= 1024)
-      os << " (" << formatBytes(bytes) << ")";
-    os << "\n";
-  }
-
-private:
-  raw_ostream &os;
-  bool isFirst = true;
-};
-} // namespace
 
 static std::string runText(const LayerRun &run) {
   std::string text = stringifyLayerKind(run.kind).str();
@@ -430,9 +418,8 @@ static void printParameters(TextWriter &writer, const ModelConfig &config) {
 }
 
 /// One line a name: format, bytes, bits.
-static void printWeights(TextWriter &writer, const ModelConfig &config,
-                         const ExplainOptions &options) {
-  WeightPlan plan = weightsFor(config, options);
+static void printWeights(TextWriter &writer, const ExplainOptions &options) {
+  const WeightPlan &plan = *options.weights;
   writer.heading(("weights as " + stringifyWeightFormat(plan.baseFormat) +
                   (plan.hasRules ? " and rules say" : " says"))
                      .str());
@@ -479,7 +466,7 @@ static void printMemory(TextWriter &writer, const ModelConfig &config,
   if (!plan)
     return writer.value("plan", toString(plan.takeError()));
   writer.bytes("weights, " + options.weightFormat->name +
-                   (weightsFor(config, options).hasRules ? " and rules" : ""),
+                   (options.weights->hasRules ? " and rules" : ""),
                plan->weightBytes);
   writer.bytes("latent cache, " + options.kvFormat->name, plan->cacheBytes);
   writer.bytes("workspace, estimate", plan->workspaceBytes);
@@ -496,17 +483,26 @@ static void printMemory(TextWriter &writer, const ModelConfig &config,
 }
 
 void dsv2::printExplainText(raw_ostream &os, const ModelConfig &config,
-                            const ExplainOptions &options) {
+                            const ExplainOptions &given) {
+  ExplainOptions options = withWeights(config, given);
   TextWriter writer(os);
   printLayers(writer, config);
   printAttention(writer, config);
   printRouter(writer, config);
   printRope(writer, config);
   printParameters(writer, config);
-  printWeights(writer, config, options);
+  printWeights(writer, options);
   printDecode(writer, config, options);
   printCache(writer, config);
   printMemory(writer, config, options);
+  if (auto mesh = meshFor(config, options)) {
+    if (*mesh) {
+      printMesh(writer, config, **mesh);
+    } else {
+      writer.heading("several ranks");
+      writer.value("plan", toString(mesh->takeError()));
+    }
+  }
 
   writer.heading("defaulted keys");
   if (config.defaultedKeys.empty())
