@@ -265,8 +265,8 @@ TEST_P(EditedRanks, F089_FixedExchanges) {
   }
 }
 
-/// The entries that steps of one token for each of `batch` sequences took, and
-/// how many of them were repeated.
+/// How many steps were taken by the entry of fixed exchanges, were repeated
+/// exactly after it, and were exact from the start.
 struct StepKinds {
   int64_t fixed = 0, repeated = 0, exact = 0;
 };
@@ -282,9 +282,11 @@ TEST(FixedExchanges, AreRepeatedOnlyWhenTooSmall) {
     if (name.find("mlp.gate.weight") != std::string::npos)
       std::fill(v.begin(), v.end(), 0.0f);
   });
-  for (auto [batch, expected] :
-       {std::pair(4, StepKinds{1, 0, 0}), std::pair(5, StepKinds{0, 1, 0}),
-        std::pair(8, StepKinds{0, 1, 0}), std::pair(10, StepKinds{0, 0, 1})}) {
+  const std::pair<int64_t, StepKinds> batches[] = {
+      {4, {1, 0, 0}}, {5, {0, 1, 0}}, {8, {0, 1, 0}}, {10, {0, 0, 1}}};
+  for (const auto &entry : batches) {
+    const int64_t batch = entry.first;
+    const StepKinds &expected = entry.second;
     std::vector<std::shared_ptr<const PackedWeights>> weights;
     for (int rank = 0; rank < 2; ++rank) {
       PackOptions options;

@@ -13,9 +13,9 @@ func.func private @layer_absorbed(%h: tensor<?x64xf32>) -> tensor<?x64xf32> {
 
 // Functions of the fixed instance, and only they, have the capacity.
 // CHECK: func.func private @layer_absorbed({{.*}}) -> tensor<?x64xf32> {
-// CHECK: func.func private @layer_absorbed_fixed({{.*}}) -> tensor<?x64xf32> attributes {dsv2.capacity = 8 : i64}
 // CHECK: func.func @step_decode_fixed({{.*}}) -> tensor<?x64xf32> attributes {dsv2.capacity = 8 : i64, dsv2.entry = "decode_fixed", dsv2.form = "absorbed"}
 // CHECK: call @layer_absorbed_fixed
+// CHECK: func.func private @layer_absorbed_fixed({{.*}}) -> tensor<?x64xf32> attributes {dsv2.capacity = 8 : i64}
 // CHECK: func.func @step_decode({{.*}}) -> tensor<?x64xf32> attributes {dsv2.entry = "decode", dsv2.form = "absorbed"}
 // CHECK: call @layer_absorbed(
 func.func @step_decode(%h: tensor<?x64xf32>) -> tensor<?x64xf32>
