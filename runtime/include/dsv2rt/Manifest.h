@@ -227,9 +227,9 @@ struct Manifest {
   std::vector<TensorSpec> tensors(int64_t rank = 0) const;
 
   /// Bytes of weights that the ranks together read in a step with `tokens`
-  /// tokens: all of a slot, except that of experts at most tokens *
-  /// expertsPerToken are counted and of gathered slots as many rows as there
-  /// are tokens.
+  /// tokens, shared by as many of them as can be: all of a slot, except that of
+  /// experts at most tokens * expertsPerToken are counted and of gathered slots
+  /// as many rows as there are tokens.
   int64_t activeWeightBytes(int64_t tokens) const;
 
   /// Operations that the model needs for `tokens` tokens of one sequence that

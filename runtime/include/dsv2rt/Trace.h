@@ -26,8 +26,9 @@ public:
   /// Nanoseconds since this trace began.
   int64_t now() const;
 
-  /// Adds an event. `category` is "step" or "kernel"; `arguments` are shown
-  /// with the event. Events beyond the first million are counted, not kept.
+  /// Adds an event. `category` is "step", "kernel" or "collective"; `arguments`
+  /// are shown with the event. Events beyond the first million are counted, not
+  /// kept.
   void add(std::string name, const char *category, int64_t begin, int64_t end,
            std::vector<std::pair<std::string, int64_t>> arguments = {});
 

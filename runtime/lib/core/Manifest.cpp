@@ -77,6 +77,8 @@ std::vector<TensorSpec> Manifest::tensors(int64_t rank) const {
 }
 
 int64_t Manifest::activeWeightBytes(int64_t tokens) const {
+  // Ranks without a token read nothing but experts.
+  int64_t busy = mesh.tp * std::min(mesh.ep, std::max<int64_t>(tokens, 1));
   int64_t total = 0;
   for (const Slot &slot : slots) {
     int64_t bytes = slot.totalBytes();
@@ -90,7 +92,7 @@ int64_t Manifest::activeWeightBytes(int64_t tokens) const {
         used = std::min(all, tokens * model.expertsPerToken);
       total += mesh.tp * (bytes / slot.experts) * used;
     } else {
-      total += mesh.size() * bytes;
+      total += busy * bytes;
     }
   }
   return total;

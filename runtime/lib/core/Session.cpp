@@ -42,6 +42,7 @@ Status Session::Impl::create() {
   if (!joined.ok())
     return joined.status();
   mesh = std::move(joined.value());
+  mesh->collectives().setTrace(options.trace);
   Status status = checkTarget(*artifact, options.device.get());
   if (status.ok())
     status = completeOptions(*artifact, options);
@@ -64,7 +65,15 @@ Status Session::Impl::create() {
     engine = makeHostEngine(artifact, weights, options.threads, "",
                             &mesh->collectives());
   }
-  status = engine->reserve(plan);
+  // The engine has its own rows, the mesh those of all owners.
+  MemoryPlan own = plan;
+  if (mesh->owners() > 1) {
+    int64_t all = options.maxSequences * manifest().model.vocabSize * 4;
+    own.logits -= all;
+    status = mesh->reserveLogits(all);
+  }
+  if (status.ok())
+    status = engine->reserve(own);
   if (status.ok())
     allocators.assign(mesh->owners(),
                       PageAllocator(int32_t(plannedPages(plan, manifest()))));

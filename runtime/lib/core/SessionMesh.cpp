@@ -181,6 +181,10 @@ Status SessionMesh::mergeFindings(uint64_t agreement, int64_t step,
   return Status();
 }
 
+Status SessionMesh::reserveLogits(int64_t bytes) {
+  return logits.reserve(bytes, "the logits of all ranks");
+}
+
 Expected<const float *>
 SessionMesh::gatherLogits(const float *own, const std::vector<int64_t> &rows,
                           int64_t rowBytes) {
@@ -192,7 +196,7 @@ SessionMesh::gatherLogits(const float *own, const std::vector<int64_t> &rows,
     total += bytes.emplace_back(count * rowBytes);
   if (!total)
     return own;
-  Status status = logits.reserve(total, "the logits of all ranks");
+  Status status = reserveLogits(total);
   if (!status.ok())
     return status;
   CommCounters before = ep.group->counters();

@@ -87,6 +87,9 @@ public:
   Status mergeFindings(uint64_t agreement, int64_t step,
                        std::vector<Finding> &findings, Finding &unattributed);
 
+  /// Makes room for so many bytes of logits of all owners.
+  Status reserveLogits(int64_t bytes);
+
   /// The logits of all owners, one owner's after the other's; `rows[e]` rows of
   /// `rowBytes` bytes are those of owner e, and this rank's are at `own`. Valid
   /// until the next call.

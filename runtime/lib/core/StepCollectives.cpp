@@ -18,6 +18,7 @@ struct StepCollectives::Call {
   const Manifest::CommSite *site = nullptr;
   int32_t number = 0;
   int64_t layer = 0;
+  int64_t begin = 0;
   /// What the group had counted before.
   CommCounters before;
 
@@ -73,6 +74,8 @@ bool StepCollectives::open(Call &call, int32_t axis, int32_t site,
   call.axis = &axes[axis];
   if (call.axis->group)
     call.before = call.axis->group->counters();
+  if (trace)
+    call.begin = trace->now();
   return true;
 }
 
@@ -84,9 +87,13 @@ void StepCollectives::close(const Call &call, const Status &result) {
 
 /// The same for the second half of a call.
 void StepCollectives::finish(const Call &call, const Status &result) {
-  if (call.axis->group)
-    counts[call.number].bytesSent +=
-        call.axis->group->counters().bytesSent - call.before.bytesSent;
+  int64_t bytes = call.axis->group ? call.axis->group->counters().bytesSent -
+                                         call.before.bytesSent
+                                   : 0;
+  counts[call.number].bytesSent += bytes;
+  if (trace)
+    trace->add(call.site->name, "collective", call.begin, trace->now(),
+               {{"layer", call.layer}, {"bytes_sent", bytes}});
   if (!result.ok())
     fail(result);
 }

@@ -17,6 +17,7 @@
 
 #include "dsv2rt/Manifest.h"
 #include "dsv2rt/Status.h"
+#include "dsv2rt/Trace.h"
 #include "dsv2rt/abi.h"
 #include "dsv2rt/comm/Communicator.h"
 
@@ -44,6 +45,9 @@ public:
   /// For a rank of a mesh. `world` is the whole job, which a failure ends.
   StepCollectives(const Manifest &manifest, Communicator &world, MeshAxis tp,
                   MeshAxis ep);
+
+  /// Shows every call in a timeline; null: in none.
+  void setTrace(Trace *timeline) { trace = timeline; }
 
   /// Starts a step of `tokens` tokens over all ranks of the ep axis.
   void begin(int64_t tokens) {
@@ -97,6 +101,7 @@ private:
   const Manifest &manifest;
   Communicator *world = nullptr;
   MeshAxis axes[2];
+  Trace *trace = nullptr;
   int64_t stepTokens = 0;
   bool overflow = false;
   /// Whether an exchange has been started on an axis and not finished.

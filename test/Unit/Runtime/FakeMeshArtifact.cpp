@@ -142,8 +142,9 @@ struct Workspace {
   float *state, *mean, *terms, *fromExperts, *toTokens, *logits;
   int32_t *sentIds, *receivedIds, *order;
 
-  Workspace(void *memory, int64_t tokens, int64_t rows, int64_t arrivals)
-      : next(static_cast<char *>(memory)) {
+  /// At a null pointer, only to see where it ends.
+  Workspace(const void *memory, int64_t tokens, int64_t rows, int64_t arrivals)
+      : end(reinterpret_cast<uintptr_t>(memory)) {
     state = take<float>(tokens * hidden);
     mean = take<float>(tokens * hidden);
     terms = take<float>(2 * tokens * hidden);
@@ -155,12 +156,12 @@ struct Workspace {
     order = take<int32_t>(tokens);
   }
 
-  char *next;
+  uintptr_t end;
 
 private:
   template <class T> T *take(int64_t count) {
-    auto *place = reinterpret_cast<T *>(next);
-    next += count * int64_t(sizeof(T));
+    auto *place = reinterpret_cast<T *>(end);
+    end += uintptr_t(count) * sizeof(T);
     return place;
   }
 };
@@ -208,7 +209,8 @@ void step(dsv2rt_memref1d *tokens, dsv2rt_memref1d *positions,
   int64_t first = dsv2rt_mesh_index(context, DSV2RT_AXIS_TP) * columns;
   Workspace w(base<char>(workspace), count, rows, arrivals);
   // A runtime that plans too little fails here and not in somebody's memory.
-  if (w.next > base<char>(workspace) + workspace->sizes[0])
+  if (w.end >
+      reinterpret_cast<uintptr_t>(base<char>(workspace)) + workspace->sizes[0])
     std::abort();
   auto *table = static_cast<int32_t *>(tables->aligned);
   auto *pages = static_cast<float *>(cache->aligned);
@@ -283,7 +285,7 @@ void step(dsv2rt_memref1d *tokens, dsv2rt_memref1d *positions,
 EXPORT int64_t mesh_workspace(int64_t tokens, int64_t, int64_t rows,
                               int64_t arrivals) {
   Workspace w(nullptr, tokens, rows, arrivals);
-  return int64_t(reinterpret_cast<intptr_t>(w.next));
+  return int64_t(w.end);
 }
 
 EXPORT void mesh_prefill(dsv2rt_memref1d *tokens, dsv2rt_memref1d *positions,

@@ -321,9 +321,11 @@ TEST(ManifestTest, SharesOfAMesh) {
   EXPECT_EQ(m.tensors(4).size(), 1u + 2 + 1);
   EXPECT_EQ(m.tensors(4)[0].shape, (std::vector<int64_t>{64, 8}));
 
-  // Of all ranks: the row of the token twice, norms and head of six, and two
-  // of the experts, each in two halves.
-  EXPECT_EQ(m.activeWeightBytes(1), 2 * 32 + 6 * 64 + 2 * 2 * 48 + 6 * 2048);
+  // Of the two ranks that have the token: its row, norms and head; and of two
+  // experts each half, wherever they are.
+  EXPECT_EQ(m.activeWeightBytes(1), 2 * 32 + 2 * 64 + 2 * 2 * 48 + 2 * 2048);
+  EXPECT_EQ(m.activeWeightBytes(2), 4 * 32 + 4 * 64 + 2 * 4 * 48 + 4 * 2048);
+  EXPECT_EQ(m.activeWeightBytes(9), 18 * 32 + 6 * 64 + 2 * 6 * 48 + 6 * 2048);
 }
 
 TEST(ManifestTest, RefusesAWrongMesh) {
