@@ -8,9 +8,9 @@
 
 #include "dsv2/Import/CostModel.h"
 
+#include "dsv2/Support/Count.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/Twine.h"
-#include "llvm/Support/CheckedArithmetic.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/MathExtras.h"
 #include "llvm/Support/raw_ostream.h"
@@ -19,41 +19,6 @@
 
 using namespace dsv2;
 using namespace llvm;
-
-//===----------------------------------------------------------------------===//
-// Checked arithmetic
-//===----------------------------------------------------------------------===//
-
-namespace {
-/// A non-negative count that remembers having overflowed.
-class Count {
-public:
-  Count(int64_t value) : value(value) {}
-
-  Count operator+(Count other) const {
-    return combine(other, checkedAdd<int64_t>);
-  }
-  Count operator*(Count other) const {
-    return combine(other, checkedMul<int64_t>);
-  }
-  Count &operator+=(Count other) { return *this = *this + other; }
-
-  /// The value, or nothing after an overflow.
-  std::optional<int64_t> get() const { return value; }
-
-private:
-  Count(std::optional<int64_t> value) : value(value) {}
-
-  template <typename Operation>
-  Count combine(Count other, Operation operation) const {
-    if (!value || !other.value)
-      return Count(std::optional<int64_t>());
-    return Count(std::optional<int64_t>(operation(*value, *other.value)));
-  }
-
-  std::optional<int64_t> value;
-};
-} // namespace
 
 static Error makeError(const Twine &message) {
   return createStringError(inconvertibleErrorCode(), message);

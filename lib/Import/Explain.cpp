@@ -8,6 +8,9 @@
 
 #include "dsv2/Import/Explain.h"
 
+#include "ExplainMesh.h"
+#include "TextWriter.h"
+
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Format.h"
@@ -29,6 +32,22 @@ static std::string roleKey(TensorRole role) {
 
 static TensorRole roleAt(size_t index) {
   return static_cast<TensorRole>(index);
+}
+
+/// The plan for several ranks, if one is asked for.
+static std::optional<Expected<MeshPlan>> meshFor(const ModelConfig &config,
+                                                 const ExplainOptions &options,
+                                                 const WeightPlan &weights) {
+  if (!options.mesh && !options.machine)
+    return std::nullopt;
+  MeshRequest request;
+  request.mesh = options.mesh.value_or(mlir::dsv2::MeshShape());
+  request.context = options.context;
+  request.batch = options.batch;
+  request.stepTokens = options.stepTokens;
+  request.kvFormat = options.kvFormat;
+  request.machine = options.machine;
+  return planMesh(config, weights, request);
 }
 
 static WeightPlan weightsFor(const ModelConfig &config,
@@ -261,7 +280,7 @@ json::Value dsv2::explainJson(const ModelConfig &config,
         json::Object{{"key", fixed(entry.key)},
                      {"reason", stringifyIgnoredReason(entry.reason)}});
 
-  return json::Object{
+  json::Object result{
       {"schema_version", ExplainOptions::schemaVersion},
       {"file", fixed(config.fileName)},
       {"model", explainModel(config)},
@@ -282,53 +301,18 @@ json::Value dsv2::explainJson(const ModelConfig &config,
       {"defaulted_keys", std::move(defaulted)},
       {"ignored_keys", std::move(ignored)},
   };
+  if (auto mesh = meshFor(config, options, weightsFor(config, options))) {
+    if (*mesh)
+      result["mesh"] = explainMesh(config, **mesh);
+    else
+      result["mesh"] = makeErrorValue(mesh->takeError());
+  }
+  return result;
 }
 
 //===----------------------------------------------------------------------===//
 // Text
 //===----------------------------------------------------------------------===//
-
-namespace {
-/// Writes "name   value" lines under headings.
-class TextWriter {
-public:
-  explicit TextWriter(raw_ostream &os) : os(os) {}
-
-  void heading(StringRef text) {
-    os << (isFirst ? "" : "\n") << text << "\n";
-    isFirst = false;
-  }
-  raw_ostream &line(const Twine &name, size_t width = 32) {
-    std::string text = name.str();
-    return os << "  " << left_justify(text, std::max(width, text.size()))
-              << "  ";
-  }
-  void value(const Twine &name, int64_t count) { line(name) << count << "\n"; }
-  void value(const Twine &name, double number) {
-    line(name) << format("%.9g", number) << "\n";
-  }
-  void value(const Twine &name, StringRef text) { line(name) << text << "\n"; }
-  /// A large count, also in billions where that is readable.
-  void count(const Twine &name, int64_t count) {
-    line(name) << count;
-    if (count >= 1000000)
-      os << format(" (%.3f %s)",
-                   count >= 1000000000 ? count / 1e9 : count / 1e6,
-                   count >= 1000000000 ? "B" : "M");
-    os << "\n";
-  }
-  void bytes(const Twine &name, int64_t bytes) {
-    line(name) << bytes;
-    if (bytes >= 1024)
-      os << " (" << formatBytes(bytes) << ")";
-    os << "\n";
-  }
-
-private:
-  raw_ostream &os;
-  bool isFirst = true;
-};
-} // namespace
 
 static std::string runText(const LayerRun &run) {
   std::string text = stringifyLayerKind(run.kind).str();
@@ -507,6 +491,14 @@ void dsv2::printExplainText(raw_ostream &os, const ModelConfig &config,
   printDecode(writer, config, options);
   printCache(writer, config);
   printMemory(writer, config, options);
+  if (auto mesh = meshFor(config, options, weightsFor(config, options))) {
+    if (*mesh) {
+      printMesh(writer, config, **mesh);
+    } else {
+      writer.heading("several ranks");
+      writer.value("plan", toString(mesh->takeError()));
+    }
+  }
 
   writer.heading("defaulted keys");
   if (config.defaultedKeys.empty())

@@ -34,6 +34,24 @@ int64_t WeightPlan::activeBytes() const {
   return sum(weights, &PlannedWeight::activeBytes);
 }
 
+int64_t WeightGroup::tensorBytes() const {
+  return findWeightFormat(stringifyWeightFormat(format))->bytes(first);
+}
+
+void WeightPlan::add(WeightGroup group) {
+  auto it = llvm::find_if(weights, [&](const PlannedWeight &w) {
+    return w.name == group.name && w.format == group.format;
+  });
+  if (it == weights.end())
+    it = weights.insert(it, {group.name, group.format});
+  int64_t bytes = group.tensorBytes();
+  it->parameters += group.count * group.first.numElements();
+  it->bytes += group.count * bytes;
+  if (group.first.role != TensorRole::Embedding)
+    it->activeBytes += group.numActive * bytes;
+  groups.push_back(std::move(group));
+}
+
 /// The op that ModelBuilder gives the tensor to.
 static WeightUse getUse(const TensorSpec &spec) {
   switch (spec.role) {
@@ -74,26 +92,19 @@ static std::string getSymbolicName(const TensorSpec &spec) {
   return name;
 }
 
-namespace {
-/// Tensors that differ in layer and expert only.
-struct Group {
-  TensorSpec first;
-  int64_t count, numActive;
-  std::string name;
-};
-} // namespace
-
 Expected<WeightPlan> dsv2::planWeights(const ModelConfig &config,
                                        WeightPolicy &policy) {
   SmallVector<int64_t> layersOfKind[2];
   for (int64_t layer = 0; layer < config.numHiddenLayers; ++layer)
     layersOfKind[config.isMoELayer(layer)].push_back(layer);
-  std::vector<Group> groups;
+  // The formats are not known yet.
+  std::vector<WeightGroup> groups;
   config.forEachTensorGroup(
       [&](const TensorSpec &spec, int64_t count, int64_t numActive) {
-        groups.push_back({spec, count, numActive, getSymbolicName(spec)});
+        groups.push_back({spec, getSymbolicName(spec), policy.baseFormat(),
+                          count, numActive});
       });
-  auto getTensors = [&](const Group &group) {
+  auto getTensors = [&](const WeightGroup &group) {
     WeightTensors tensors;
     tensors.name = group.name;
     if (group.first.layer >= 0)
@@ -106,18 +117,9 @@ Expected<WeightPlan> dsv2::planWeights(const ModelConfig &config,
   WeightPlan plan;
   plan.baseFormat = policy.baseFormat();
   plan.hasRules = policy.hasRules();
-  auto add = [&](const Group &group, WeightFormat format) {
-    int64_t bytes =
-        findWeightFormat(stringifyWeightFormat(format))->bytes(group.first);
-    auto it = llvm::find_if(plan.weights, [&](const PlannedWeight &w) {
-      return w.name == group.name && w.format == format;
-    });
-    if (it == plan.weights.end())
-      it = plan.weights.insert(it, {group.name, format});
-    it->parameters += group.count * group.first.numElements();
-    it->bytes += group.count * bytes;
-    if (group.first.role != TensorRole::Embedding)
-      it->activeBytes += group.numActive * bytes;
+  auto add = [&](WeightGroup &group, WeightFormat format) {
+    group.format = format;
+    plan.add(std::move(group));
   };
   for (size_t i = 0; i < groups.size(); ++i) {
     SmallVector<WeightTensors, 2> operand = {getTensors(groups[i])};

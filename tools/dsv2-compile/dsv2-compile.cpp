@@ -7,8 +7,10 @@
 
 #include "dsv2/CodeGen/CPU/LowerToLLVM.h"
 #include "dsv2/Driver/Driver.h"
+#include "dsv2/Import/CheckMesh.h"
 #include "dsv2/Import/Explain.h"
 #include "dsv2/InitAll.h"
+#include "dsv2/Support/MeshShape.h"
 #include "dsv2/Support/Version.h"
 #include "dsv2/Support/WeightPolicy.h"
 #include "mlir/IR/AsmState.h"
@@ -123,6 +125,10 @@ static cl::opt<bool>
                          "compile nothing"));
 static cl::opt<bool> jsonFlag("json", cl::cat(category),
                               cl::desc("With --explain: print JSON"));
+static cl::opt<std::string> machineFlag(
+    "machine", cl::cat(category), cl::value_desc("file"),
+    cl::desc("With --explain: describes what each rank runs on; the plan then "
+             "says what fits and how long steps take"));
 
 static int fail(llvm::Error error) {
   llvm::handleAllErrors(std::move(error), [](const llvm::ErrorInfoBase &info) {
@@ -158,6 +164,20 @@ static int explain(::dsv2::WeightPolicy &policy) {
   if (!weights)
     return fail(weights.takeError());
   options.weights = std::move(*weights);
+  if (meshFlag.getNumOccurrences()) {
+    auto mesh = MeshShape::parse(meshFlag);
+    if (!mesh)
+      return fail("mesh: " + llvm::toString(mesh.takeError()));
+    if (llvm::Error error = ::dsv2::checkMesh(*config, *mesh))
+      return fail(std::move(error));
+    options.mesh = *mesh;
+  }
+  if (machineFlag.getNumOccurrences()) {
+    auto machine = ::dsv2::MachineDescription::fromFile(machineFlag);
+    if (!machine)
+      return fail(machine.takeError());
+    options.machine = std::move(*machine);
+  }
   if (maxContextFlag > 0)
     options.context = maxContextFlag;
   if (maxBatchFlag > 0)
@@ -236,6 +256,8 @@ int main(int argc, char **argv) {
                 kvFormatFlag + "'");
   if (jsonFlag && !explainFlag)
     return fail("--json needs --explain");
+  if (machineFlag.getNumOccurrences() && !explainFlag)
+    return fail("--machine needs --explain");
   if (maxContextFlag < 0 || maxBatchFlag < 0)
     return fail("max-context and max-batch: expected a positive number");
   if (dispatchCapacityFlag < 0 || dispatchCapacityFlag > (int64_t(1) << 20))

@@ -17,8 +17,10 @@
 #define DSV2_IMPORT_EXPLAIN_H
 
 #include "dsv2/Import/CostModel.h"
+#include "dsv2/Import/MachineDescription.h"
 #include "dsv2/Import/ModelConfig.h"
 #include "dsv2/Import/WeightPlan.h"
+#include "dsv2/Support/MeshShape.h"
 #include "llvm/Support/JSON.h"
 #include "llvm/Support/raw_ostream.h"
 
@@ -45,6 +47,10 @@ struct ExplainOptions {
   int64_t stepTokens = 512;
   /// Bytes of memory available, if the plan is to be compared with it.
   std::optional<int64_t> memoryBudget;
+  /// Ranks to split the model over, and what each of them runs on. If either is
+  /// given, the plan for one of them is shown too.
+  std::optional<mlir::dsv2::MeshShape> mesh;
+  std::optional<MachineDescription> machine;
 };
 
 /// Prints the explained configuration as text. What cannot be computed for the

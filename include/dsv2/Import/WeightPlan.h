@@ -35,6 +35,21 @@ struct PlannedWeight {
   int64_t activeBytes = 0;
 };
 
+/// Tensors of one format that differ in their layer and expert only.
+struct WeightGroup {
+  TensorSpec first;
+  /// As in PlannedWeight.
+  std::string name;
+  WeightFormat format;
+  /// How many there are, over all layers of one kind and all experts.
+  int64_t count = 0;
+  /// Of these, how many one decoded token reads.
+  int64_t numActive = 0;
+
+  /// Bytes of one of them.
+  int64_t tensorBytes() const;
+};
+
 /// The formats and sizes of all weights. Bytes are payload: what the panels of
 /// a particular processor pad, and second copies in another order, are not
 /// counted.
@@ -43,6 +58,11 @@ struct WeightPlan {
   bool hasRules = false;
   /// In the order of the checkpoint.
   std::vector<PlannedWeight> weights;
+  /// The same, apart for layers of either kind.
+  std::vector<WeightGroup> groups;
+
+  /// Adds a group, to `weights` too.
+  void add(WeightGroup group);
 
   int64_t parameters() const;
   int64_t bytes() const;
