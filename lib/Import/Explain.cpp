@@ -35,9 +35,8 @@ static TensorRole roleAt(size_t index) {
 }
 
 /// The plan for several ranks, if one is asked for.
-static std::optional<Expected<MeshPlan>> meshFor(const ModelConfig &config,
-                                                 const ExplainOptions &options,
-                                                 const WeightPlan &weights) {
+static std::optional<Expected<MeshPlan>>
+meshFor(const ModelConfig &config, const ExplainOptions &options) {
   if (!options.mesh && !options.machine)
     return std::nullopt;
   MeshRequest request;
@@ -47,17 +46,21 @@ static std::optional<Expected<MeshPlan>> meshFor(const ModelConfig &config,
   request.stepTokens = options.stepTokens;
   request.kvFormat = options.kvFormat;
   request.machine = options.machine;
-  return planMesh(config, weights, request);
+  return planMesh(config, *options.weights, request);
 }
 
-static WeightPlan weightsFor(const ModelConfig &config,
-                             const ExplainOptions &options) {
+/// The options with `weights`, which depend on names of all tensors and take
+/// their time.
+static ExplainOptions withWeights(const ModelConfig &config,
+                                  const ExplainOptions &given) {
+  ExplainOptions options = given;
   if (options.weights)
-    return *options.weights;
+    return options;
   // Defaults suit every model.
   WeightPolicy policy =
       cantFail(WeightPolicy::create(options.weightFormat->name));
-  return cantFail(planWeights(config, policy));
+  options.weights = cantFail(planWeights(config, policy));
+  return options;
 }
 
 static Expected<MemoryPlan> planFor(const ModelConfig &config,
@@ -66,7 +69,7 @@ static Expected<MemoryPlan> planFor(const ModelConfig &config,
   request.context = options.context;
   request.batch = options.batch;
   request.weightFormat = options.weightFormat;
-  request.weightBytes = weightsFor(config, options).bytes();
+  request.weightBytes = options.weights->bytes();
   request.kvFormat = options.kvFormat;
   request.stepTokens = options.stepTokens;
   return planMemory(config, request);
@@ -262,7 +265,8 @@ static json::Value explainMemory(const ModelConfig &config,
 }
 
 json::Value dsv2::explainJson(const ModelConfig &config,
-                              const ExplainOptions &options) {
+                              const ExplainOptions &given) {
+  ExplainOptions options = withWeights(config, given);
   json::Object weightsPerToken, weights, kvPerToken;
   for (const WeightFormatInfo &format : weightFormats()) {
     weightsPerToken[format.name] = activeWeightBytes(config, format);
@@ -290,7 +294,7 @@ json::Value dsv2::explainJson(const ModelConfig &config,
       {"rope", explainRope(config)},
       {"parameters", explainParameters(config, countParameters(config))},
       {"weight_bytes", std::move(weights)},
-      {"weights", explainWeights(weightsFor(config, options))},
+      {"weights", explainWeights(*options.weights)},
       {"kv_cache", json::Object{{"elements_per_token",
                                  config.numHiddenLayers * config.latentDim()},
                                 {"bytes_per_token", std::move(kvPerToken)}}},
@@ -301,7 +305,7 @@ json::Value dsv2::explainJson(const ModelConfig &config,
       {"defaulted_keys", std::move(defaulted)},
       {"ignored_keys", std::move(ignored)},
   };
-  if (auto mesh = meshFor(config, options, weightsFor(config, options))) {
+  if (auto mesh = meshFor(config, options)) {
     if (*mesh)
       result["mesh"] = explainMesh(config, **mesh);
     else
@@ -414,9 +418,8 @@ static void printParameters(TextWriter &writer, const ModelConfig &config) {
 }
 
 /// One line a name: format, bytes, bits.
-static void printWeights(TextWriter &writer, const ModelConfig &config,
-                         const ExplainOptions &options) {
-  WeightPlan plan = weightsFor(config, options);
+static void printWeights(TextWriter &writer, const ExplainOptions &options) {
+  const WeightPlan &plan = *options.weights;
   writer.heading(("weights as " + stringifyWeightFormat(plan.baseFormat) +
                   (plan.hasRules ? " and rules say" : " says"))
                      .str());
@@ -463,7 +466,7 @@ static void printMemory(TextWriter &writer, const ModelConfig &config,
   if (!plan)
     return writer.value("plan", toString(plan.takeError()));
   writer.bytes("weights, " + options.weightFormat->name +
-                   (weightsFor(config, options).hasRules ? " and rules" : ""),
+                   (options.weights->hasRules ? " and rules" : ""),
                plan->weightBytes);
   writer.bytes("latent cache, " + options.kvFormat->name, plan->cacheBytes);
   writer.bytes("workspace, estimate", plan->workspaceBytes);
@@ -480,18 +483,19 @@ static void printMemory(TextWriter &writer, const ModelConfig &config,
 }
 
 void dsv2::printExplainText(raw_ostream &os, const ModelConfig &config,
-                            const ExplainOptions &options) {
+                            const ExplainOptions &given) {
+  ExplainOptions options = withWeights(config, given);
   TextWriter writer(os);
   printLayers(writer, config);
   printAttention(writer, config);
   printRouter(writer, config);
   printRope(writer, config);
   printParameters(writer, config);
-  printWeights(writer, config, options);
+  printWeights(writer, options);
   printDecode(writer, config, options);
   printCache(writer, config);
   printMemory(writer, config, options);
-  if (auto mesh = meshFor(config, options, weightsFor(config, options))) {
+  if (auto mesh = meshFor(config, options)) {
     if (*mesh) {
       printMesh(writer, config, **mesh);
     } else {

@@ -14,14 +14,14 @@
 #include "llvm/ADT/StringSet.h"
 #include "llvm/ADT/Twine.h"
 
-#include <cmath>
 #include <vector>
 
 using namespace dsv2;
 using namespace llvm;
 
 namespace {
-/// Far above any machine; products with sizes of models stay finite.
+/// Far from any machine; what is computed with sizes of models stays finite.
+constexpr double kLeastPerSecond = 1;
 constexpr double kMostPerSecond = 1e22;
 constexpr double kMostSeconds = 3600;
 constexpr int64_t kMostMemory = int64_t(1) << 60;
@@ -54,17 +54,14 @@ public:
     result = *integer;
   }
 
-  void read(StringRef key, double &result, bool mayBeZero, double most) {
-    std::string what = (Twine(mayBeZero ? "a number from 0 to "
-                                        : "a number above 0 and at most ") +
-                        toJsonText(most))
-                           .str();
+  void read(StringRef key, double &result, double least, double most) {
+    std::string what =
+        "a number from " + toJsonText(least) + " to " + toJsonText(most);
     const json::Value *value = find(key, what, /*isRequired=*/true);
     if (!value)
       return;
     std::optional<double> number = value->getAsNumber();
-    if (!number || !std::isfinite(*number) || *number > most || *number < 0 ||
-        (*number == 0 && !mayBeZero))
+    if (!number || !(*number >= least && *number <= most))
       return fail(key, what, describe(*value));
     result = *number;
   }
@@ -87,10 +84,9 @@ public:
     if (!nested)
       return fail(key, "an object", describe(*value));
     DescriptionReader reader(*nested, prefix + key.str() + ".", problems);
-    reader.read("bytes_per_second", result.bytesPerSecond,
-                /*mayBeZero=*/false, kMostPerSecond);
-    reader.read("latency_seconds", result.latencySeconds, /*mayBeZero=*/true,
-                kMostSeconds);
+    reader.read("bytes_per_second", result.bytesPerSecond, kLeastPerSecond,
+                kMostPerSecond);
+    reader.read("latency_seconds", result.latencySeconds, 0, kMostSeconds);
     reader.refuseOthers();
   }
 
@@ -138,8 +134,8 @@ Expected<MachineDescription> dsv2::parseMachineDescription(StringRef text,
   reader.read("name", machine.name);
   reader.read("memory_bytes", machine.memoryBytes, kMostMemory);
   reader.read("memory_bytes_per_second", machine.memoryBytesPerSecond,
-              /*mayBeZero=*/false, kMostPerSecond);
-  reader.read("flops_per_second", machine.flopsPerSecond, /*mayBeZero=*/false,
+              kLeastPerSecond, kMostPerSecond);
+  reader.read("flops_per_second", machine.flopsPerSecond, kLeastPerSecond,
               kMostPerSecond);
   reader.read("tp", machine.tp);
   reader.read("ep", machine.ep);

@@ -20,8 +20,8 @@
 using namespace dsv2;
 using namespace llvm;
 
-/// Steps of the inner loops; some of these take a second.
-static constexpr int64_t kMostSteps = int64_t(1) << 27;
+/// Steps of the inner loops: some tenths of a second.
+static constexpr int64_t kMostSteps = int64_t(1) << 25;
 
 ExpertPlacement ExpertPlacement::of(const ModelConfig &config, int64_t ranks) {
   ExpertPlacement placement = withoutLimit(config, ranks);

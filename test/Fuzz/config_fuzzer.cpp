@@ -20,6 +20,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
+#include <utility>
 
 using namespace dsv2;
 using namespace llvm;
@@ -71,10 +72,19 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
   ExplainOptions options;
   options.memoryBudget = int64_t(1) << 33;
+  // Once, since it looks at the name of every tensor.
+  WeightPolicy policy = cantFail(WeightPolicy::create("bf16"));
+  options.weights = cantFail(planWeights(*config, policy));
   std::string output;
   raw_string_ostream os(output);
   for (int64_t context : {int64_t(1), config->maxPositionEmbeddings}) {
     options.context = context;
+    printExplainText(os, *config, options);
+    os << explainJson(*config, options);
+  }
+  // Few configurations can be split so; the others have their errors.
+  for (auto [tp, ep] : {std::pair<int64_t, int64_t>{1, 7}, {2, 3}}) {
+    options.mesh = mlir::dsv2::MeshShape{tp, ep};
     printExplainText(os, *config, options);
     os << explainJson(*config, options);
   }

@@ -75,8 +75,8 @@ struct RoutingSpread {
 /// been met than a token may use, the next one is any of the experts not yet
 /// taken; from then on, any of these in the groups met.
 ///
-/// Errors: more steps than some seconds would do, for configurations far from
-/// any that is published.
+/// Errors: more steps than a second would do, for configurations far from any
+/// that is published.
 llvm::Expected<RoutingSpread> computeSpread(const ExpertPlacement &placement);
 
 } // namespace dsv2

@@ -76,11 +76,11 @@ TEST(MachineDescriptionTest, ErrorsNameKeyExpectedAndFound) {
       {"80000000000", "\"80 GB\"", "got the string \"80 GB\""},
       {"80000000000", "9223372036854775808", "'memory_bytes' to be an integer"},
       {"3e12", "0",
-       "expected 'memory_bytes_per_second' to be a number above 0 and at most "
-       "1e+22, got 0"},
+       "expected 'memory_bytes_per_second' to be a number from 1 to 1e+22, got "
+       "0"},
       {"3e12", "1e30", "got 1e+30"},
       {"3e12", "true", "got true"},
-      {"8e14", "-1", "expected 'flops_per_second' to be a number above 0"},
+      {"8e14", "-1", "expected 'flops_per_second' to be a number from 1 to"},
       {"2.5e10", "[]", "expected 'ep.bytes_per_second' to be a number"},
       {"2e-5", "-0.5",
        "expected 'tp.latency_seconds' to be a number from 0 to 3600, got "
