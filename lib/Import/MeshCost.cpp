@@ -114,6 +114,9 @@ std::optional<int64_t> MeshPlanner::estimateWorkspace(int64_t tokens,
   if (tp > 1)
     // The rank's part of the logits, before all are put together.
     elements += Count(sequences) * (config.vocabSize / tp);
+  if (ep > 1)
+    // And those of all ranks.
+    elements += Count(request.batch) * config.vocabSize;
   if (hasDispatch()) {
     int64_t topK = config.numExpertsPerTok;
     int64_t copies = std::min(topK, ep);
@@ -132,12 +135,12 @@ std::optional<int64_t> MeshPlanner::estimateWorkspace(int64_t tokens,
 Error MeshPlanner::planMemory() {
   RankMemory &memory = result.memory;
   int64_t sequences = divideCeil(request.batch, ep);
-  // A step holds at least one token of every sequence.
-  int64_t tokens = std::max(request.stepTokens, sequences);
-  std::optional<int64_t> arrivals = (Count(tokens) * ep).get();
-  std::optional<int64_t> workspace, cache, total;
-  if (arrivals)
-    workspace = estimateWorkspace(tokens, sequences, *arrivals);
+  // A step holds at least one token of every sequence. A chunk of a prompt is
+  // one rank's alone, so that each may have all tokens of a step.
+  std::optional<int64_t> cache, total;
+  std::optional<int64_t> workspace =
+      estimateWorkspace(std::max(request.stepTokens, sequences), sequences,
+                        std::max(request.stepTokens, request.batch));
   memory.weightBytes = result.weights.bytes();
   memory.cacheBytesPerToken = kvBytesPerToken(config, *request.kvFormat);
   cache =
@@ -230,9 +233,8 @@ RankStep MeshPlanner::getPrefillStep() const {
   RankStep step;
   step.sequences = step.logitRows = 1;
   step.tokens = std::min(request.stepTokens, request.context);
-  step.fewestTokens = step.tokens;
-  // planMemory has found this to be in range.
-  step.allTokens = step.tokens * ep;
+  step.allTokens = step.tokens;
+  step.fewestTokens = ep > 1 ? 0 : step.tokens;
   step.context = request.context;
   return step;
 }
@@ -242,6 +244,8 @@ std::optional<ExchangeCost>
 MeshPlanner::costExchange(const Exchange &exchange,
                           const RankStep &step) const {
   ExchangeCost cost;
+  // As far as it may be more than what is sent.
+  double received = 0;
   Count units = exchange.unit == ExchangeUnit::Token      ? step.tokens
                 : exchange.unit == ExchangeUnit::LogitRow ? step.logitRows
                                                           : 1;
@@ -255,22 +259,31 @@ MeshPlanner::costExchange(const Exchange &exchange,
       return std::nullopt;
     most = allReduceBytesSent(*bytes / 2, tp);
     cost.bytes = double(*most.get());
-  } else if (exchange.site == "mlp.combine") {
-    // The rank with the fewest tokens returns most.
-    int64_t others = step.allTokens - step.fewestTokens;
-    most = Count(others) * (exchange.mostBytesPerUnit / (ep - 1));
-    cost.bytes = double(others) * exchange.bytesPerUnit / double(ep - 1);
+  } else if (exchange.kind == "all_to_all_v") {
+    // Tokens that have rows for other ranks, and those of others for one.
+    const RoutingSpread &spread = result.spread->limited;
+    double out = double(step.tokens) * spread.meanOthers();
+    double in = double(step.allTokens - step.fewestTokens) * spread.mostHits();
+    bool isBack = exchange.site == "mlp.combine";
+    double rowBytes = double(isBack ? config.hiddenSize : sentWidth()) *
+                      double(kElementBytes);
+    cost.bytes = (isBack ? in : out) * rowBytes;
+    received = (isBack ? out : in) * rowBytes;
+    if (isBack)
+      most = Count(step.allTokens - step.fewestTokens) *
+             (exchange.mostBytesPerUnit / (ep - 1));
   }
   most = most * exchange.times;
   if (!most.get())
     return std::nullopt;
   cost.mostBytes = *most.get();
   cost.bytes *= double(exchange.times);
+  received *= double(exchange.times);
   if (request.machine) {
     const LinkDescription &link =
         exchange.axis == "tp" ? request.machine->tp : request.machine->ep;
     cost.seconds = double(exchange.times) * link.latencySeconds +
-                   cost.bytes / link.bytesPerSecond;
+                   std::max(cost.bytes, received) / link.bytesPerSecond;
   }
   return cost;
 }

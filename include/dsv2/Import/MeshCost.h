@@ -106,7 +106,8 @@ struct ExchangeCost {
   /// Bytes sent by the rank that sends most: on average, and at most.
   double bytes = 0;
   int64_t mostBytes = 0;
-  /// Of all times together, on average, if the machine is known.
+  /// Of all times together, on average, if the machine is known: for the bytes
+  /// that the busiest rank sends or receives.
   double seconds = 0;
 };
 
@@ -139,7 +140,7 @@ struct MeshRequest {
   /// Tokens per sequence, and sequences of all ranks together.
   int64_t context = 4096;
   int64_t batch = 1;
-  /// Most tokens of one step on one rank.
+  /// Most tokens of one step, all of which may be one rank's.
   int64_t stepTokens = 512;
   const KVFormatInfo *kvFormat = findKVFormat("bf16");
   std::optional<MachineDescription> machine;
@@ -157,8 +158,8 @@ struct MeshPlan {
   RankMemory memory;
   std::optional<DispatchSpread> spread;
   std::vector<Exchange> exchanges;
-  /// A step that decodes one token of every sequence, and one in which every
-  /// index on `ep` takes the last chunk of a prompt of its own.
+  /// A step that decodes one token of every sequence, and one with the last
+  /// chunk of one prompt, all of which is on one index on `ep`.
   StepCost decode, prefill;
 };
 

@@ -264,6 +264,26 @@ TEST(MeshCostTest, SitesWithoutSharedExperts) {
   EXPECT_EQ(times.size(), 5u);
 }
 
+/// A chunk is one rank's: what three others return to it takes longer than what
+/// any of them sends.
+TEST(MeshCostTest, ChunksWaitForWhatTheyReceive) {
+  ModelConfig config = load("T0");
+  MeshRequest request;
+  request.mesh = meshOf(1, 4);
+  request.context = 64;
+  request.machine = machineOf(1e9, 1e9);
+  MeshPlan plan = planOf(config, request);
+  // A rank with 2 of 8 experts is avoided with (6 * 5) / (8 * 7) = 15 / 28.
+  double hit = 13.0 / 28;
+  const ExchangeCost &back = plan.prefill.exchanges[2];
+  EXPECT_NEAR(back.bytes, 2 * 64 * hit * 256, 1e-9);
+  EXPECT_EQ(back.mostBytes, 2 * 64 * 256);
+  EXPECT_NEAR(back.seconds, 2 * 1e-4 + 2 * 64 * 3 * hit * 256 / 2e9, 1e-12);
+  const ExchangeCost &there = plan.prefill.exchanges[1];
+  EXPECT_NEAR(there.bytes, 2 * 64 * 3 * hit * 272, 1e-9);
+  EXPECT_NEAR(there.seconds, 2 * 1e-4 + there.bytes / 2e9, 1e-12);
+}
+
 /// The busiest rank of a batch that does not divide, and ranks without work.
 TEST(MeshCostTest, BatchesThatDoNotDivide) {
   ModelConfig config = load("T0");
@@ -325,7 +345,7 @@ TEST(MeshCostTest, TimeIsComputingAndExchanging) {
   EXPECT_NEAR(plan.decode.exchangeSeconds,
               8 * 1e-3 + tp / 1e9 + 7 * 1e-4 + ep / 2e9, 1e-12);
   EXPECT_NEAR(plan.decode.tokensPerSecond, 4 / plan.decode.seconds(), 1e-9);
-  EXPECT_EQ(plan.prefill.step.allTokens, 128);
+  EXPECT_EQ(plan.prefill.step.allTokens, 64);
 
   // A step takes at least what its slower half takes.
   request.machine = machineOf(1e6, 1e6);
