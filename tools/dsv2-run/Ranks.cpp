@@ -37,6 +37,11 @@ void dsv2rt::declareRankFlags(CLI::App &app, RankFlags &flags) {
                  "that shows no progress, counts as lost")
       ->capture_default_str()
       ->check(CLI::Range(0.001, 1e6));
+  app.add_flag(
+      "--comm-check", flags.check,
+      "Compare what ranks are about to exchange before every exchange, "
+      "and name both sites where they differ; between processes of one "
+      "host, which always do, it changes nothing");
 }
 
 int Team::fail(const char *tool, const Status &status) {
@@ -150,6 +155,7 @@ int dsv2rt::runOnTeam(const char *tool, const RankFlags &flags,
   }
   CommOptions options;
   options.timeout = flags.timeout;
+  options.checkOrder = flags.check;
   return runOnRanks(tool, int(ranks), options, [&](Communicator &world) {
     Team team(world);
     return body(team);

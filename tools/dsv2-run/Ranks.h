@@ -35,9 +35,11 @@ struct RankFlags {
   int64_t count = 0;
   /// Seconds after which a silent rank counts as lost.
   double timeout = CommOptions().timeout;
+  /// Whether operations are compared where that costs an exchange.
+  bool check = false;
 };
 
-/// Declares --ranks and --comm-timeout.
+/// Declares --ranks, --comm-timeout and --comm-check.
 void declareRankFlags(CLI::App &app, RankFlags &flags);
 
 /// The ranks of a program, from the point of view of one of them.

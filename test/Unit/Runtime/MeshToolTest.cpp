@@ -335,6 +335,9 @@ TEST_P(MeshToolMpiTest, RunsUnderMpirun) {
   ProgramResult result = launch(4, "--prompt '1 2 3' --max-tokens 5");
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_EQ(result.out, "48 8 61 48 8\n");
+  result = launch(4, "--prompt '1 2 3' --max-tokens 5 --comm-check");
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(result.out, "48 8 61 48 8\n");
   // Every process has drawn a seed of its own.
   result = launch(4, "--prompt 1 --temperature 2 --max-tokens 20");
   EXPECT_EQ(result.code, 0) << result.err;
