@@ -7,6 +7,7 @@
 
 #include "SimtNames.h"
 #include "SimtProductEmitter.h"
+#include "dsv2/CodeGen/GPU/KernelCosts.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -175,7 +176,9 @@ static LLVM::LLVMFuncOp makeKernel(ModuleOp module, StringRef name,
 LLVM::LLVMFuncOp
 dsv2::gpu::getOrCreateProductKernel(ModuleOp module,
                                     const ProductConfig &config) {
-  return makeKernel(module, getName(config), config);
+  LLVM::LLVMFuncOp kernel = makeKernel(module, getName(config), config);
+  setCostFacts(kernel, ProductFacts::of(config));
+  return kernel;
 }
 
 LLVM::LLVMFuncOp
