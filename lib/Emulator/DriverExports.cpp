@@ -169,6 +169,12 @@ DSV2_EXPORT CUresult cuDeviceGetAttribute(int *value,
   case CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE:
     *value = (hopper ? 50 : 40) << 20;
     return CUDA_SUCCESS;
+  // On no bus.
+  case CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID:
+  case CU_DEVICE_ATTRIBUTE_PCI_BUS_ID:
+  case CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID:
+    *value = 0;
+    return CUDA_SUCCESS;
   }
   return CUDA_ERROR_INVALID_VALUE;
 }

@@ -178,10 +178,6 @@ static std::string checkMesh(const CPUPipelineOptions &options) {
   auto mesh = MeshShape::parse(options.mesh);
   if (!mesh)
     return "mesh: " + llvm::toString(mesh.takeError());
-  if (mesh->ranks() > 1 && options.forDevice())
-    return "mesh: expected one rank for a GPU, which cannot be split yet, "
-           "got " +
-           mesh->str();
   if (mesh->ranks() > 1 && options.reference)
     return "mesh: expected one rank for the reference lowering, got " +
            mesh->str();

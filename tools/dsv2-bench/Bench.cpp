@@ -36,7 +36,8 @@ Status Bench::place() {
 
 Status Bench::load() {
   auto begin = std::chrono::steady_clock::now();
-  Expected<std::shared_ptr<Device>> opened = openDevice(flags.model, *artifact);
+  Expected<std::shared_ptr<Device>> opened =
+      openDevice(flags.model, *artifact, team.rank());
   if (!opened.ok())
     return opened.status();
   device = std::move(opened.value());

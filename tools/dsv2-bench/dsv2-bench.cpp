@@ -92,7 +92,7 @@ int main(int argc, char **argv) {
       return reportFailure(benchTool, artifact.status());
     flags.loadSeconds = secondsSince(begin);
     return runOnTeam(
-        benchTool, flags.ranks, *artifact.value(), flags.model.device,
+        benchTool, flags.ranks, *artifact.value(),
         [&](Team &team) { return Bench(flags, artifact.value(), team).run(); });
   } catch (const std::bad_alloc &) {
     printError(benchTool, "memory allocation failed");

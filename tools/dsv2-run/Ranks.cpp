@@ -132,7 +132,7 @@ int dsv2rt::defaultThreadsOf(const Team::Neighbours &neighbours) {
 }
 
 int dsv2rt::runOnTeam(const char *tool, const RankFlags &flags,
-                      const Artifact &artifact, const std::string &device,
+                      const Artifact &artifact,
                       const std::function<int(Team &)> &body) {
   const Manifest &manifest = artifact.manifest();
   int64_t ranks = manifest.mesh.size();
@@ -143,12 +143,6 @@ int dsv2rt::runOnTeam(const char *tool, const RankFlags &flags,
                       "--ranks: artifact '" + artifact.path() +
                           "' was compiled for " + manifest.mesh.ranksText() +
                           ", found " + std::to_string(flags.count)));
-  if (ranks > 1 && (manifest.device || (!device.empty() && device != "cpu")))
-    return reportFailure(tool, Status::error(StatusCode::Unsupported,
-                                             "artifact '" + artifact.path() +
-                                                 "' was compiled for " +
-                                                 manifest.mesh.ranksText() +
-                                                 ", which run on CPUs only"));
   if (ranks == 1 && findOuterLauncher().ranks <= 1) {
     Team alone;
     return body(alone);

@@ -100,10 +100,9 @@ int defaultThreadsOf(const Team::Neighbours &neighbours);
 /// Runs `body` on the ranks that `artifact` is for, and returns the exit code
 /// for main(). What `body` returns is its rank's; it has called Team::fail() if
 /// that is not 0. Errors, with ExitUsage: another number of ranks on the
-/// command line; a device, which a mesh does not run on.
+/// command line.
 int runOnTeam(const char *tool, const RankFlags &flags,
-              const Artifact &artifact, const std::string &device,
-              const std::function<int(Team &)> &body);
+              const Artifact &artifact, const std::function<int(Team &)> &body);
 
 } // namespace dsv2rt
 

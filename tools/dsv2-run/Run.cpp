@@ -78,7 +78,8 @@ Status Run::prepare() {
   if (!status.ok())
     return status;
   // Before the weights, which may take long to prepare.
-  Expected<std::shared_ptr<Device>> opened = openDevice(flags.model, *artifact);
+  Expected<std::shared_ptr<Device>> opened =
+      openDevice(flags.model, *artifact, team.rank());
   if (!opened.ok())
     return opened.status();
   device = std::move(opened.value());

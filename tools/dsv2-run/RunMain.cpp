@@ -52,13 +52,12 @@ int dsv2rt::runMain(int argc, char **argv) {
       status = checkFlags(flags, *artifact.value());
     if (!status.ok())
       return reportFailure(runTool, status);
-    return runOnTeam(runTool, flags.ranks, *artifact.value(),
-                     flags.model.device, [&](Team &team) {
-                       Run run(flags, artifact.value(), team);
-                       int code = run.run();
-                       run.finishDevice();
-                       return code;
-                     });
+    return runOnTeam(runTool, flags.ranks, *artifact.value(), [&](Team &team) {
+      Run run(flags, artifact.value(), team);
+      int code = run.run();
+      run.finishDevice();
+      return code;
+    });
   } catch (const std::bad_alloc &) {
     printError(runTool, "memory allocation failed");
   } catch (const std::exception &error) {

@@ -68,7 +68,8 @@ void dsv2rt::declareModelFlags(CLI::App &app, ModelFlags &flags, bool builtIn) {
                  "nowhere");
   app.add_option("--device", flags.device,
                  "Where to compute: cpu, cuda, cuda:N or emulator (default: "
-                 "what the artifact was compiled for)");
+                 "what the artifact was compiled for); for cuda, rank R takes "
+                 "device R modulo how many there are");
   app.add_flag("--no-graphs", flags.noGraphs,
                "On a device: launch the kernels of every step one by one");
 }
@@ -95,8 +96,9 @@ dsv2rt::loadArtifact(const ModelFlags &flags) {
 }
 
 Expected<std::shared_ptr<Device>> dsv2rt::openDevice(const ModelFlags &flags,
-                                                     const Artifact &artifact) {
-  return openDeviceFor(artifact, flags.device);
+                                                     const Artifact &artifact,
+                                                     int rank) {
+  return openDeviceFor(artifact, flags.device, rank);
 }
 
 void dsv2rt::noteReleaseFailure(const char *tool, const Device *device) {

@@ -86,9 +86,9 @@ void warnOfOversubscription(const char *tool, int threads);
 /// file is named.
 Expected<std::shared_ptr<const Artifact>> loadArtifact(const ModelFlags &flags);
 
-/// Opens what the artifact is to run on; null: the CPU.
-Expected<std::shared_ptr<Device>> openDevice(const ModelFlags &flags,
-                                             const Artifact &artifact);
+/// Opens what this rank of the artifact is to run on; null: the CPU.
+Expected<std::shared_ptr<Device>>
+openDevice(const ModelFlags &flags, const Artifact &artifact, int rank);
 
 /// Says on standard error when the device's driver did not take something back.
 void noteReleaseFailure(const char *tool, const Device *device);

@@ -192,11 +192,13 @@ namespace {
 /// Emits the sorting of (token, slot) pairs by expert, by one block: each warp
 /// counts its stretch of the pairs, sums say where its rows of each expert
 /// start, and it goes over its stretch again. Pairs of an expert stay in order.
+/// With `partial` pairs may have the expert -1, which is none.
 class DispatchPairs {
 public:
-  DispatchPairs(SimtBuilder &b, int64_t experts, int64_t topK)
+  DispatchPairs(SimtBuilder &b, int64_t experts, int64_t topK,
+                bool partial = false)
       : b(b), i32(b.getI32Type()), experts(experts), topK(topK),
-        warps(getWarps(experts)),
+        partial(partial), warps(getWarps(experts)),
         counts(b.sharedArray("counts", i32, warps * experts)),
         starts(b.sharedArray("starts", i32, experts)), lane(b.lane()),
         lower(b.lowerLanes()) {}
@@ -226,15 +228,18 @@ private:
   Value startOf(Value expert) { return b.at(starts, i32, expert); }
   /// Goes over the warp's pairs, 32 at a time, in order. `body` is given a
   /// lane's pair, its expert, the lanes whose pair is of the same expert, and
-  /// whether there is a pair; afterwards those are counted.
+  /// whether there is a pair; afterwards those that have an expert are counted.
   void forPairs(llvm::function_ref<void(Value, Value, Value, Value)> body);
+  Value hasExpert(Value expert) { return b.less(b.i32(-1), expert); }
   /// Turns counts of warps into sums of those before, and totals of experts
   /// into rows where they start.
   void sumUp();
 
   SimtBuilder &b;
   Type i32;
-  int64_t experts, topK, warps;
+  int64_t experts, topK;
+  bool partial;
+  int64_t warps;
   Value counts, starts, lane, lower;
   Value ids, numPairs, offsets;
 };
@@ -262,7 +267,10 @@ void DispatchPairs::forPairs(
       // One lane counts for all of the same expert, after all have read.
       b.warpBarrier();
       Value isFirst = b.equal(arith::AndIOp::create(b, same, lower), b.i32(0));
-      b.ifThen(b.logicalAnd(isPair, isFirst), [&] {
+      Value isCounted = b.logicalAnd(isPair, isFirst);
+      if (partial)
+        isCounted = b.logicalAnd(isCounted, hasExpert(loaded[i]));
+      b.ifThen(isCounted, [&] {
         Value counter = counterOf(loaded[i]);
         b.store(b.add(b.load(i32, counter), b.countBits(same)), counter);
       });
@@ -313,8 +321,9 @@ void DispatchPairs::sumUp() {
                  b.store(before[0], b.at(offsets, i32, expert));
                  return SmallVector<Value>{b.add(before[0], total)};
                });
-    b.ifThen(b.equal(lane, b.i32(0)),
-             [&] { b.store(numPairs, b.at(offsets, i32, b.i32(experts))); });
+    // The last lane has summed up all experts.
+    b.ifThen(b.equal(lane, b.i32(kWarpSize - 1)),
+             [&] { b.store(upTo, b.at(offsets, i32, b.i32(experts))); });
   });
 }
 
@@ -331,30 +340,40 @@ void DispatchPairs::emit(Value idsOfPairs, Value count, Value toOffsets,
   sumUp();
   b.barrier();
   forPairs([&](Value pair, Value expert, Value same, Value isPair) {
-    b.ifThen(isPair, [&] {
+    auto place = [&] {
       Value start =
           b.add(b.load(i32, startOf(expert)), b.load(i32, counterOf(expert)));
       Value row =
           b.add(start, b.countBits(arith::AndIOp::create(b, same, lower)));
       b.store(b.div(pair, topK), b.at(tokens, i32, row));
       b.store(row, b.at(rows, i32, pair));
+    };
+    b.ifThen(isPair, [&] {
+      if (!partial)
+        return place();
+      b.ifElse(hasExpert(expert), place,
+               [&] { b.store(b.i32(-1), b.at(rows, i32, pair)); });
     });
   });
 }
 
 LLVM::LLVMFuncOp dsv2::gpu::getOrCreateDispatchKernel(ModuleOp module,
                                                       int64_t experts,
-                                                      int64_t topK) {
+                                                      int64_t topK,
+                                                      bool partial) {
   MLIRContext *c = module.getContext();
-  return getOrCreateKernel(
-      module, llvm::formatv("dispatch_{0}_top{1}", experts, topK).str(),
-      DispatchPairs::getThreads(experts),
-      {pointerOf(c, 0), sizeOf(c, 0, 0), pointerOf(c, 1), pointerOf(c, 2),
-       pointerOf(c, 3)},
-      [&](SimtBuilder &b, ValueRange args) {
-        DispatchPairs(b, experts, topK)
-            .emit(args[0], b.mul(args[1], topK), args[2], args[3], args[4]);
-      });
+  return getOrCreateKernel(module,
+                           llvm::formatv("dispatch_{0}_top{1}{2}", experts,
+                                         topK, partial ? "_partial" : "")
+                               .str(),
+                           DispatchPairs::getThreads(experts),
+                           {pointerOf(c, 0), sizeOf(c, 0, 0), pointerOf(c, 1),
+                            pointerOf(c, 2), pointerOf(c, 3)},
+                           [&](SimtBuilder &b, ValueRange args) {
+                             DispatchPairs(b, experts, topK, partial)
+                                 .emit(args[0], b.mul(args[1], topK), args[2],
+                                       args[3], args[4]);
+                           });
 }
 
 LLVM::LLVMFuncOp

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "SimtColumns.h"
 #include "SimtNames.h"
 #include "SimtReduce.h"
 #include "dsv2/CodeGen/GPU/SimtKernels.h"
@@ -17,23 +18,15 @@ using namespace mlir;
 using namespace mlir::dsv2;
 using namespace mlir::dsv2::gpu;
 
-/// Elements that a thread moves at a time where rows allow it: 16 bytes of bf16
-/// or twice that of f32.
-static constexpr int64_t kVector = 8;
-
-/// Threads of a block that works on one row of `width` elements: each has one
-/// vector if a block can have as many.
-static int64_t getRowThreads(int64_t width) {
+int64_t dsv2::gpu::getRowThreads(int64_t width) {
   return std::clamp<int64_t>(
       llvm::alignTo(llvm::divideCeil(width, kVector), kWarpSize), kWarpSize,
       512);
 }
 
-/// Emits `body` for elements a thread moves at a time: kVector if the width and
-/// what `pointers` and `strides` are allow it, else 1.
-static void emitByVector(SimtBuilder &b, int64_t width, ValueRange pointers,
-                         ArrayRef<std::pair<Value, Type>> strides,
-                         llvm::function_ref<void(int64_t)> body) {
+void dsv2::gpu::emitByVector(SimtBuilder &b, int64_t width, ValueRange pointers,
+                             ArrayRef<std::pair<Value, Type>> strides,
+                             llvm::function_ref<void(int64_t)> body) {
   if (width % kVector != 0)
     return body(1);
   b.ifElse(
@@ -41,10 +34,8 @@ static void emitByVector(SimtBuilder &b, int64_t width, ValueRange pointers,
       [&] { body(1); });
 }
 
-/// Calls `body` with the first of each `vector` columns of a row, which are
-/// dealt to the threads.
-static void forColumns(SimtBuilder &b, int64_t width, int64_t vector,
-                       llvm::function_ref<void(Value)> body) {
+void dsv2::gpu::forColumns(SimtBuilder &b, int64_t width, int64_t vector,
+                           llvm::function_ref<void(Value)> body) {
   b.forEach(b.mul(b.threadId(), vector), b.i32(width),
             b.i32(getRowThreads(width) * vector), body);
 }
@@ -53,29 +44,61 @@ LLVM::LLVMFuncOp
 dsv2::gpu::getOrCreateGatherRowsKernel(ModuleOp module,
                                        const GatherRowsConfig &config) {
   MLIRContext *c = module.getContext();
+  using Rows = GatherRowsConfig::Rows;
+  StringRef suffix = config.rows == Rows::Limited ? "_limited"
+                     : config.rows == Rows::Part  ? "_part"
+                                                  : "";
   std::string name =
-      llvm::formatv("gather_rows_{0}_{1}_{2}", config.width,
-                    elementName(config.from), elementName(config.to));
+      llvm::formatv("gather_rows_{0}_{1}_{2}{3}", config.width,
+                    elementName(config.from), elementName(config.to), suffix);
+  int64_t out = config.rows == Rows::All ? 2 : 3;
+  SmallVector<KernelParameter> parameters = {
+      pointerOf(c, 0), pointerOf(c, 1), strideOf(c, 1, 0), pointerOf(c, out),
+      strideOf(c, out, 0)};
+  if (config.rows == Rows::Limited)
+    parameters.push_back(pointerOf(c, 2));
+  if (config.rows == Rows::Part)
+    parameters.append({valueOf(c, 2), sizeOf(c, 1, 0)});
   return getOrCreateKernel(
-      module, name, getRowThreads(config.width),
-      {pointerOf(c, 0), pointerOf(c, 1), strideOf(c, 1, 0), pointerOf(c, 2),
-       strideOf(c, 2, 0)},
+      module, name, getRowThreads(config.width), parameters,
       [&](SimtBuilder &b, ValueRange args) {
         Value token = b.blockId();
-        Value row =
-            b.load(b.getI32Type(), b.at(args[0], b.getI32Type(), token));
-        emitByVector(b, config.width, {args[1], args[3]},
-                     {{args[2], config.from}, {args[4], config.to}},
-                     [&](int64_t vector) {
-                       forColumns(b, config.width, vector, [&](Value column) {
-                         SmallVector<Value> values = b.loadFloats(
-                             config.from, vector,
-                             b.at(args[1], config.from, row, args[2], column));
-                         b.storeFloats(
-                             values, config.to,
-                             b.at(args[3], config.to, token, args[4], column));
+        Type i32 = b.getI32Type();
+        /// Copies the row if `isThere`, which may be null for always, else
+        /// writes zeros.
+        auto copy = [&](Value row, Value isThere) {
+          emitByVector(b, config.width, {args[1], args[3]},
+                       {{args[2], config.from}, {args[4], config.to}},
+                       [&](int64_t vector) {
+                         forColumns(b, config.width, vector, [&](Value column) {
+                           SmallVector<Value> values =
+                               b.loadFloats(config.from, vector,
+                                            b.at(args[1], config.from, row,
+                                                 args[2], column));
+                           if (isThere)
+                             for (Value &value : values)
+                               value = b.select(isThere, value, b.f32(0.0));
+                           b.storeFloats(values, config.to,
+                                         b.at(args[3], config.to, token,
+                                              args[4], column));
+                         });
                        });
-                     });
+        };
+        auto loadRow = [&] { return b.load(i32, b.at(args[0], i32, token)); };
+        switch (config.rows) {
+        case Rows::All:
+          return copy(loadRow(), Value());
+        case Rows::Limited:
+          // Behind the limit, numbers of rows are anything.
+          return b.ifThen(b.less(token, b.load(i32, args[5])),
+                          [&] { copy(loadRow(), Value()); });
+        case Rows::Part: {
+          Value row = b.sub(loadRow(), args[5]);
+          Value isThere =
+              b.logicalAnd(b.less(b.i32(-1), row), b.less(row, args[6]));
+          return copy(b.select(isThere, row, b.i32(0)), isThere);
+        }
+        }
       });
 }
 
@@ -237,9 +260,10 @@ LLVM::LLVMFuncOp
 dsv2::gpu::getOrCreateCombineKernel(ModuleOp module,
                                     const CombineConfig &config) {
   MLIRContext *c = module.getContext();
-  std::string name = llvm::formatv("combine_{0}_{1}{2}{3}", config.width,
+  std::string name = llvm::formatv("combine_{0}_{1}{2}{3}{4}", config.width,
                                    config.topK, config.hasShared ? "_s" : "",
-                                   config.hasResidual ? "_r" : "");
+                                   config.hasResidual ? "_r" : "",
+                                   config.partial ? "_partial" : "");
   SmallVector<KernelParameter> parameters = {pointerOf(c, 0), strideOf(c, 0, 0),
                                              pointerOf(c, 1), pointerOf(c, 2)};
   int64_t operand = 3;
@@ -254,10 +278,15 @@ dsv2::gpu::getOrCreateCombineKernel(ModuleOp module,
       [&](SimtBuilder &b, ValueRange args) {
         Value token = b.blockId();
         Type f32 = b.getF32Type(), i32 = b.getI32Type();
-        SmallVector<Value> rows, weights;
+        SmallVector<Value> rows, weights, isThere;
         for (int64_t slot = 0; slot < config.topK; ++slot) {
           Value index = b.add(b.mul(token, config.topK), slot);
           rows.push_back(b.load(i32, b.at(args[2], i32, index)));
+          if (config.partial) {
+            // Row 0 stands in for those that are not there.
+            isThere.push_back(b.less(b.i32(-1), rows.back()));
+            rows.back() = b.max(rows.back(), b.i32(0));
+          }
           weights.push_back(b.load(f32, b.at(args[3], f32, index)));
         }
         // The sums of experts, what is added to them, and the results.
@@ -282,9 +311,12 @@ dsv2::gpu::getOrCreateCombineKernel(ModuleOp module,
             for (size_t operand = 4; operand < result; operand += 2)
               others.push_back(load(operand, token));
             SmallVector<Value> sums(vector, b.f32(0.0));
-            for (auto [values, weight] : llvm::zip(outputs, weights))
-              for (auto [value, sum] : llvm::zip(values, sums))
-                sum = b.fma(weight, value, sum);
+            for (int64_t slot = 0; slot < config.topK; ++slot)
+              for (auto [value, sum] : llvm::zip(outputs[slot], sums)) {
+                Value added = b.fma(weights[slot], value, sum);
+                sum = config.partial ? b.select(isThere[slot], added, sum)
+                                     : added;
+              }
             for (ArrayRef<Value> values : others)
               for (auto [value, sum] : llvm::zip(values, sums))
                 sum = b.fadd(value, sum);

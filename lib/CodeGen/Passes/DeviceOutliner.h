@@ -62,10 +62,14 @@ private:
   LogicalResult outlineCombine(CombineOp op, Value shared, Value residual,
                                Operation *result) override;
   Value emitAdd(Value lhs, Value rhs, arith::AddFOp op) override;
+  LogicalResult outlineExchangePack(ExchangePackOp op) override;
+  LogicalResult outlineExchangeUnpack(ExchangeUnpackOp op) override;
+  LogicalResult outlineExchangeCombine(ExchangeCombineOp op) override;
 
   SmallVector<Value> launchDevice(FunctionOpInterface kernel, ValueRange grid,
                                   ValueRange inputs, ValueRange outputs);
 
+  using FunctionOutliner::emptyRows;
   //===--------------------------------------------------------------------===//
   // Choices at the launch
   //===--------------------------------------------------------------------===//
@@ -100,9 +104,19 @@ private:
     Value x, weights;
     SmallVector<Value> optional;
     Value output, rows;
+    /// Whether this is at most kFewTokens decides which kernel it is; null:
+    /// `rows`.
+    Value tokens = {};
+    /// Rows that are there, i32 [1], where `rows` is only the most that can be.
+    Value limit = {};
+    /// What memory for `rows` is planned for; null: `rows`.
+    Value mostRows = {};
     /// Where rows that have to be gathered go.
     Value gathered = {};
   };
+  /// What `product` is to kernels of tensor cores, or nothing if it is none for
+  /// them on one of the chips: another type, or rows that may lie apart.
+  std::optional<dsv2::gpu::GemmShape> getGemmShape(const Product &product);
   /// A product of `x` with `rows` rows, into `output`.
   Value emitProduct(dsv2::gpu::ProductConfig config, Value x, Value weights,
                     ValueRange optional, Value output, Value rows);
@@ -177,6 +191,9 @@ private:
   Product getGatedProduct(GatedFFNOp op);
   Product getDownProduct(GatedFFNOp op, Value units, Value residual,
                          Operation *result);
+
+  /// Whether a rank may have no tokens of a step.
+  bool mayHaveNoTokens();
 
   /// What the gated product of an FFN gives that was launched with another.
   DenseMap<Operation *, Value> gatedUnits;

@@ -182,6 +182,8 @@ protected:
 
   /// Whether `op` is emitted together with a later op that reads it.
   bool isFusedIntoUser(Operation *op) const;
+  /// Whether `op` stands between the start of an exchange and the wait for it.
+  static bool isInsideExchange(Operation *op);
   virtual LogicalResult outlineEmbed(EmbedOp op);
   virtual LogicalResult outlineNorm(RMSNormOp op);
   virtual LogicalResult outlineLinear(LinearOp op, Value residual,
@@ -211,12 +213,22 @@ protected:
   LogicalResult outlineAllToAll(AllToAllOp op);
   LogicalResult outlineAllToAllV(AllToAllVOp op);
   LogicalResult outlineCommWait(CommWaitOp op);
-  LogicalResult outlineExchangePack(ExchangePackOp op);
+  virtual LogicalResult outlineExchangePack(ExchangePackOp op);
   LogicalResult outlineCheckCapacity(CheckCapacityOp op);
-  LogicalResult outlineExchangeUnpack(ExchangeUnpackOp op);
+  virtual LogicalResult outlineExchangeUnpack(ExchangeUnpackOp op);
   RowCount getArrivedRows(Value oldValue);
-  LogicalResult outlineExchangeCombine(ExchangeCombineOp op);
+  virtual LogicalResult outlineExchangeCombine(ExchangeCombineOp op);
   LogicalResult outlineSlice(tensor::ExtractSliceOp op);
+  /// Whether `value` of the old function is what an exchange of rows received.
+  static bool isArrived(Value value);
+  /// The input in `rows`, of `count` rows that arrived: what `op` gives is
+  /// where it arrived.
+  Value getArrivedInput(ExchangeUnpackOp op, Value rows, RowCount count);
+  /// Says what `op` gives, as many rows as `count`.
+  void mapUnpacked(ExchangeUnpackOp op, Value input, Value ids, Value weights,
+                   RowCount count);
+  /// The most rows that a pack of `op` can have.
+  Value getMostPacked(ExchangePackOp op);
   LogicalResult outlinePackedWeight(PackedWeightOp op);
 
   /// The [T, R] table of cos and sin, built once per function.

@@ -293,9 +293,14 @@ Value DeviceOutliner::emitTileAttention(LatentAttentionOp op,
   return forLoadedChip(
       outliner.chips, output.getType(), [&](const GPUTargetInfo &chip) {
         Value blocks = getBlocks(chip);
+        // A map of no queries cannot be made.
+        Value started = blocks;
+        if (mayHaveNoTokens())
+          started =
+              arith::SelectOp::create(b, atMost(tokens, 0), index(0), blocks);
         SmallVector<Value> parts = launchDevice(
             dsv2::gpu::getOrCreateMLADecode(outliner.module, shape, chip.chip),
-            blocks,
+            started,
             {queries, cache, positions, lookup(op.getSeqIds()),
              lookup(op.getBlockTables())},
             {output, sums, logs});

@@ -34,9 +34,10 @@ LogicalResult DeviceOutliner::outlineRoute(RouteOp op) {
   products[0].weights = lookup(op.getGate());
   products[0].output = emptyRows({config.outputs}, b.getF32Type());
   products[0].rows = tokens;
-  // Shared experts are busy while experts are being chosen.
+  // Shared experts are busy while experts are being chosen, or later, while
+  // tokens travel.
   auto shared = getOnlyUser<GatedFFNOp>(op.getInput(), op);
-  if (shared && !shared.getUp() && !isFusedIntoUser(shared)) {
+  if (shared && !shared.getUp() && !isInsideExchange(shared)) {
     if (failed(outlineWeight(shared.getGate())))
       return failure();
     products.push_back(getGatedProduct(shared));
@@ -107,19 +108,27 @@ LogicalResult DeviceOutliner::outlineDispatch(DispatchOp op) {
   int64_t topK = idsType.getDimSize(1);
   int64_t offsets =
       cast<RankedTensorType>(op.getOffsets().getType()).getDimSize(0);
-  auto kernel =
-      dsv2::gpu::getOrCreateDispatchKernel(outliner.module, offsets - 1, topK);
+  auto kernel = dsv2::gpu::getOrCreateDispatchKernel(
+      outliner.module, offsets - 1, topK, op.getPartial());
   Type i32 = b.getI32Type();
-  Value numRows = arith::MulIOp::create(b, tokens, index(topK));
+  RowCount ids = getRowCount(op.getIds());
+  // How many pairs of a partial dispatch have an expert only the device knows.
+  // The host would have to wait for it, so memory and grids are for all pairs
+  // of the tokens that arrived, and kernels stop at the last offset.
+  RowCount rows;
+  rows.bound = arith::MulIOp::create(b, ids.bound, index(topK));
+  rows.count = ids.count == ids.bound
+                   ? rows.bound
+                   : arith::MulIOp::create(b, ids.count, index(topK));
   SmallVector<Value> results =
       launchDevice(kernel, index(1), lookup(op.getIds()),
                    {empty({offsets}, i32, Value()),
-                    empty({ShapedType::kDynamic}, i32, numRows),
-                    empty(idsType.getShape(), i32, tokens)});
+                    emptyRows({ShapedType::kDynamic}, i32, rows),
+                    emptyRows(idsType.getShape(), i32, ids)});
   mapping.map(op.getOffsets(), results[0]);
   mapping.map(op.getRows(), results[2]);
-  dispatched[op.getResult()] = {
-      lookup(op.getInput()), {tokens, tokens}, results[1], {numRows, numRows}};
+  dispatched[op.getResult()] = {lookup(op.getInput()),
+                                getRowCount(op.getInput()), results[1], rows};
   return success();
 }
 
@@ -129,44 +138,65 @@ LogicalResult DeviceOutliner::outlineExperts(ExpertFFNOp op) {
   auto it = dispatched.find(op.getInput());
   if (it == dispatched.end())
     return op.emitOpError("expected 'input' to be the result of a dispatch");
-  Value input = it->second.input, rowTokens = it->second.rowTokens;
+  Dispatched rows = it->second;
+  bool isPartial = op.getInput().getDefiningOp<DispatchOp>().getPartial();
+  if (!rows.rows.count) {
+    Value all = tensor::DimOp::create(b, rows.rowTokens, 0);
+    rows.rows = {all, all};
+  }
   auto downType = cast<RankedTensorType>(op.getDown().getType());
-  Value numRows = tensor::DimOp::create(b, rowTokens, 0);
+  Value numRows = rows.rows.count;
   Value offsets = lookup(op.getOffsets());
   auto rowsOf = [&](int64_t width, Type element) {
-    return empty({ShapedType::kDynamic, width}, element, numRows);
+    return emptyRows({ShapedType::kDynamic, width}, element, rows.rows);
   };
-  dsv2::gpu::ProductConfig gated;
-  gated.experts = downType.getDimSize(0);
-  gated.outputs = downType.getDimSize(2);
-  gated.inputs = downType.getDimSize(1);
-  gated.gated = true;
-  gated.gather = true;
-  Value units =
-      emitProduct(gated, input, lookup(op.getGate()), {offsets, rowTokens},
-                  rowsOf(gated.outputs, b.getBF16Type()), numRows);
+  Product gated;
+  gated.config.experts = downType.getDimSize(0);
+  gated.config.outputs = downType.getDimSize(2);
+  gated.config.inputs = downType.getDimSize(1);
+  gated.config.gated = true;
+  gated.config.gather = true;
+  gated.x = rows.input;
+  gated.weights = lookup(op.getGate());
+  llvm::append_values(gated.optional, offsets, rows.rowTokens);
+  gated.output = rowsOf(gated.config.outputs, b.getBF16Type());
+  gated.rows = numRows;
+  gated.mostRows = rows.rows.bound;
+  // Experts have few rows if there are few tokens.
+  gated.tokens = rows.inputRows.count;
+  if (isPartial)
+    gated.limit = tensor::ExtractSliceOp::create(
+        b, offsets, OpFoldResult(b.getIndexAttr(gated.config.experts)),
+        OpFoldResult(b.getIndexAttr(1)), OpFoldResult(b.getIndexAttr(1)));
+  Value units = emitProducts(gated).front();
   SmallVector<Product> downs(1);
-  downs[0].config.experts = gated.experts;
+  downs[0].config.experts = gated.config.experts;
   downs[0].config.outputs = downType.getDimSize(1);
-  downs[0].config.inputs = gated.outputs;
+  downs[0].config.inputs = gated.config.outputs;
   downs[0].x = units;
   downs[0].weights = lookup(op.getDown());
   downs[0].optional.push_back(offsets);
   downs[0].output = rowsOf(downs[0].config.outputs, b.getF32Type());
   downs[0].rows = numRows;
-  // Shared experts whose first half is there already.
+  downs[0].tokens = gated.tokens;
+  // Shared experts whose first half is there already. Where tokens came from
+  // other ranks, few of them do not mean few of this rank's own.
   SmallVector<GatedFFNOp> others;
-  for (auto other : op->getBlock()->getOps<GatedFFNOp>())
-    if (gatedUnits.contains(other) && !mapping.contains(other.getResult())) {
-      if (failed(outlineWeight(other.getDown())))
-        return failure();
-      others.push_back(other);
-      downs.push_back(
-          getDownProduct(other, gatedUnits.lookup(other), Value(), other));
-    }
+  if (!isPartial)
+    for (auto other : op->getBlock()->getOps<GatedFFNOp>())
+      if (gatedUnits.contains(other) && !mapping.contains(other.getResult()) &&
+          !isFusedIntoUser(other)) {
+        if (failed(outlineWeight(other.getDown())))
+          return failure();
+        others.push_back(other);
+        downs.push_back(
+            getDownProduct(other, gatedUnits.lookup(other), Value(), other));
+      }
   SmallVector<Value> results = emitProducts(downs);
   mapping.map(op.getResult(), results[0]);
-  tap(op, results[0]);
+  // Rows behind the last that is there hold anything.
+  if (!isPartial)
+    tap(op, results[0]);
   for (auto [other, value] :
        llvm::zip(others, ArrayRef(results).drop_front())) {
     mapping.map(other.getResult(), value);
@@ -183,14 +213,18 @@ LogicalResult DeviceOutliner::outlineCombine(CombineOp op, Value shared,
   config.topK = cast<RankedTensorType>(op.getRows().getType()).getDimSize(1);
   config.hasShared = shared != nullptr;
   config.hasResidual = residual != nullptr;
+  config.partial = op.getPartial();
   auto kernel = dsv2::gpu::getOrCreateCombineKernel(outliner.module, config);
   SmallVector<Value> inputs = {lookup(op.getInput()), lookup(op.getRows()),
                                lookup(op.getWeights())};
   for (Value value : {shared, residual})
     if (value)
       inputs.push_back(value);
-  Value value =
-      launchDevice(kernel, tokens, inputs, destination(result)).front();
+  RowCount rows = getRowCount(op.getWeights());
+  Value output = rows.bound == tokens
+                     ? destination(result)
+                     : emptyRows(op.getType().getShape(), b.getF32Type(), rows);
+  Value value = launchDevice(kernel, rows.count, inputs, output).front();
   mapping.map(result->getResult(0), value);
   tap(result, value);
   return success();

@@ -111,8 +111,10 @@ static RankedTensorType withElement(Type type, Type element) {
 }
 
 LogicalResult DeviceOutliner::outlineOp(Operation *op) {
-  if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp,
-          tensor::ExtractSliceOp>(op)) {
+  auto slice = dyn_cast<tensor::ExtractSliceOp>(op);
+  bool takesArrived = slice && isArrived(slice.getSource());
+  if (!takesArrived && isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp,
+                        tensor::ExtractSliceOp>(op)) {
     // Views take on the element type that their operand was given.
     Operation *view = b.clone(*op, mapping);
     Value result = view->getResult(0);
@@ -144,12 +146,15 @@ LogicalResult DeviceOutliner::outlineWeight(Value weight) {
 
 LogicalResult DeviceOutliner::outlineEmbed(EmbedOp op) {
   Value table = lookup(op.getTable());
-  auto kernel = dsv2::gpu::getOrCreateGatherRowsKernel(
-      outliner.module,
-      {getWidth(op.getResult()), getElement(table), b.getF32Type()});
-  Value result = launchDevice(kernel, tokens, {lookup(op.getTokens()), table},
-                              destination(op))
-                     .front();
+  dsv2::gpu::GatherRowsConfig config{getWidth(op.getResult()),
+                                     getElement(table), b.getF32Type()};
+  SmallVector<Value> inputs = {lookup(op.getTokens()), table};
+  if (op.getFirst()) {
+    config.rows = dsv2::gpu::GatherRowsConfig::Rows::Part;
+    inputs.push_back(lookup(op.getFirst()));
+  }
+  auto kernel = dsv2::gpu::getOrCreateGatherRowsKernel(outliner.module, config);
+  Value result = launchDevice(kernel, tokens, inputs, destination(op)).front();
   mapping.map(op.getResult(), result);
   tap(op, result);
   return success();

@@ -38,11 +38,10 @@ static bool isAligned(Value tensor) {
   return getWidth(tensor) % elements == 0;
 }
 
-/// What a product is to kernels of tensor cores, or nothing if it is none for
-/// them on one of `chips`: another type, or rows that may lie apart.
-static std::optional<dsv2::gpu::GemmShape>
-getGemmShape(const dsv2::gpu::ProductConfig &config, Value x, Value output,
-             ArrayRef<GPUTargetInfo> chips) {
+std::optional<dsv2::gpu::GemmShape>
+DeviceOutliner::getGemmShape(const Product &product) {
+  const dsv2::gpu::ProductConfig &config = product.config;
+  Value x = product.x, output = product.output;
   if (!config.input.isBF16() || !config.weight.isBF16() ||
       (!config.output.isBF16() && !config.output.isF32()))
     return std::nullopt;
@@ -52,7 +51,7 @@ getGemmShape(const dsv2::gpu::ProductConfig &config, Value x, Value output,
     if (!isAligned(x) || !isAligned(output))
       return std::nullopt;
     shape.heads = type.getDimSize(1);
-  } else if (x.getDefiningOp<tensor::ExtractSliceOp>()) {
+  } else if (!config.gather && x.getDefiningOp<tensor::ExtractSliceOp>()) {
     return std::nullopt;
   }
   shape.n = config.outputs;
@@ -68,7 +67,7 @@ getGemmShape(const dsv2::gpu::ProductConfig &config, Value x, Value output,
   } else if (config.residual) {
     shape.epilogue = dsv2::gpu::GemmEpilogue::AddResidual;
   }
-  for (const GPUTargetInfo &chip : chips)
+  for (const GPUTargetInfo &chip : outliner.chips)
     if (dsv2::gpu::explainUnsupported(shape, chip.chip))
       return std::nullopt;
   return shape;
@@ -131,8 +130,7 @@ Value DeviceOutliner::emitTileProduct(const TileProduct &product,
 Value DeviceOutliner::emitLargeProduct(const Product &product) {
   const dsv2::gpu::ProductConfig &config = product.config;
   ValueRange optional = product.optional;
-  std::optional<dsv2::gpu::GemmShape> shape =
-      getGemmShape(config, product.x, product.output, outliner.chips);
+  std::optional<dsv2::gpu::GemmShape> shape = getGemmShape(product);
   if (!shape)
     return emitSimtProduct(config, product.x, product.weights, optional,
                            product.output, product.rows);
@@ -140,11 +138,15 @@ Value DeviceOutliner::emitLargeProduct(const Product &product) {
   Value input = product.x;
   if (config.gather) {
     // Tensor cores take rows that follow each other.
-    auto gather = dsv2::gpu::getOrCreateGatherRowsKernel(
-        outliner.module, {config.inputs, config.input, config.input});
-    input = launchDevice(gather, product.rows, {optional.back(), input},
-                         product.gathered)
-                .front();
+    dsv2::gpu::GatherRowsConfig rows{config.inputs, config.input, config.input};
+    SmallVector<Value> inputs = {optional.back(), input};
+    if (product.limit) {
+      rows.rows = dsv2::gpu::GatherRowsConfig::Rows::Limited;
+      inputs.push_back(product.limit);
+    }
+    auto gather = dsv2::gpu::getOrCreateGatherRowsKernel(outliner.module, rows);
+    input =
+        launchDevice(gather, product.rows, inputs, product.gathered).front();
     optional = optional.drop_back();
   }
   tile.inputs = {input, getMatrices(b, product.weights, *shape)};
@@ -169,12 +171,12 @@ DeviceOutliner::emitProducts(MutableArrayRef<Product> products) {
     llvm::append_range(inputs, product.optional);
     outputs.push_back(product.output);
     rows.push_back(product.rows);
-    if (getGemmShape(product.config, product.x, product.output,
-                     outliner.chips)) {
+    if (getGemmShape(product)) {
       hasTiles = true;
       if (product.config.gather)
-        product.gathered = empty({ShapedType::kDynamic, product.config.inputs},
-                                 product.config.input, product.rows);
+        product.gathered = emptyRows(
+            {ShapedType::kDynamic, product.config.inputs}, product.config.input,
+            {product.mostRows ? product.mostRows : product.rows, product.rows});
     }
   }
   auto few = [&]() -> SmallVector<Value> {
@@ -188,8 +190,8 @@ DeviceOutliner::emitProducts(MutableArrayRef<Product> products) {
   };
   if (!hasTiles)
     return few();
-  // Experts have few rows if there are few tokens.
-  Value count = configs.front().experts ? tokens : rows.front();
+  Value count =
+      products.front().tokens ? products.front().tokens : rows.front();
   return choose(atMost(count, kFewTokens), outputs, few, [&] {
     SmallVector<Value> results;
     for (const Product &product : products)
@@ -316,9 +318,14 @@ LogicalResult DeviceOutliner::outlineLogits(LogitsOp op) {
   dsv2::gpu::ProductConfig config;
   config.outputs = getWidth(op.getResult());
   config.inputs = width;
+  // A part of the vocabulary is gathered with those of the other ranks.
+  bool isWhole = op.getType() == logits.getType();
+  Value output =
+      isWhole ? logits : empty(op.getType().getShape(), b.getF32Type(), rows);
   Value result =
-      emitProduct(config, chosen, lookup(op.getWeight()), {}, logits, rows);
+      emitProduct(config, chosen, lookup(op.getWeight()), {}, output, rows);
   mapping.map(op.getResult(), result);
-  tap(op, result);
+  if (isWhole)
+    tap(op, result);
   return success();
 }

@@ -42,17 +42,21 @@ LogicalResult FunctionOutliner::outlineAllGather(AllGatherOp op) {
 }
 
 LogicalResult FunctionOutliner::outlineAllToAll(AllToAllOp op) {
-  auto type = cast<RankedTensorType>(op.getOutput().getType());
+  // What is sent may be packed in another way than `op` says.
+  Value sent = lookup(op.getInput());
+  auto type = cast<RankedTensorType>(sent.getType());
   Value destination = empty(type.getShape(), type.getElementType(), Value());
-  auto all = AllToAllOp::create(
-      b, type, lookup(op.getInput()), destination, op.getMesh(), op.getAxis(),
-      op.getLayer() ? lookup(op.getLayer()) : Value());
+  auto all =
+      AllToAllOp::create(b, type, sent, destination, op.getMesh(), op.getAxis(),
+                         op.getLayer() ? lookup(op.getLayer()) : Value());
   mapping.map(op.getResult(), all.getResult());
   return success();
 }
 
 LogicalResult FunctionOutliner::outlineAllToAllV(AllToAllVOp op) {
-  auto type = cast<RankedTensorType>(op.getOutput().getType());
+  Value sent = lookup(op.getInput());
+  auto type = RankedTensorType::get({ShapedType::kDynamic, getColumns(sent)},
+                                    getElementTypeOrSelf(sent));
   auto init = op.getOutput().getDefiningOp<tensor::EmptyOp>();
   if (!init || init.getDynamicSizes().size() != 1)
     return op.emitOpError("expected an empty destination with a number of rows "
@@ -60,9 +64,8 @@ LogicalResult FunctionOutliner::outlineAllToAllV(AllToAllVOp op) {
   Value most = lookup(init.getDynamicSizes().front());
   Value destination = empty(type.getShape(), type.getElementType(), most);
   auto all = AllToAllVOp::create(
-      b, type, b.getIndexType(), lookup(op.getInput()),
-      lookup(op.getSendCounts()), lookup(op.getReceiveCounts()), destination,
-      op.getMesh(), op.getAxis(),
+      b, type, b.getIndexType(), sent, lookup(op.getSendCounts()),
+      lookup(op.getReceiveCounts()), destination, op.getMesh(), op.getAxis(),
       op.getLayer() ? lookup(op.getLayer()) : Value(), op.getAsync());
   mapping.map(op.getResult(), all.getResult());
   mapping.map(op.getCount(), all.getCount());
@@ -82,10 +85,33 @@ LogicalResult FunctionOutliner::outlineCommWait(CommWaitOp op) {
 
 /// A slice of what arrived has as many rows as arrived.
 LogicalResult FunctionOutliner::outlineSlice(tensor::ExtractSliceOp op) {
-  b.clone(*op, mapping);
-  if (isa_and_nonnull<AllToAllVOp, CommWaitOp>(op.getSource().getDefiningOp()))
-    rowCounts[op.getResult()] = getRowCount(op.getSource());
+  if (!isArrived(op.getSource())) {
+    b.clone(*op, mapping);
+    return success();
+  }
+  Value all = lookup(op.getSource());
+  RowCount count = getRowCount(op.getSource());
+  SmallVector<OpFoldResult> offsets(2, b.getIndexAttr(0));
+  SmallVector<OpFoldResult> sizes = {count.count,
+                                     b.getIndexAttr(getColumns(all))};
+  SmallVector<OpFoldResult> strides(2, b.getIndexAttr(1));
+  mapping.map(op.getResult(), tensor::ExtractSliceOp::create(
+                                  b, cast<RankedTensorType>(all.getType()), all,
+                                  offsets, sizes, strides)
+                                  .getResult());
+  rowCounts[op.getResult()] = count;
   return success();
+}
+
+bool FunctionOutliner::isArrived(Value value) {
+  return isa_and_nonnull<AllToAllVOp, CommWaitOp>(value.getDefiningOp());
+}
+
+Value FunctionOutliner::getMostPacked(ExchangePackOp op) {
+  // A token has at most one row for each of its experts, and for each rank.
+  int64_t topK = getColumns(op.getIds()), ranks = op.getRanks();
+  return arith::MulIOp::create(
+      b, tokens, arith::ConstantIndexOp::create(b, std::min(topK, ranks)));
 }
 
 LogicalResult FunctionOutliner::outlineExchangePack(ExchangePackOp op) {
@@ -106,10 +132,7 @@ LogicalResult FunctionOutliner::outlineExchangePack(ExchangePackOp op) {
              std::numeric_limits<int64_t>::max());
   auto pack =
       cpu::getOrCreateExchangePackKernel(outliner.module, config, target);
-  // A token has at most one row for each of its experts, and for each rank.
-  Value most = arith::MulIOp::create(
-      b, tokens,
-      arith::ConstantIndexOp::create(b, std::min(config.topK, config.ranks)));
+  Value most = getMostPacked(op);
   Value rows =
       launch(pack,
              {lookup(op.getInput()), ids, lookup(op.getWeights()), planned[1],
@@ -138,6 +161,29 @@ RowCount FunctionOutliner::getArrivedRows(Value oldValue) {
   return {fixed, fixed};
 }
 
+Value FunctionOutliner::getArrivedInput(ExchangeUnpackOp op, Value rows,
+                                        RowCount count) {
+  auto shape = cast<RankedTensorType>(op.getResult().getType()).getShape();
+  SmallVector<OpFoldResult> offsets(2, b.getIndexAttr(0));
+  OpFoldResult numRows = count.count;
+  if (!ShapedType::isDynamic(shape[0]))
+    numRows = b.getIndexAttr(shape[0]);
+  SmallVector<OpFoldResult> sizes = {numRows, b.getIndexAttr(shape[1])};
+  SmallVector<OpFoldResult> strides(2, b.getIndexAttr(1));
+  return tensor::ExtractSliceOp::create(
+      b, RankedTensorType::get(shape, getElementTypeOrSelf(rows)), rows,
+      offsets, sizes, strides);
+}
+
+void FunctionOutliner::mapUnpacked(ExchangeUnpackOp op, Value input, Value ids,
+                                   Value weights, RowCount count) {
+  mapping.map(op.getResult(), input);
+  mapping.map(op.getIds(), ids);
+  mapping.map(op.getWeights(), weights);
+  for (Value result : op->getResults())
+    rowCounts[result] = count;
+}
+
 LogicalResult FunctionOutliner::outlineExchangeUnpack(ExchangeUnpackOp op) {
   cpu::ExchangeConfig config;
   config.width = getColumns(op.getResult());
@@ -152,21 +198,7 @@ LogicalResult FunctionOutliner::outlineExchangeUnpack(ExchangeUnpackOp op) {
                                     {emptyRows(shape, b.getI32Type(), count),
                                      emptyRows(shape, b.getF32Type(), count)},
                                     kSerialRows);
-  // The input itself is where it arrived.
-  SmallVector<OpFoldResult> offsets(2, b.getIndexAttr(0));
-  auto resultType = cast<RankedTensorType>(op.getResult().getType());
-  OpFoldResult numRows = count.count;
-  if (resultType.hasStaticShape())
-    numRows = b.getIndexAttr(resultType.getDimSize(0));
-  SmallVector<OpFoldResult> sizes = {numRows, b.getIndexAttr(config.width)};
-  SmallVector<OpFoldResult> strides(2, b.getIndexAttr(1));
-  Value input = tensor::ExtractSliceOp::create(b, op.getResult().getType(),
-                                               rows, offsets, sizes, strides);
-  mapping.map(op.getResult(), input);
-  mapping.map(op.getIds(), parts[0]);
-  mapping.map(op.getWeights(), parts[1]);
-  for (Value result : op->getResults())
-    rowCounts[result] = count;
+  mapUnpacked(op, getArrivedInput(op, rows, count), parts[0], parts[1], count);
   return success();
 }
 

@@ -73,9 +73,17 @@ static bool isExpertSum(arith::AddFOp add) {
          getOnlyAdd(add.getResult());
 }
 
+bool FunctionOutliner::isInsideExchange(Operation *op) {
+  for (Operation *next = op->getNextNode(); next; next = next->getNextNode())
+    if (isa<AllToAllVOp, CommWaitOp>(next))
+      return isa<CommWaitOp>(next);
+  return false;
+}
+
 bool FunctionOutliner::isFusedIntoUser(Operation *op) const {
+  // What is computed while tokens travel cannot wait for what arrives.
   if (isa<LinearOp, GatedFFNOp, CombineOp>(op) &&
-      getOnlyAdd(op->getResult(0))) {
+      getOnlyAdd(op->getResult(0)) && !isInsideExchange(op)) {
     // The shared experts' own product is an input of the fused combination.
     arith::AddFOp add = getOnlyAdd(op->getResult(0));
     return !isExpertSum(add);

@@ -25,14 +25,16 @@ public:
   Device(const Device &) = delete;
   Device &operator=(const Device &) = delete;
 
-  /// Opens "cuda:N", the N-th device of the CUDA driver; "cuda" is the first
-  /// one. "emulator" is the CPU, which interprets the same kernels: a library
-  /// with the driver's functions, `../lib/libdsv2-emulator.so` from the program
-  /// or what DSV2_EMULATOR_LIBRARY names. DSV2_CUDA_LIBRARY names another
-  /// driver than libcuda.so.1. A device that is open already is shared. Errors:
+  /// Opens "cuda:N", the N-th device of the CUDA driver; "cuda" is the one
+  /// whose number is `rank` modulo how many there are. "emulator" is the CPU,
+  /// which interprets the same kernels: a library with the driver's functions,
+  /// `../lib/libdsv2-emulator.so` from the program or what
+  /// DSV2_EMULATOR_LIBRARY names. DSV2_CUDA_LIBRARY names another driver than
+  /// libcuda.so.1. A device that is open already is shared. Errors:
   /// InvalidArgument for another name; NotFound for a missing library, function
   /// or device; Unsupported for a driver that is too old; DeviceError.
-  static Expected<std::shared_ptr<Device>> open(const std::string &name);
+  static Expected<std::shared_ptr<Device>> open(const std::string &name,
+                                                int rank = 0);
 
   struct Info {
     /// As open() takes it, "cuda:0".
@@ -52,11 +54,17 @@ public:
     /// Bytes of shared memory that one block can have, and of the L2 cache.
     int64_t sharedBytes = 0;
     int64_t cacheBytes = 0;
+    /// Where the device is on the host's buses.
+    int pciDomain = 0, pciBus = 0, pciDevice = 0;
   };
   const Info &info() const;
 
   /// "cuda:0 'NAME'", for messages.
   std::string text() const;
+
+  /// A number that programs of one host have in common if they were given the
+  /// same device. Every process has emulators of its own.
+  uint64_t memoryNumber() const;
 
   /// Bytes that can still be allocated.
   Expected<int64_t> availableMemory() const;
@@ -91,11 +99,11 @@ private:
 int64_t suitableImage(const DeviceManifest &code, const Device::Info &device);
 
 /// Opens what `artifact` is to run on: "cpu", a name of Device::open, or with
-/// "" what it was compiled for, of devices the first. Null: the CPU. Errors:
-/// those of Device::open() and checkTarget(); an artifact for the other is
-/// refused before anything is opened.
-Expected<std::shared_ptr<Device>> openDeviceFor(const Artifact &artifact,
-                                                const std::string &name);
+/// "" what it was compiled for, of devices the `rank`-th as of "cuda". Null:
+/// the CPU. Errors: those of Device::open() and checkTarget(); an artifact for
+/// the other is refused before anything is opened.
+Expected<std::shared_ptr<Device>>
+openDeviceFor(const Artifact &artifact, const std::string &name, int rank = 0);
 
 /// Ok when `artifact` can run on `device`, or with null on the CPU. Errors:
 /// InvalidArgument when it was compiled for the other, Unsupported when it has

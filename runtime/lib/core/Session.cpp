@@ -17,10 +17,28 @@ using namespace dsv2rt;
 // Creation
 //===----------------------------------------------------------------------===//
 
+/// What this session may take of its device. Ranks of the same device share
+/// what is free, and all plan with the least that one has.
+Expected<MemoryLimits> Session::Impl::findDeviceLimits() {
+  Expected<MemoryLimits> found = deviceLimits(*artifact, *weights, options);
+  if (!found.ok() || mesh->alone())
+    return found;
+  MemoryLimits limits = found.value();
+  // Weights of this rank that are there already are none of the others'.
+  int64_t available = limits.budget + limits.weights - limits.chargedWeights;
+  limits.chargedWeights = limits.weights;
+  Expected<int64_t> agreed = mesh->agreeOnBudget(*artifact, options, available,
+                                                 options.memoryBudget != 0);
+  if (!agreed.ok())
+    return agreed.status();
+  limits.budget = agreed.value();
+  return limits;
+}
+
 /// What this session may take of the host or the device.
 Expected<MemoryLimits> Session::Impl::findLimits() {
   if (options.device)
-    return deviceLimits(*artifact, *weights, options);
+    return findDeviceLimits();
   // Weights that are mapped are there already or can be paged in; they count
   // only against a budget that the caller gave for everything.
   MemoryLimits limits;
@@ -57,7 +75,7 @@ Status Session::Impl::create() {
   plan = planned.value();
   if (options.device) {
     Expected<std::unique_ptr<Engine>> made =
-        makeDeviceEngine(artifact, weights, options);
+        makeDeviceEngine(artifact, weights, options, mesh->collectives());
     if (!made.ok())
       return made.status();
     engine = std::move(made.value());

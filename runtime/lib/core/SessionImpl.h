@@ -87,6 +87,7 @@ struct Session::Impl : public TapSink {
   int64_t nextOwner() const;
 
   Expected<MemoryLimits> findLimits();
+  Expected<MemoryLimits> findDeviceLimits();
   Status create();
   Status createReference();
   void releasePages(Sequence &sequence, size_t keep, bool clear);

@@ -7,6 +7,7 @@
 
 #include "SessionMesh.h"
 #include "Support.h"
+#include "dsv2rt/Device.h"
 #include "dsv2rt/Threads.h"
 
 #include <cstring>
@@ -41,10 +42,6 @@ SessionMesh::create(const Artifact &artifact, const PackedWeights &weights,
     return makeError(StatusCode::InvalidArgument,
                      "expected the packed weights of rank ", rank,
                      ", found those of rank ", weights.rank());
-  if (ranks > 1 && (options.device || manifest.device))
-    return makeError(StatusCode::Unsupported, "artifact ",
-                     quote(artifact.path()), " was compiled for ",
-                     manifest.mesh.ranksText(), ", which run on CPUs only");
   if (ranks > 1 && options.referenceWeights)
     return makeError(StatusCode::Unsupported, "artifact ",
                      quote(artifact.path()), " was compiled for ",
@@ -101,7 +98,8 @@ Expected<int64_t> SessionMesh::agreeOnBudget(const Artifact &artifact,
     return available;
   struct Facts {
     uint64_t agreement;
-    uint64_t host;
+    /// The same for ranks with the same memory.
+    uint64_t place;
     int64_t bytes;
     int64_t own;
   };
@@ -112,7 +110,11 @@ Expected<int64_t> SessionMesh::agreeOnBudget(const Artifact &artifact,
        {options.maxContext, options.maxSequences, options.cachePositions,
         options.stepTokens, int64_t(options.checkLevel)})
     agreement.add(option);
-  Facts mine = {agreement.value(), hostNumber(), available, own};
+  Agreement place;
+  place.add(int64_t(hostNumber()));
+  if (options.device)
+    place.add(int64_t(options.device->memoryNumber()));
+  Facts mine = {agreement.value(), place.value(), available, own};
   std::vector<Facts> all(world->size());
   Status status =
       world->allGather(&mine, sizeof(mine), all.data(), agreementSite);
@@ -128,7 +130,7 @@ Expected<int64_t> SessionMesh::agreeOnBudget(const Artifact &artifact,
                        "a step and check level have to be the same");
     int64_t sharers = 0;
     for (const Facts &other : all)
-      sharers += other.host == facts.host;
+      sharers += other.place == facts.place;
     least = std::min(least, facts.own ? facts.bytes : facts.bytes / sharers);
   }
   return least;

@@ -72,7 +72,8 @@ public:
   StepCollectives &collectives() { return *exchange; }
 
   /// The least of what ranks have for a session, in bytes, each having
-  /// `available` for all ranks on its host, or for itself alone if `own`.
+  /// `available` for all ranks on its host or device, or for itself alone if
+  /// `own`.
   /// Errors: InvalidArgument when the ranks' `options` differ.
   Expected<int64_t> agreeOnBudget(const Artifact &artifact,
                                   const SessionOptions &options,

@@ -72,6 +72,7 @@ bool StepCollectives::open(Call &call, int32_t axis, int32_t site,
     return false;
   }
   call.axis = &axes[axis];
+  memory->begin(call.place());
   if (call.axis->group)
     call.before = call.axis->group->counters();
   if (trace)
@@ -99,9 +100,9 @@ void StepCollectives::finish(const Call &call, const Status &result) {
 }
 
 /// Zeroes memory whose size compiled code gave, which may be anything.
-static void clear(void *data, int64_t bytes) {
+void StepCollectives::clear(void *data, int64_t bytes) {
   if (bytes > 0)
-    std::memset(data, 0, size_t(bytes));
+    memory->clear(data, bytes);
 }
 
 int64_t StepCollectives::meshIndex(int32_t axis) {
@@ -121,8 +122,28 @@ void StepCollectives::checkCapacity(int64_t layer, const int32_t *counts,
                           "dsv2rt_check_capacity of layer ", layer,
                           ": expected counts and a positive capacity, found ",
                           count, " and ", capacity));
+  using Place = StepMemory::Place;
+  memory->begin({"dispatch capacity", layer});
+  Expected<void *> wanted =
+      memory->fetch(Place::SendRows, counts, count * int64_t(sizeof(int32_t)));
+  Status fetched = wanted.ok() ? memory->wait() : wanted.status();
+  if (!fetched.ok())
+    return fail(fetched);
   for (int64_t i = 0; i < count; ++i)
-    overflow |= counts[i] > capacity;
+    overflow |= static_cast<const int32_t *>(wanted.value())[i] > capacity;
+}
+
+Status StepCollectives::reduce(const Call &call, float *data, int64_t count) {
+  using Place = StepMemory::Place;
+  int64_t bytes = count * int64_t(sizeof(float));
+  if (!call.axis->group)
+    return Status();
+  Expected<void *> values = memory->fetch(Place::Send, data, bytes);
+  Status status = values.ok() ? memory->wait() : values.status();
+  if (status.ok())
+    status = call.axis->group->allReduce(static_cast<float *>(values.value()),
+                                         count, call.place());
+  return status.ok() ? memory->store(Place::Send, data, bytes) : status;
 }
 
 void StepCollectives::allReduce(int32_t axis, int32_t site, int64_t layer,
@@ -132,70 +153,124 @@ void StepCollectives::allReduce(int32_t axis, int32_t site, int64_t layer,
     if (count < 0)
       refuse(call, "expected at least 0 elements, found ", count);
     else
-      close(call, call.axis->group
-                      ? call.axis->group->allReduce(data, count, call.place())
-                      : Status());
+      close(call, reduce(call, data, count));
   }
   if (!status.ok())
     clear(data, count * int64_t(sizeof(float)));
+}
+
+Status StepCollectives::gather(const Call &call, const void *send,
+                               void *receive, int64_t rows, int64_t rowBytes,
+                               int64_t receiveRowBytes) {
+  using Place = StepMemory::Place;
+  int64_t ranks = call.axis->size, bytes = rows * rowBytes;
+  int64_t total = rows * receiveRowBytes;
+  Expected<void *> own = memory->fetch(Place::Send, send, bytes);
+  if (!own.ok())
+    return own.status();
+  // What is between the rows stays.
+  bool hasGaps = receiveRowBytes > ranks * rowBytes;
+  Expected<void *> all = nullptr;
+  if (hasGaps)
+    all = memory->fetch(Place::Receive, receive, total);
+  Status status = all.ok() ? memory->wait() : all.status();
+  if (status.ok() && !hasGaps)
+    all = memory->prepare(Place::Receive, receive, total);
+  if (!status.ok() || !all.ok())
+    return status.ok() ? all.status() : status;
+  // Ranks follow one another in what is exchanged, columns in the result.
+  const auto *from = static_cast<const char *>(own.value());
+  if (call.axis->group) {
+    gathered.resize(std::max(gathered.size(), size_t(ranks * bytes)));
+    status =
+        call.axis->group->allGather(from, bytes, gathered.data(), call.place());
+    from = gathered.data();
+  }
+  if (!status.ok())
+    return status;
+  auto *out = static_cast<char *>(all.value());
+  for (int64_t r = 0; rowBytes && r < ranks; ++r)
+    for (int64_t row = 0; row < rows; ++row)
+      std::memcpy(out + row * receiveRowBytes + r * rowBytes,
+                  from + r * bytes + row * rowBytes, size_t(rowBytes));
+  return memory->store(Place::Receive, receive, total);
 }
 
 void StepCollectives::allGather(int32_t axis, int32_t site, int64_t layer,
                                 const void *send, void *receive, int64_t rows,
                                 int64_t rowBytes, int64_t receiveRowBytes) {
   Call call;
-  auto *out = static_cast<char *>(receive);
   if (open(call, axis, site, layer, "all_gather")) {
     int64_t ranks = call.axis->size;
-    if (rows < 0 || rowBytes < 0 || receiveRowBytes < ranks * rowBytes) {
+    if (rows < 0 || rowBytes < 0 || receiveRowBytes < ranks * rowBytes)
       refuse(call, "expected rows of at least ", ranks, " times ", rowBytes,
              " bytes, found ", rows, " of ", receiveRowBytes);
-    } else if (call.axis->group) {
-      // Ranks follow one another in what is exchanged, columns in the result.
-      int64_t bytes = rows * rowBytes;
-      Status result = guarded([&]() -> Status {
-        gathered.resize(std::max(gathered.size(), size_t(ranks * bytes)));
-        return call.axis->group->allGather(send, bytes, gathered.data(),
-                                           call.place());
-      });
-      close(call, result);
-      for (int64_t r = 0; status.ok() && rowBytes && r < ranks; ++r)
-        for (int64_t row = 0; row < rows; ++row)
-          std::memcpy(out + row * receiveRowBytes + r * rowBytes,
-                      gathered.data() + r * bytes + row * rowBytes,
-                      size_t(rowBytes));
-    } else {
-      close(call, Status());
-      for (int64_t row = 0; rowBytes && row < rows; ++row)
-        std::memcpy(out + row * receiveRowBytes,
-                    static_cast<const char *>(send) + row * rowBytes,
-                    size_t(rowBytes));
-    }
+    else
+      close(call, guarded([&] {
+              return gather(call, send, receive, rows, rowBytes,
+                            receiveRowBytes);
+            }));
   }
   if (!status.ok())
     for (int64_t row = 0; row < rows; ++row)
-      clear(out + row * receiveRowBytes, receiveRowBytes);
+      clear(static_cast<char *>(receive) + row * receiveRowBytes,
+            receiveRowBytes);
 }
 
-/// Exchanges `sendBytes` and `receiveBytes`, which are as long as the axis.
-bool StepCollectives::exchange(const Call &call, const void *send,
-                               void *receive, bool startOnly) {
-  if (call.axis->group) {
-    Communicator &group = *call.axis->group;
-    close(call, startOnly
-                    ? group.startAllToAllV(send, sendBytes.data(), receive,
-                                           receiveBytes.data(), call.place())
-                    : group.allToAllV(send, sendBytes.data(), receive,
-                                      receiveBytes.data(), call.place()));
-  } else if (sendBytes[0] != receiveBytes[0]) {
-    refuse(call, "a rank alone sends itself ", sendBytes[0],
-           " bytes and expects ", receiveBytes[0]);
-  } else {
-    close(call, Status());
-    if (sendBytes[0])
-      std::memcpy(receive, send, size_t(sendBytes[0]));
+/// Where the host has what an exchange sends, or receives, that is started on
+/// an axis.
+static StepMemory::Place startedPlace(int32_t axis, bool receives) {
+  using Place = StepMemory::Place;
+  if (axis == DSV2RT_AXIS_TP)
+    return receives ? Place::TpReceive : Place::TpSend;
+  return receives ? Place::EpReceive : Place::EpSend;
+}
+
+Status StepCollectives::exchange(const Call &call, const void *send,
+                                 void *receive, bool startOnly) {
+  using Place = StepMemory::Place;
+  int32_t axis = int32_t(call.axis - axes);
+  Place out = startOnly ? startedPlace(axis, false) : Place::Send;
+  Place in = startOnly ? startedPlace(axis, true) : Place::Receive;
+  int64_t sent = 0, received = 0;
+  for (size_t r = 0; r < sendBytes.size(); ++r) {
+    sent += sendBytes[r];
+    received += receiveBytes[r];
   }
-  return status.ok();
+  if (!call.axis->group && sent != received)
+    return makeError(StatusCode::CorruptData, call.site->kind, " ",
+                     quote(call.site->name), " of layer ", call.layer,
+                     ": a rank alone sends itself ", sent,
+                     " bytes and expects ", received);
+  Expected<void *> from = memory->fetch(out, send, sent);
+  Status status = from.ok() ? memory->wait() : from.status();
+  if (!status.ok())
+    return status;
+  Expected<void *> to = memory->prepare(in, receive, received);
+  if (!to.ok())
+    return to.status();
+  if (Communicator *group = call.axis->group; group && startOnly) {
+    startedBytes[axis] = received;
+    return group->startAllToAllV(from.value(), sendBytes.data(), to.value(),
+                                 receiveBytes.data(), call.place());
+  } else if (group) {
+    status = group->allToAllV(from.value(), sendBytes.data(), to.value(),
+                              receiveBytes.data(), call.place());
+  } else if (sent) {
+    std::memcpy(to.value(), from.value(), size_t(sent));
+  }
+  return status.ok() ? memory->store(in, receive, received) : status;
+}
+
+Status StepCollectives::finishExchange(const Call &call, int32_t axis,
+                                       void *receive) {
+  // Alone, it was done when it was started.
+  if (!call.axis->group)
+    return Status();
+  Status status = call.axis->group->finishAllToAllV();
+  return status.ok() ? memory->store(startedPlace(axis, /*receives=*/true),
+                                     receive, startedBytes[axis])
+                     : status;
 }
 
 void StepCollectives::allToAll(int32_t axis, int32_t site, int64_t layer,
@@ -207,7 +282,7 @@ void StepCollectives::allToAll(int32_t axis, int32_t site, int64_t layer,
     } else {
       sendBytes.assign(call.axis->size, bytes);
       receiveBytes = sendBytes;
-      exchange(call, send, receive);
+      close(call, exchange(call, send, receive));
     }
   }
   bool known = axis == DSV2RT_AXIS_TP || axis == DSV2RT_AXIS_EP;
@@ -220,25 +295,40 @@ int64_t StepCollectives::allToAllV(int32_t axis, int32_t site, int64_t layer,
                                    int64_t rowBytes, const int32_t *sendRows,
                                    const int32_t *receiveRows,
                                    int64_t capacityRows, bool startOnly) {
+  using Place = StepMemory::Place;
   Call call;
   int64_t received = 0;
   if (open(call, axis, site, layer, "all_to_all_v")) {
     int64_t ranks = call.axis->size, lowest = 0;
+    int64_t countBytes = ranks * int64_t(sizeof(int32_t));
+    Expected<void *> sending =
+        memory->fetch(Place::SendRows, sendRows, countBytes);
+    Expected<void *> receiving =
+        memory->fetch(Place::ReceiveRows, receiveRows, countBytes);
+    Status fetched = !sending.ok()     ? sending.status()
+                     : !receiving.ok() ? receiving.status()
+                                       : memory->wait();
     sendBytes.assign(ranks, 0), receiveBytes.assign(ranks, 0);
-    for (int64_t r = 0; r < ranks; ++r) {
-      lowest = std::min<int64_t>({lowest, sendRows[r], receiveRows[r]});
-      sendBytes[r] = sendRows[r] * rowBytes;
-      receiveBytes[r] = receiveRows[r] * rowBytes;
-      received += receiveRows[r];
+    for (int64_t r = 0; fetched.ok() && r < ranks; ++r) {
+      int64_t out = static_cast<const int32_t *>(sending.value())[r];
+      int64_t in = static_cast<const int32_t *>(receiving.value())[r];
+      lowest = std::min({lowest, out, in});
+      sendBytes[r] = out * rowBytes;
+      receiveBytes[r] = in * rowBytes;
+      received += in;
     }
-    if (rowBytes < 0)
+    if (!fetched.ok())
+      close(call, fetched);
+    else if (rowBytes < 0)
       refuse(call, "expected rows of at least 0 bytes, found ", rowBytes);
     else if (lowest < 0)
       refuse(call, "expected at least 0 rows for every rank, found ", lowest);
     else if (received > capacityRows)
       refuse(call, "expected at most ", capacityRows,
              " rows to receive, found ", received);
-    else if (exchange(call, send, receive, startOnly)) {
+    else
+      close(call, exchange(call, send, receive, startOnly));
+    if (status.ok()) {
       started[axis] = startOnly;
       return received;
     }
@@ -254,8 +344,8 @@ void StepCollectives::wait(int32_t axis, int32_t site, int64_t layer,
   if (open(call, axis, site, layer, "all_to_all_v")) {
     if (!started[axis])
       refuse(call, "a wait for an exchange that was not started");
-    else if (call.axis->group)
-      finish(call, call.axis->group->finishAllToAllV());
+    else
+      finish(call, finishExchange(call, axis, receive));
     started[axis] = false;
   }
   if (!status.ok())

@@ -15,6 +15,7 @@
 #ifndef DSV2RT_LIB_CORE_STEPCOLLECTIVES_H
 #define DSV2RT_LIB_CORE_STEPCOLLECTIVES_H
 
+#include "StepMemory.h"
 #include "dsv2rt/Manifest.h"
 #include "dsv2rt/Status.h"
 #include "dsv2rt/Trace.h"
@@ -49,6 +50,10 @@ public:
   /// Shows every call in a timeline; null: in none.
   void setTrace(Trace *timeline) { trace = timeline; }
 
+  /// Says that what compiled code exchanges is in `where`, which has to live as
+  /// long as steps are run; null: in the host's memory.
+  void useMemory(StepMemory *where) { memory = where ? where : &hostMemory; }
+
   /// Starts a step of `tokens` tokens over all ranks of the ep axis.
   void begin(int64_t tokens) {
     stepTokens = tokens;
@@ -61,6 +66,12 @@ public:
 
   /// Remembers a failure of this rank and ends the job.
   void fail(const Status &reason);
+
+  /// Shows the other ranks that this one works.
+  void alive() {
+    if (world)
+      world->alive();
+  }
 
   /// Whether an exchange of fixed size was too small since begin().
   bool overflowed() const { return overflow; }
@@ -95,17 +106,27 @@ private:
   void close(const Call &call, const Status &result);
   void finish(const Call &call, const Status &result);
   template <class... Parts> void refuse(const Call &call, Parts &&...parts);
-  bool exchange(const Call &call, const void *send, void *receive,
-                bool startOnly = false);
+  Status reduce(const Call &call, float *data, int64_t count);
+  Status gather(const Call &call, const void *send, void *receive, int64_t rows,
+                int64_t rowBytes, int64_t receiveRowBytes);
+  /// Exchanges `sendBytes` and `receiveBytes`, which are as long as the axis.
+  Status exchange(const Call &call, const void *send, void *receive,
+                  bool startOnly = false);
+  Status finishExchange(const Call &call, int32_t axis, void *receive);
+  void clear(void *data, int64_t bytes);
 
   const Manifest &manifest;
   Communicator *world = nullptr;
+  StepMemory hostMemory;
+  StepMemory *memory = &hostMemory;
   MeshAxis axes[2];
   Trace *trace = nullptr;
   int64_t stepTokens = 0;
   bool overflow = false;
   /// Whether an exchange has been started on an axis and not finished.
   bool started[2] = {};
+  /// Bytes that the exchange receives which was started on an axis.
+  int64_t startedBytes[2] = {};
   Status status;
   std::vector<CommCounters> counts;
   /// Bytes to and from every rank, and what was gathered; kept to keep their

@@ -87,6 +87,12 @@ Status Context::readInfo() {
                 CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN);
   facts.cacheBytes =
       attribute("the size of the L2 cache", CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE);
+  facts.pciDomain = attribute("the number of the bus's domain",
+                              CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID);
+  facts.pciBus =
+      attribute("the number of the bus", CU_DEVICE_ATTRIBUTE_PCI_BUS_ID);
+  facts.pciDevice =
+      attribute("the number on the bus", CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID);
   return status;
 }
 

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <map>
+#include <unistd.h>
 
 using namespace dsv2rt;
 using namespace dsv2rt::cuda;
@@ -35,7 +36,19 @@ static Status parseName(const std::string &name, bool &emulator, int &ordinal) {
   return Status();
 }
 
-Expected<std::shared_ptr<Device>> Device::open(const std::string &name) {
+/// The number of the device that "cuda" is for a rank.
+static Expected<int> ordinalOf(const Driver &driver, int rank) {
+  int count = 0;
+  Status status =
+      driver.call(driver.cuDeviceGetCount, "", "counting the devices", &count);
+  if (!status.ok())
+    return status;
+  // Without devices opening the first one says so.
+  return count > 0 ? rank % count : 0;
+}
+
+Expected<std::shared_ptr<Device>> Device::open(const std::string &name,
+                                               int rank) {
   using Result = Expected<std::shared_ptr<Device>>;
   return guarded([&]() -> Result {
     bool emulator = false;
@@ -44,6 +57,15 @@ Expected<std::shared_ptr<Device>> Device::open(const std::string &name) {
     if (!status.ok())
       return status;
     // Sessions of one process share a device, so that weights are there once.
+    if (name == "cuda" && rank > 0) {
+      Expected<std::shared_ptr<const Driver>> driver = Driver::open(emulator);
+      if (!driver.ok())
+        return driver.status();
+      Expected<int> found = ordinalOf(*driver.value(), rank);
+      if (!found.ok())
+        return found.status();
+      ordinal = found.value();
+    }
     static std::mutex mutex;
     static std::map<std::pair<std::string, int>, std::weak_ptr<Device>> open;
     std::lock_guard<std::mutex> lock(mutex);
@@ -71,6 +93,14 @@ const Device::Info &Device::info() const { return impl->context->info(); }
 std::string Device::text() const { return impl->context->text(); }
 Status Device::releaseFailure() const {
   return impl->context->releaseFailure();
+}
+
+uint64_t Device::memoryNumber() const {
+  const Info &facts = info();
+  if (facts.emulated)
+    return uint64_t(1) << 63 | uint64_t(getpid());
+  return uint64_t(facts.pciDomain) << 32 | uint64_t(facts.pciBus) << 16 |
+         uint64_t(facts.pciDevice);
 }
 
 void Device::forgetWeights() { impl->forgetWeights(); }
@@ -166,7 +196,8 @@ Status dsv2rt::checkTarget(const Artifact &artifact, const Device *device) {
 }
 
 Expected<std::shared_ptr<Device>>
-dsv2rt::openDeviceFor(const Artifact &artifact, const std::string &name) {
+dsv2rt::openDeviceFor(const Artifact &artifact, const std::string &name,
+                      int rank) {
   bool forDevice = artifact.manifest().device.has_value();
   if (name == "cpu" || (name.empty() && !forDevice)) {
     Status status = checkTarget(artifact, nullptr);
@@ -182,7 +213,7 @@ dsv2rt::openDeviceFor(const Artifact &artifact, const std::string &name) {
     status = wrongTarget(artifact, quote(wanted));
   if (!status.ok())
     return status;
-  Expected<std::shared_ptr<Device>> device = Device::open(wanted);
+  Expected<std::shared_ptr<Device>> device = Device::open(wanted, rank);
   if (device.ok())
     status = checkTarget(artifact, device.value().get());
   if (!status.ok())

@@ -9,6 +9,7 @@
 #include "DeviceImpl.h"
 #include "Graphs.h"
 #include "Launcher.h"
+#include "Staging.h"
 
 #include <cstring>
 
@@ -50,11 +51,13 @@ int64_t plannedInput(const Manifest &manifest, const SessionOptions &options) {
 class DeviceEngine final : public Engine {
 public:
   DeviceEngine(std::shared_ptr<const Artifact> artifact,
-               const SessionOptions &options)
+               const SessionOptions &options, StepCollectives &collectives)
       : artifact(std::move(artifact)), device(options.device),
         context(device->implementation().context),
         inputValues(plannedInput(this->artifact->manifest(), options)),
-        useGraphs(options.graphs), trace(options.trace) {}
+        useGraphs(options.graphs &&
+                  this->artifact->manifest().mesh.size() == 1),
+        trace(options.trace), exchange(collectives) {}
 
   ~DeviceEngine() override;
 
@@ -101,8 +104,11 @@ private:
   std::shared_ptr<Context> context;
   /// Numbers of the input that is reserved at first.
   int64_t inputValues;
+  /// What a rank does in a step depends on what the others send, so that steps
+  /// of several ranks are never repeated.
   bool useGraphs;
   Trace *trace;
+  StepCollectives &exchange;
 
   std::shared_ptr<const ResidentWeights> weights;
   std::unique_ptr<Program> program;
@@ -110,6 +116,7 @@ private:
   EventHandle begin, end;
   DeviceMemory cache, workspace, logitMemory, input;
   PinnedMemory logitStaging, inputStaging;
+  std::unique_ptr<Staging> staging;
   std::unique_ptr<Launcher> launcher;
   std::unique_ptr<Graphs> graphs;
   int64_t pages = 0;
@@ -125,6 +132,7 @@ private:
 
 /// What is still on the stream uses memory that goes with the engine.
 DeviceEngine::~DeviceEngine() {
+  exchange.useMemory(nullptr);
   if (stream)
     context->release(driver().cuStreamSynchronize, "waiting for the last step",
                      stream.get());
@@ -152,7 +160,10 @@ DeviceEngine::open(const PackedWeights &packed,
       return made.status();
     *event = std::move(made.value());
   }
-  launcher = std::make_unique<Launcher>(context, *program, stream.get(), trace);
+  staging = std::make_unique<Staging>(context, stream.get());
+  exchange.useMemory(staging.get());
+  launcher = std::make_unique<Launcher>(context, *program, stream.get(),
+                                        exchange, trace);
   graphs = std::make_unique<Graphs>(context, stream.get());
   Expected<std::shared_ptr<const ResidentWeights>> resident =
       device->implementation().weightsFor(manifest(), packed, progress);
@@ -320,6 +331,7 @@ Status DeviceEngine::run(const Artifact::Entry &entry, const StepLayout &step,
     return reinterpret_cast<int32_t *>(input.address() + CUdeviceptr(at));
   });
   // Every kernel that is checked is waited for, so that a failure names it.
+  exchange.begin(step.arrivals);
   launcher->begin(taps, /*waitForEach=*/level >= 2);
   status = sendInput(step, entry);
   if (status.ok())
@@ -384,8 +396,10 @@ Expected<MemoryLimits> dsv2rt::deviceLimits(const Artifact &artifact,
 Expected<std::unique_ptr<Engine>>
 dsv2rt::makeDeviceEngine(std::shared_ptr<const Artifact> artifact,
                          std::shared_ptr<const PackedWeights> weights,
-                         const SessionOptions &options) {
-  auto engine = std::make_unique<DeviceEngine>(std::move(artifact), options);
+                         const SessionOptions &options,
+                         StepCollectives &collectives) {
+  auto engine =
+      std::make_unique<DeviceEngine>(std::move(artifact), options, collectives);
   Status status = engine->open(*weights, options.uploadProgress);
   if (!status.ok())
     return status;

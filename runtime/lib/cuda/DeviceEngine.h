@@ -25,12 +25,14 @@ Expected<MemoryLimits> deviceLimits(const Artifact &artifact,
                                     const SessionOptions &options);
 
 /// An engine on options.device, which `artifact` is for. `options` are
-/// complete. Loads the kernels and copies the weights. Errors: Unsupported,
-/// CorruptData, OutOfMemory, DeviceError; they name what was being done.
+/// complete. Loads the kernels and copies the weights. `collectives`, which has
+/// to outlive the engine, is what steps reach other ranks by. Errors:
+/// Unsupported, CorruptData, OutOfMemory, DeviceError; they name what was being
+/// done.
 Expected<std::unique_ptr<Engine>>
 makeDeviceEngine(std::shared_ptr<const Artifact> artifact,
                  std::shared_ptr<const PackedWeights> weights,
-                 const SessionOptions &options);
+                 const SessionOptions &options, StepCollectives &collectives);
 
 } // namespace dsv2rt
 

@@ -23,7 +23,7 @@ void Launcher::begin(TapSink &sink, bool wait) {
 
 void Launcher::launch(int32_t kernel, int32_t gridX, int32_t gridY,
                       int32_t gridZ, void **parameters) {
-  if (status.ok())
+  if (failure().ok())
     status = guarded(
         [&] { return start(kernel, {gridX, gridY, gridZ}, parameters); });
 }
@@ -40,10 +40,10 @@ int64_t Launcher::deviceInfo(int32_t property) const {
 }
 
 StepCollectives *Launcher::collectives() {
-  if (status.ok())
-    status = makeError(StatusCode::Unsupported, program.name(),
-                       " calls a collective, which devices do not have yet");
-  return nullptr;
+  // The other ranks must not wait for one that cannot go on.
+  if (!status.ok())
+    exchange.fail(status);
+  return &exchange;
 }
 
 Status Launcher::start(int32_t index, const int32_t (&grid)[3],
@@ -120,6 +120,7 @@ Status Launcher::start(int32_t index, const int32_t (&grid)[3],
   if (!launched.ok())
     return launched;
   ++count;
+  exchange.alive();
   if (timer.enabled())
     launched = timer.add(facts.name);
   if (!launched.ok())
@@ -131,7 +132,7 @@ Status Launcher::start(int32_t index, const int32_t (&grid)[3],
 
 void Launcher::tap(int32_t site, int64_t layer, void *data, int64_t rowCount,
                    int64_t columns, int64_t rowStride, int32_t dtype) {
-  if (status.ok())
+  if (failure().ok())
     status = guarded([&] {
       return show(site, layer, data, rowCount, columns, rowStride, dtype);
     });

@@ -10,6 +10,7 @@
 
 #include "KernelTimer.h"
 #include "Program.h"
+#include "StepCollectives.h"
 #include "StepContext.h"
 #include "TensorMaps.h"
 
@@ -18,15 +19,17 @@
 
 namespace dsv2rt::cuda {
 
-/// The context of a step on a device: puts kernels on a stream, and shows taps
-/// after copying their rows to the host.
+/// The context of a step on a device: puts kernels on a stream, shows taps
+/// after copying their rows to the host, and hands collectives on.
 class Launcher final : public StepContext {
 public:
-  /// A `trace` gets the times of the kernels.
+  /// `exchange`, which has to outlive this, has the step's collectives; a
+  /// `trace` gets the times of the kernels.
   Launcher(std::shared_ptr<Context> context, const Program &program,
-           CUstream stream, Trace *trace = nullptr)
+           CUstream stream, StepCollectives &exchange, Trace *trace = nullptr)
       : context(std::move(context)), program(program), stream(stream),
-        maps(*this->context), timer(this->context, stream, trace) {}
+        exchange(exchange), maps(*this->context),
+        timer(this->context, stream, trace) {}
 
   /// Prepares for a step whose taps `sink` gets. With `waitForEach` every
   /// kernel is waited for, so that a failure names it.
@@ -40,8 +43,11 @@ public:
   /// Whether kernels have to be launched one by one, to be timed.
   bool timesKernels() const { return timer.enabled(); }
 
-  /// The first failure since begin(), after which nothing was launched.
-  const Status &failure() const { return status; }
+  /// The first failure since begin(), of a launch, a tap or a collective, after
+  /// which nothing was launched.
+  const Status &failure() const {
+    return status.ok() ? exchange.failure() : status;
+  }
 
   /// Kernels launched since begin().
   int64_t launches() const { return count; }
@@ -61,6 +67,7 @@ private:
   std::shared_ptr<Context> context;
   const Program &program;
   CUstream stream;
+  StepCollectives &exchange;
   TensorMaps maps;
   KernelTimer timer;
   TapSink *taps = nullptr;

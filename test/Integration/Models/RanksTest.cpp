@@ -4,13 +4,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-//
-// Ranks are threads of this process; every one runs the same program.
-//
-//===----------------------------------------------------------------------===//
 
-#include "CompiledModel.h"
 #include "EditedWeights.h"
+#include "RankProgram.h"
 #include "dsv2rt/comm/Communicator.h"
 #include "dsv2rt/comm/ThreadGroup.h"
 #include "gtest/gtest.h"
@@ -26,29 +22,13 @@ using namespace dsv2rt;
 
 namespace {
 
-struct Case {
-  std::string fixture;
-  int64_t tp, ep;
-
-  int ranks() const { return int(tp * ep); }
-  std::string mesh() const {
-    return "--mesh=tp=" + std::to_string(tp) + ",ep=" + std::to_string(ep);
-  }
-};
-
-void PrintTo(const Case &c, std::ostream *os) {
-  *os << c.fixture << " tp " << c.tp << " ep " << c.ep;
-}
-
-std::string caseName(const testing::TestParamInfo<Case> &info) {
-  const Case &c = info.param;
-  return c.fixture + "_tp" + std::to_string(c.tp) + "_ep" +
-         std::to_string(c.ep);
+std::string caseName(const testing::TestParamInfo<MeshCase> &info) {
+  return info.param.name();
 }
 
 /// Every mesh of 1, 2, 3, 4 and 8 ranks that can split the fixtures.
-std::vector<Case> allMeshes() {
-  std::vector<Case> cases;
+std::vector<MeshCase> allMeshes() {
+  std::vector<MeshCase> cases;
   for (std::string fixture : {"T0", "T1", "tiny"}) {
     std::ifstream file(loadFixture(fixture).model + "/config.json");
     nlohmann::json config = nlohmann::json::parse(file);
@@ -65,145 +45,13 @@ std::vector<Case> allMeshes() {
   return cases;
 }
 
-/// What a program computes; the same on every rank.
-struct Outcome {
-  std::vector<Matrix> logits;
-  std::vector<std::vector<int32_t>> greedy;
-};
-
-/// `count` sequences of different lengths in one step, then two tokens each.
-/// The logits of all of them.
-Matrix runBatch(Session &session, int64_t count) {
-  int64_t vocabulary = session.artifact().manifest().model.vocabSize;
-  Matrix result;
-  result.columns = vocabulary;
-  std::vector<std::vector<int32_t>> prompts;
-  std::vector<StepInput> inputs;
-  for (int64_t i = 0; i < count; ++i) {
-    std::vector<int32_t> ids;
-    for (int64_t t = 0; t < 1 + 3 * (i % 7); ++t)
-      ids.push_back(int32_t((17 + 31 * i + 7 * t * t) % vocabulary));
-    prompts.push_back(std::move(ids));
-  }
-  for (int64_t i = 0; i < count; ++i) {
-    Expected<SequenceId> sequence = session.addSequence();
-    if (!sequence.ok())
-      throw std::runtime_error(sequence.status().message());
-    StepInput input;
-    input.sequence = sequence.value();
-    input.tokens = prompts[i].data();
-    input.count = int64_t(prompts[i].size());
-    inputs.push_back(input);
-  }
-  std::vector<int32_t> next(count, 5);
-  for (int round = 0; round < 3; ++round) {
-    std::vector<StepOutput> outputs(inputs.size());
-    Status status = session.step(inputs.data(), inputs.size(), outputs.data());
-    if (!status.ok())
-      throw std::runtime_error(status.message());
-    for (int64_t i = 0; i < count; ++i) {
-      if (!outputs[i].status.ok())
-        throw std::runtime_error(outputs[i].status.message());
-      result.data.insert(result.data.end(), outputs[i].logits,
-                         outputs[i].logits + vocabulary);
-      ++result.rows;
-      inputs[i].tokens = &next[i];
-      inputs[i].count = 1;
-    }
-  }
-  for (const StepInput &input : inputs)
-    if (!session.removeSequence(input.sequence).ok())
-      throw std::runtime_error("removeSequence");
-  return result;
-}
-
-/// The program: goldens in chunks and at once, greedy tokens, batches.
-Outcome runProgram(Session &session, const Fixture &fixture,
-                   const std::vector<int64_t> &batches) {
-  Outcome outcome;
-  for (const GoldenPrompt &prompt : fixture.prompts) {
-    if (prompt.ids.size() > 100)
-      continue;
-    for (int64_t chunk : {0, 7})
-      outcome.logits.push_back(evaluate(session, prompt.ids, chunk));
-    if (!prompt.greedy.empty())
-      outcome.greedy.push_back(
-          decodeGreedily(session, prompt.ids, 0, prompt.greedy.size()));
-  }
-  for (int64_t batch : batches)
-    outcome.logits.push_back(runBatch(session, batch));
-  return outcome;
-}
-
-constexpr int64_t kMaxBatch = 12;
-
-/// Runs the program on all ranks; what rank 0 got. The others must have got the
-/// same bits.
-Outcome runOnMesh(const Case &c, const std::string &flags, WeightSource &source,
-                  const Fixture &fixture, const std::vector<int64_t> &batches) {
-  std::shared_ptr<const CompiledModel> model =
-      CompiledModel::get(fixture, flags + " " + c.mesh());
-  std::vector<Outcome> outcomes(c.ranks());
-  std::vector<std::shared_ptr<const PackedWeights>> weights;
-  for (int rank = 0; rank < c.ranks(); ++rank) {
-    PackOptions options;
-    options.inMemory = true;
-    options.rank = rank;
-    auto packed = PackedWeights::open(model->artifact, source, options);
-    if (!packed.ok())
-      throw std::runtime_error(packed.status().message());
-    weights.push_back(packed.value());
-  }
-  Status status = runThreadRanks(
-      c.ranks(), CommOptions(), [&](Communicator &world) -> Status {
-        SessionOptions options;
-        options.maxContext = 512;
-        options.maxSequences = kMaxBatch;
-        options.threads = 1;
-        if (c.ranks() > 1)
-          options.world =
-              std::shared_ptr<Communicator>(&world, [](Communicator *) {});
-        auto session =
-            Session::create(model->artifact, weights[world.rank()], options);
-        if (!session.ok())
-          return session.status();
-        outcomes[world.rank()] = runProgram(*session.value(), fixture, batches);
-        return Status();
-      });
-  if (!status.ok())
-    throw std::runtime_error(status.message());
-  for (const Outcome &other : outcomes) {
-    EXPECT_EQ(other.greedy, outcomes[0].greedy);
-    EXPECT_EQ(other.logits.size(), outcomes[0].logits.size());
-    for (size_t i = 0; i < outcomes[0].logits.size(); ++i)
-      EXPECT_EQ(other.logits[i].data, outcomes[0].logits[i].data);
-  }
-  return outcomes[0];
-}
-
 /// Logits on several ranks differ from those on one by the rounding of sums
-/// that are taken in another order: at most 1e-5 of their range.
-void expectSame(const Outcome &found, const Outcome &expected) {
-  EXPECT_EQ(found.greedy, expected.greedy);
-  ASSERT_EQ(found.logits.size(), expected.logits.size());
-  for (size_t i = 0; i < found.logits.size(); ++i) {
-    const std::vector<float> &a = found.logits[i].data;
-    const std::vector<float> &b = expected.logits[i].data;
-    ASSERT_EQ(a.size(), b.size());
-    auto [low, high] = std::minmax_element(b.begin(), b.end());
-    double worst = 0;
-    for (size_t j = 0; j < a.size(); ++j) {
-      double error = std::abs(double(a[j]) - b[j]);
-      if (!(error <= worst))
-        worst = error;
-    }
-    EXPECT_LE(worst, 1e-5 * (*high - *low)) << "logits " << i;
-  }
-}
+/// that are taken in another order.
+constexpr double kTolerance = 1e-5;
 
-class Ranks : public testing::TestWithParam<Case> {};
+class Ranks : public testing::TestWithParam<MeshCase> {};
 /// Those whose weights are random, so that a test can change them.
-class EditedRanks : public testing::TestWithParam<Case> {};
+class EditedRanks : public testing::TestWithParam<MeshCase> {};
 
 // F085: with one sequence all ranks of ep but one have no tokens.
 TEST_P(Ranks, ComputeWhatOneRankComputes) {
@@ -211,16 +59,17 @@ TEST_P(Ranks, ComputeWhatOneRankComputes) {
   auto source = openWeightSource(fixture.weights);
   ASSERT_TRUE(source.ok()) << source.status().message();
   const std::string flags = "--weight-format=f32";
-  std::vector<int64_t> batches = {1, 2, 5, kMaxBatch};
+  RankProgram program;
+  program.batches = {1, 2, 5, kMaxBatch};
   Outcome one = runOnMesh({GetParam().fixture, 1, 1}, flags, *source.value(),
-                          fixture, batches);
+                          fixture, program);
   std::vector<std::vector<int32_t>> golden;
   for (const GoldenPrompt &prompt : fixture.prompts)
     if (!prompt.greedy.empty() && prompt.ids.size() <= 100)
       golden.push_back(prompt.greedy);
   EXPECT_EQ(one.greedy, golden);
-  expectSame(runOnMesh(GetParam(), flags, *source.value(), fixture, batches),
-             one);
+  expectSame(runOnMesh(GetParam(), flags, *source.value(), fixture, program),
+             one, kTolerance);
 }
 
 // A router of zeros gives every expert the same score, and ties go to the
@@ -233,10 +82,12 @@ TEST_P(EditedRanks, F085_AllTokensOnOneRank) {
       std::fill(v.begin(), v.end(), 0.0f);
   });
   const std::string flags = "--weight-format=f32";
-  std::vector<int64_t> batches = {1, kMaxBatch};
+  RankProgram program;
+  program.batches = {1, kMaxBatch};
   expectSame(
-      runOnMesh(GetParam(), flags, source, fixture, batches),
-      runOnMesh({GetParam().fixture, 1, 1}, flags, source, fixture, batches));
+      runOnMesh(GetParam(), flags, source, fixture, program),
+      runOnMesh({GetParam().fixture, 1, 1}, flags, source, fixture, program),
+      kTolerance);
 }
 
 // F089: batches below, at, one over and far over what exchanges of fixed size
@@ -248,8 +99,9 @@ TEST_P(EditedRanks, F089_FixedExchanges) {
   Fixture fixture = loadFixture(GetParam().fixture);
   fixture.prompts.clear();
   const int64_t ep = GetParam().ep;
-  std::vector<int64_t> batches = {1, ep, 2 * ep, 2 * ep + 1, 6 * ep};
-  for (int64_t &batch : batches)
+  RankProgram program;
+  program.batches = {1, ep, 2 * ep, 2 * ep + 1, 6 * ep};
+  for (int64_t &batch : program.batches)
     batch = std::min(batch, kMaxBatch);
   const std::string exact = "--weight-format=f32";
   for (bool spread : {true, false}) {
@@ -260,8 +112,9 @@ TEST_P(EditedRanks, F089_FixedExchanges) {
         });
     expectSame(
         runOnMesh(GetParam(), exact + " --dispatch-capacity=2", source, fixture,
-                  batches),
-        runOnMesh({GetParam().fixture, 1, 1}, exact, source, fixture, batches));
+                  program),
+        runOnMesh({GetParam().fixture, 1, 1}, exact, source, fixture, program),
+        kTolerance);
   }
 }
 
@@ -274,7 +127,7 @@ struct StepKinds {
 // Which entry a step takes follows from the tokens of the fullest rank.
 TEST(FixedExchanges, AreRepeatedOnlyWhenTooSmall) {
   Fixture fixture = loadFixture("T0");
-  Case mesh{"T0", 1, 2};
+  MeshCase mesh{"T0", 1, 2};
   auto model = CompiledModel::get(
       fixture, "--weight-format=f32 --dispatch-capacity=2 " + mesh.mesh());
   // All tokens want rank 0.
@@ -339,11 +192,12 @@ TEST(FixedExchanges, AreRepeatedOnlyWhenTooSmall) {
   }
 }
 
-std::vector<Case> meshesOfRandomWeights() {
-  std::vector<Case> cases = allMeshes();
-  cases.erase(std::remove_if(cases.begin(), cases.end(),
-                             [](const Case &c) { return c.fixture == "tiny"; }),
-              cases.end());
+std::vector<MeshCase> meshesOfRandomWeights() {
+  std::vector<MeshCase> cases = allMeshes();
+  cases.erase(
+      std::remove_if(cases.begin(), cases.end(),
+                     [](const MeshCase &c) { return c.fixture == "tiny"; }),
+      cases.end());
   return cases;
 }
 

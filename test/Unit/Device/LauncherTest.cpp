@@ -34,7 +34,8 @@ protected:
         context(device->implementation().context),
         program(take(Program::load(context, sourceOf(deviceArtifact())))),
         stream(take(makeStream(context))),
-        launcher(context, *program, stream.get()) {
+        exchange(deviceArtifact()->manifest()),
+        launcher(context, *program, stream.get(), exchange) {
     launcher.begin(sink, /*waitForEach=*/false);
   }
   ~LauncherTest() override { wait(); }
@@ -71,6 +72,7 @@ protected:
   std::unique_ptr<Program> program;
   StreamHandle stream;
   CountingSink sink;
+  StepCollectives exchange;
   Launcher launcher;
 };
 

@@ -99,7 +99,7 @@ CUresult cuDeviceGetName(char *name, int length, CUdevice) {
 }
 
 CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute,
-                              CUdevice) {
+                              CUdevice device) {
   ENTER(false);
   switch (attribute) {
   case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR:
@@ -116,6 +116,13 @@ CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute,
     return CUDA_SUCCESS;
   case CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE:
     *value = 50 << 20;
+    return CUDA_SUCCESS;
+  case CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID:
+  case CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID:
+    *value = 0;
+    return CUDA_SUCCESS;
+  case CU_DEVICE_ATTRIBUTE_PCI_BUS_ID:
+    *value = device;
     return CUDA_SUCCESS;
   default:
     return CUDA_ERROR_INVALID_VALUE;

@@ -30,10 +30,19 @@ namespace mlir::dsv2::gpu {
 //===----------------------------------------------------------------------===//
 
 /// Copies rows: out[t] = table[rows[t]].
-///   (rows: i32 [T], table [?, width]; out [T, width]), grid (T)
+///   (rows: i32 [T], table [?, width], limit: i32 [1] or first: index?;
+///    out [T, width]), grid (T)
 struct GatherRowsConfig {
   int64_t width;
   Type from, to;
+  enum class Rows {
+    All,
+    /// Only the first `limit` of them.
+    Limited,
+    /// The table has rows from `first` on; what it does not have are zeros.
+    Part
+  };
+  Rows rows = Rows::All;
 };
 LLVM::LLVMFuncOp getOrCreateGatherRowsKernel(ModuleOp module,
                                              const GatherRowsConfig &config);
@@ -53,12 +62,14 @@ LLVM::LLVMFuncOp getOrCreateRMSNormKernel(ModuleOp module,
 LLVM::LLVMFuncOp getOrCreateAddKernel(ModuleOp module, int64_t width);
 
 /// out[t] = residual[t] + shared[t] + sum_j weights[t, j] * y[rows[t, j]], in
-/// the order of the slots, f32.
+/// the order of the slots, f32. `partial`: a slot whose row is -1 adds nothing,
+/// and there is a row 0.
 ///   (y [rows, width], rows: i32 [T, k], weights [T, k], shared?, residual?;
 ///    out [T, width]), grid (T)
 struct CombineConfig {
   int64_t width, topK;
   bool hasShared, hasResidual;
+  bool partial = false;
 };
 LLVM::LLVMFuncOp getOrCreateCombineKernel(ModuleOp module,
                                           const CombineConfig &config);
@@ -211,11 +222,13 @@ struct RouteConfig {
 LLVM::LLVMFuncOp getOrCreateRouteKernel(ModuleOp module,
                                         const RouteConfig &config);
 
-/// Orders (token, slot) pairs by expert, then token, then slot.
+/// Orders (token, slot) pairs by expert, then token, then slot. `partial`: a
+/// pair whose id is -1 has no row, and -1 in `rows`; `tokens` behind the last
+/// row are left as they are.
 ///   (ids: i32 [T, k]; offsets: i32 [E + 1], tokens: i32 [T * k],
 ///    rows: i32 [T, k]), grid (1)
 LLVM::LLVMFuncOp getOrCreateDispatchKernel(ModuleOp module, int64_t experts,
-                                           int64_t topK);
+                                           int64_t topK, bool partial = false);
 
 /// A route and its dispatch in one launch of one block: for few tokens, whose
 /// launches take longer than their work.
@@ -223,6 +236,59 @@ LLVM::LLVMFuncOp getOrCreateDispatchKernel(ModuleOp module, int64_t experts,
 ///    offsets: i32 [E + 1], tokens: i32 [T * k], rows: i32 [T, k]), grid (1)
 LLVM::LLVMFuncOp getOrCreateRouteDispatchKernel(ModuleOp module,
                                                 const RouteConfig &config);
+
+//===----------------------------------------------------------------------===//
+// Tokens on their way to other ranks and back (SimtExchange.cpp)
+//===----------------------------------------------------------------------===//
+
+/// The rows that dsv2.exchange_pack makes, as GPUs send them: a token's input,
+/// from the next multiple of 4 bytes on its k numbers of experts (i32), then
+/// its k weights (f32), and zeros up to a multiple of 16 bytes. All of it
+/// counts as columns of `element`, f32 or bf16.
+struct ExchangeConfig {
+  int64_t width, topK;
+  Type element;
+  /// Experts of a rank, and ranks.
+  int64_t experts = 0, ranks = 0;
+  /// Rows that every rank has, used or not; 0: as many as needed.
+  int64_t capacity = 0;
+
+  /// Where the numbers of experts begin.
+  int64_t slotColumn() const;
+  int64_t columns() const;
+};
+
+/// Where the row of each token for each rank is, -1 for no row, and how many
+/// rows are wanted for each rank: rows are ordered by rank, then token. With a
+/// capacity the rows of rank r start at r * capacity, and tokens beyond it have
+/// no place.
+///   (ids: i32 [T, k]; counts: i32 [ranks], places: i32 [T, ranks]), grid (1)
+LLVM::LLVMFuncOp getOrCreateExchangePlanKernel(ModuleOp module,
+                                               const ExchangeConfig &config);
+
+/// Fills the rows. With a capacity, rows that are not used get -1 for all
+/// numbers and 0 for all weights.
+///   (x [T, width], ids: i32 [T, k], weights [T, k], places: i32 [T, ranks],
+///    counts: i32 [ranks]; rows [?, columns]), grid of getExchangePackBlocks
+LLVM::LLVMFuncOp getOrCreateExchangePackKernel(ModuleOp module,
+                                               const ExchangeConfig &config);
+
+Value getExchangePackBlocks(ImplicitLocOpBuilder &b,
+                            const ExchangeConfig &config, Value tokens);
+
+/// Takes numbers and weights out of rows that arrived.
+///   (rows [N, columns]; ids: i32 [N, k], weights [N, k]), grid of
+/// getExchangeUnpackBlocks
+LLVM::LLVMFuncOp getOrCreateExchangeUnpackKernel(ModuleOp module,
+                                                 const ExchangeConfig &config);
+Value getExchangeUnpackBlocks(ImplicitLocOpBuilder &b, int64_t topK,
+                              Value rows);
+
+/// y[t] = sum_r rows[places[t, r]] over the ranks with a place, f32, in the
+/// order of the ranks. There is a row 0.
+///   (rows [?, width], places: i32 [T, ranks]; y [T, width]), grid (T)
+LLVM::LLVMFuncOp getOrCreateExchangeCombineKernel(ModuleOp module,
+                                                  const ExchangeConfig &config);
 
 } // namespace mlir::dsv2::gpu
 
