@@ -136,6 +136,10 @@ void compare(const CaseCheck &check, const std::vector<uint8_t> &bytes,
 } // namespace
 
 struct CaseRunner::Impl {
+  /// Cases are for one rank, and exchange nothing.
+  Manifest alone;
+  StepCollectives exchange{alone};
+
   std::shared_ptr<Device> device;
   std::shared_ptr<Context> context;
   std::shared_ptr<const KernelCases> cases;
@@ -192,7 +196,8 @@ Expected<CaseDeviation> CaseRunner::check(const KernelCase &item) {
       status = memory.fill(item);
     if (!status.ok())
       return status;
-    Launcher launcher(impl->context, *impl->program, impl->stream.get());
+    Launcher launcher(impl->context, *impl->program, impl->stream.get(),
+                      impl->exchange);
     launcher.begin(impl->taps, /*waitForEach=*/true);
     status = launchAll(item, memory, launcher);
     if (!status.ok())
@@ -247,7 +252,7 @@ Expected<CaseTimes> CaseRunner::time(const KernelCase &item,
     Expected<std::vector<CaseMemory>> sets = impl->makeSets(item);
     if (!sets.ok())
       return sets.status();
-    Launcher launcher(context, *impl->program, stream);
+    Launcher launcher(context, *impl->program, stream, impl->exchange);
     launcher.begin(impl->taps, /*waitForEach=*/false);
 
     // Work that keeps the device busy while the runs behind it are queued: the
