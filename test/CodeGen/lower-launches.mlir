@@ -25,6 +25,24 @@ func.func private @step(%x: memref<?x64xf32>, %table: memref<?xi64>, %i: index,
   // CHECK: else
   // CHECK: omp.parallel
   dsv2.launch @kernel serial_below 16 ins(%w : memref<64xf32>) outs(%x : memref<?x64xf32>)
+  // A kernel with shares: the first is that of the thread, the others go to
+  // whoever comes first, by a counter that starts from 0 every time.
+  // CHECK: %[[NONE:.*]] = arith.constant 0 : i64
+  // CHECK: memref.store %[[NONE]], %[[COUNTER:.*]][%{{.*}}] : memref<1xi64>
+  // CHECK: omp.parallel
+  // CHECK: %[[THREAD:.*]] = arith.index_cast
+  // CHECK: %[[THREADS:.*]] = arith.index_cast
+  // CHECK: %[[MANY:.*]] = arith.muli %[[THREADS]], %{{.*}} : index
+  // CHECK: %[[SHARES:.*]] = arith.select %{{.*}}, %{{.*}}, %[[MANY]] : index
+  // CHECK: scf.while (%{{.*}} = %[[THREAD]])
+  // CHECK: arith.cmpi slt, %{{.*}}, %[[SHARES]] : index
+  // CHECK: func.call @shared(%{{.*}}, %{{.*}}, %[[SHARE:.*]], %[[SHARES]])
+  // CHECK: %[[TAKEN:.*]] = memref.atomic_rmw addi %{{.*}}, %[[COUNTER]][%{{.*}}]
+  // CHECK: %[[TAKEN_INDEX:.*]] = arith.index_cast %[[TAKEN]]
+  // CHECK: %[[NEXT:.*]] = arith.addi %[[THREADS]], %[[TAKEN_INDEX]]
+  // CHECK: scf.yield %[[NEXT]]
+  // CHECK: omp.terminator
+  dsv2.launch @shared ins(%w : memref<64xf32>) outs(%x : memref<?x64xf32>)
   // A tap is a call behind a comparison with the step's level.
   // CHECK: arith.cmpi sge
   // CHECK: scf.if
@@ -34,5 +52,9 @@ func.func private @step(%x: memref<?x64xf32>, %table: memref<?xi64>, %i: index,
 }
 
 func.func private @kernel(%w: memref<64xf32>, %x: memref<?x64xf32>, %part: index, %parts: index) {
+  return
+}
+
+func.func private @shared(%w: memref<64xf32>, %x: memref<?x64xf32>, %part: index, %parts: index) attributes {dsv2.shares = 4 : i64} {
   return
 }

@@ -74,8 +74,13 @@ Value LowerLaunches::getShareCounter(LaunchOp op) {
 static void callOnShares(ImplicitLocOpBuilder &b, LaunchOp op,
                          func::FuncOp kernel, Value counter, int64_t perThread,
                          Value thread, Value threads) {
-  Value shares = arith::MulIOp::create(
+  // A thread alone has nobody to share with.
+  Value one = arith::ConstantIndexOp::create(b, 1);
+  Value many = arith::MulIOp::create(
       b, threads, arith::ConstantIndexOp::create(b, perThread));
+  Value isAlone =
+      arith::CmpIOp::create(b, arith::CmpIPredicate::eq, threads, one);
+  Value shares = arith::SelectOp::create(b, isAlone, one, many);
   auto loop = scf::WhileOp::create(b, b.getIndexType(), thread);
   OpBuilder::InsertionGuard guard(b);
   Block *before =
@@ -256,6 +261,14 @@ static LogicalResult checkLowerable(Operation *op) {
     if (!kernel)
       return op->emitOpError("expected 'kernel' to name a func.func, got @")
              << launch.getKernel();
+    if (Attribute shares = kernel->getAttr(cpu::kSharesAttr)) {
+      auto number = dyn_cast<IntegerAttr>(shares);
+      if (!number || !number.getType().isSignlessInteger(64) ||
+          number.getInt() < 1 || number.getInt() > 1024)
+        return kernel.emitOpError("expected '")
+               << cpu::kSharesAttr << "' to be an i64 from 1 to 1024, got "
+               << shares;
+    }
     for (auto [operand, type] :
          llvm::zip(op->getOperands(), kernel.getArgumentTypes()))
       if (operand.getType() != type &&

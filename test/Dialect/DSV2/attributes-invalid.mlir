@@ -327,3 +327,51 @@ module attributes {dsv2.prefill_min_tokens = 0} {}
 // target_cpu_c1
 // expected-error @below {{expected 'dsv2.target_cpu' to be a string on a module, got unit}}
 module attributes {dsv2.target_cpu} {}
+
+// -----
+
+// source_shards_c1: one array for each tensor.
+// expected-error @below {{expected 'dsv2.source_shards' to be the parts of each tensor on a function with 'dsv2.prepare', got []}}
+func.func private @prepare(tensor<32x64xf32>) attributes {dsv2.prepare, dsv2.source_shards = []}
+
+// -----
+
+// source_shards_c1: the tensor has no such dimension.
+// expected-error @below {{expected 'dsv2.source_shards' to be the parts of each tensor}}
+func.func private @prepare(tensor<32x64xf32>) attributes {dsv2.prepare, dsv2.source_shards = [[#dsv2.shard<2 of 64 on tp in 2>]]}
+
+// -----
+
+// source_shards_c1: the tensor is not as large as a part.
+// expected-error @below {{expected 'dsv2.source_shards' to be the parts of each tensor}}
+func.func private @prepare(tensor<32x64xf32>) attributes {dsv2.prepare, dsv2.source_shards = [[#dsv2.shard<0 of 32 on tp in 2>]]}
+
+// -----
+
+// expert_shard_c1
+// expected-error @below {{expected 'dsv2.expert_shard' to be a part on a function with 'dsv2.prepare' and 'dsv2.experts', got #dsv2.shard<0 of 8 on ep in 2>}}
+func.func private @prepare() attributes {dsv2.prepare, dsv2.expert_shard = #dsv2.shard<0 of 8 on ep in 2>}
+
+// -----
+
+// shards_c1
+func.func @shards() {
+  // expected-error @below {{expected 'dsv2.shards' to be parts of the tensor that the op results in, got [#dsv2.shard<2 of 64 on tp in 2>]}}
+  %w = dsv2.weight "w" {dsv2.shards = [#dsv2.shard<2 of 64 on tp in 2>]} : tensor<64x64xf32>
+  return
+}
+
+// -----
+
+// partial_c1
+func.func @partial() {
+  // expected-error @below {{expected 'dsv2.partial' to be an axis on an op with a result, got "tp"}}
+  %w = dsv2.weight "w" {dsv2.partial = "tp"} : tensor<64x64xf32>
+  return
+}
+
+// -----
+
+// capacity_c1
+// expected-error @below {{expected 'dsv2.capacity' to be a positive i64 on a function, got 0 : i64}}
+func.func private @step() attributes {dsv2.capacity = 0}

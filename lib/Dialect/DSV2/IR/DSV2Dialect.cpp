@@ -62,6 +62,34 @@ static bool areLayers(Attribute value) {
   return true;
 }
 
+static bool areShards(Attribute value) {
+  auto array = dyn_cast<ArrayAttr>(value);
+  return array && llvm::all_of(array, llvm::IsaPred<ShardAttr>);
+}
+
+/// Whether `value` has the parts of each tensor that `function` takes, and
+/// every part is of a dimension that its tensor has, with the tensor's extent.
+static bool areSourceShards(FunctionOpInterface function, Attribute value) {
+  auto array = dyn_cast<ArrayAttr>(value);
+  ArrayRef<Type> types = function.getArgumentTypes();
+  // Kernels and memory have other arguments.
+  if (!llvm::all_of(types, llvm::IsaPred<RankedTensorType>))
+    return array && llvm::all_of(array, areShards);
+  if (!array || array.size() != types.size())
+    return false;
+  return llvm::all_of(llvm::zip_equal(array, types), [](auto pair) {
+    auto [shards, type] = pair;
+    auto tensor = cast<RankedTensorType>(type);
+    return areShards(shards) &&
+           llvm::all_of(cast<ArrayAttr>(shards).getAsRange<ShardAttr>(),
+                        [&](ShardAttr shard) {
+                          return shard.getDim() < tensor.getRank() &&
+                                 tensor.getDimSize(shard.getDim()) ==
+                                     shard.getPart();
+                        });
+  });
+}
+
 /// What a function that prepares weights says about them, as long as it is a
 /// function of tensors: kernels and memory leave that to the manifest.
 static LogicalResult verifyPrepareFunction(FunctionOpInterface function) {
@@ -124,6 +152,38 @@ LogicalResult DSV2Dialect::verifyOperationAttribute(Operation *op,
   if (name == kSourcesAttr)
     return check(isPrepare && isStringArray(value),
                  "an array of names on a function with '" + kPrepareAttr + "'");
+  // source_shards_c1
+  if (name == kSourceShardsAttr)
+    return check(isPrepare && areSourceShards(function, value),
+                 "the parts of each tensor on a function with '" +
+                     kPrepareAttr + "'");
+  // expert_shard_c1
+  if (name == kExpertShardAttr)
+    return check(isPrepare && isa<ShardAttr>(value) &&
+                     op->hasAttr(kExpertsAttr),
+                 "a part on a function with '" + kPrepareAttr + "' and '" +
+                     kExpertsAttr + "'");
+  // shards_c1
+  if (name == kShardsAttr) {
+    auto type = op->getNumResults() > 0
+                    ? dyn_cast<RankedTensorType>(op->getResult(0).getType())
+                    : RankedTensorType();
+    return check(
+        type && areShards(value) &&
+            llvm::all_of(cast<ArrayAttr>(value).getAsRange<ShardAttr>(),
+                         [&](ShardAttr shard) {
+                           return shard.getDim() < type.getRank();
+                         }),
+        "parts of the tensor that the op results in");
+  }
+  // partial_c1
+  if (name == kPartialAttr)
+    return check(isa<MeshAxisAttr>(value) && op->getNumResults() > 0,
+                 "an axis on an op with a result");
+  // capacity_c1
+  if (name == kCapacityAttr)
+    return check(function && isPositiveI64(value),
+                 "a positive i64 on a function");
   // layers_c1
   if (name == kLayersAttr)
     return check(isPrepare && areLayers(value),

@@ -48,6 +48,15 @@ def DSV2_Dialect : Dialect {
       `dsv2.prepare`: layer numbers, not negative and strictly ascending
     - experts_c1: `dsv2.experts` is a positive i64 on a function that has
       `dsv2.prepare`
+    - source_shards_c1: `dsv2.source_shards` is an array with an array of
+      `#dsv2.shard` for each tensor that a function with `dsv2.prepare` takes,
+      each of a dimension of that tensor, which has the extent of a part
+    - expert_shard_c1: `dsv2.expert_shard` is a `#dsv2.shard` on a function that
+      has `dsv2.prepare` and `dsv2.experts`
+    - shards_c1: `dsv2.shards` is an array of `#dsv2.shard`, each of a dimension
+      of the op's first result, which is a tensor
+    - partial_c1: `dsv2.partial` is an axis of a mesh on an op with a result
+    - capacity_c1: `dsv2.capacity` is a positive i64 on a function
     - form_c1: `dsv2.form` is an attention form on a function that has
       `dsv2.entry`
     - reference_c1: `dsv2.reference` is a unit attribute on a function: a kernel
