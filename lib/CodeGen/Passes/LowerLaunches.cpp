@@ -191,15 +191,20 @@ void LowerLaunches::lower(WeightViewOp op) {
 }
 
 int64_t LowerLaunches::getSite(TapOp op) {
-  std::string key = (op.getSite() + "/" + Twine(op.getLevel())).str();
+  std::string key = (op.getSite() + "/" + Twine(op.getLevel()) +
+                     (op.getExchanged() ? "/exchanged" : ""))
+                        .str();
   auto [it, isNew] = siteNumbers.try_emplace(key, sites.size());
   if (isNew) {
     Builder b(&getContext());
-    sites.push_back(b.getDictionaryAttr({
+    SmallVector<NamedAttribute> site = {
         b.getNamedAttr("name", op.getSiteAttr()),
         b.getNamedAttr("op", b.getStringAttr(op.getSite())),
         b.getNamedAttr("level", b.getI64IntegerAttr(op.getLevel())),
-    }));
+    };
+    if (op.getExchanged())
+      site.push_back(b.getNamedAttr("exchanged", b.getBoolAttr(true)));
+    sites.push_back(b.getDictionaryAttr(site));
   }
   return it->second;
 }

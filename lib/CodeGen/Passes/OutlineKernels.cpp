@@ -410,9 +410,20 @@ int64_t FunctionOutliner::getTapLevel(Operation *op) {
   return isLayerOutput ? 1 : 2;
 }
 
+/// Whether the rows that `op` results in are of tokens that other ranks have
+/// sent.
+static bool isOfOtherRanks(Operation *op) {
+  if (auto combine = dyn_cast<CombineOp>(op))
+    return combine.getPartial();
+  auto experts = dyn_cast<ExpertFFNOp>(op);
+  auto dispatch =
+      experts ? experts.getInput().getDefiningOp<DispatchOp>() : DispatchOp();
+  return dispatch && dispatch.getPartial();
+}
+
 void FunctionOutliner::tap(Operation *op, Value value) {
   TapOp::create(b, /*replaced=*/Type(), value, getSiteName(op), layer,
-                getTapLevel(op));
+                getTapLevel(op), isOfOtherRanks(op));
 }
 
 //===----------------------------------------------------------------------===//

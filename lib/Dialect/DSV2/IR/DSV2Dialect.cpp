@@ -81,12 +81,12 @@ static bool areSourceShards(FunctionOpInterface function, Attribute value) {
     auto [shards, type] = pair;
     auto tensor = cast<RankedTensorType>(type);
     return areShards(shards) &&
-           llvm::all_of(cast<ArrayAttr>(shards).getAsRange<ShardAttr>(),
-                        [&](ShardAttr shard) {
-                          return shard.getDim() < tensor.getRank() &&
-                                 tensor.getDimSize(shard.getDim()) ==
-                                     shard.getPart();
-                        });
+           llvm::all_of(
+               cast<ArrayAttr>(shards).template getAsRange<ShardAttr>(),
+               [&](ShardAttr shard) {
+                 return shard.getDim() < tensor.getRank() &&
+                        tensor.getDimSize(shard.getDim()) == shard.getPart();
+               });
   });
 }
 

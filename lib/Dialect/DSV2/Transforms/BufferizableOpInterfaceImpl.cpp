@@ -172,7 +172,8 @@ struct TapOpInterface
     if (failed(buffer))
       return failure();
     dsv2::TapOp::create(rewriter, op->getLoc(), /*replaced=*/Type(), *buffer,
-                        tap.getSiteAttr(), tap.getLayer(), tap.getLevelAttr());
+                        tap.getSiteAttr(), tap.getLayer(), tap.getLevelAttr(),
+                        tap.getExchangedAttr());
     SmallVector<Value> results;
     if (tap.getReplaced())
       results.push_back(*buffer);

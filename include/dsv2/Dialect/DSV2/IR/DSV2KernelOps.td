@@ -110,6 +110,9 @@ def DSV2_TapOp : DSV2_Op<"tap", [MemoryEffects<[MemRead, MemWrite]>]> {
     of its ops start from the inputs that the compiled one had. On memory the
     values are replaced in place and there is no result.
 
+    With `exchanged` the rows are what other ranks have sent, and no token's or
+    logit row's of this rank, even if they are as many.
+
     Constraints:
     - tap_c1: `value` has rank 2 or 3 and elements of type f32, bf16 or i32
     - tap_c2: `level` is 1 or 2
@@ -124,11 +127,11 @@ def DSV2_TapOp : DSV2_Op<"tap", [MemoryEffects<[MemRead, MemWrite]>]> {
     ```
   }];
   let arguments = (ins AnyShaped:$value, StrAttr:$site, Optional<Index>:$layer,
-                       I64Attr:$level);
+                       I64Attr:$level, UnitAttr:$exchanged);
   let results = (outs Optional<AnyRankedTensor>:$replaced);
   let assemblyFormat = [{
-    $value `site` $site (`layer` $layer^)? `level` $level attr-dict
-    `:` type($value) (`->` type($replaced)^)?
+    $value `site` $site (`layer` $layer^)? `level` $level
+    (`exchanged` $exchanged^)? attr-dict `:` type($value) (`->` type($replaced)^)?
   }];
   let hasVerifier = 1;
 }
