@@ -114,7 +114,7 @@ LogicalResult DeviceOutliner::outlineOp(Operation *op) {
   auto slice = dyn_cast<tensor::ExtractSliceOp>(op);
   bool takesArrived = slice && isArrived(slice.getSource());
   if (!takesArrived && isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp,
-                        tensor::ExtractSliceOp>(op)) {
+                           tensor::ExtractSliceOp>(op)) {
     // Views take on the element type that their operand was given.
     Operation *view = b.clone(*op, mapping);
     Value result = view->getResult(0);

@@ -74,8 +74,8 @@ Value mlir::dsv2::getAddress(ImplicitLocOpBuilder &b, Value memref,
       b, offset, arith::ConstantIndexOp::create(b, elementBytes));
   address = arith::AddIOp::create(b, address, bytes);
   Value number = arith::IndexCastOp::create(b, b.getI64Type(), address);
-  return LLVM::IntToPtrOp::create(
-      b, LLVM::LLVMPointerType::get(b.getContext()), number);
+  return LLVM::IntToPtrOp::create(b, LLVM::LLVMPointerType::get(b.getContext()),
+                                  number);
 }
 
 Value mlir::dsv2::getStepContext(Operation *op) {
