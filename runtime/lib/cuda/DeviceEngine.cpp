@@ -163,7 +163,7 @@ DeviceEngine::open(const PackedWeights &packed,
   staging = std::make_unique<Staging>(context, stream.get());
   exchange.useMemory(staging.get());
   launcher = std::make_unique<Launcher>(context, *program, stream.get(),
-                                        exchange, trace);
+                                        &exchange, trace);
   graphs = std::make_unique<Graphs>(context, stream.get());
   Expected<std::shared_ptr<const ResidentWeights>> resident =
       device->implementation().weightsFor(manifest(), packed, progress);

@@ -40,10 +40,13 @@ int64_t Launcher::deviceInfo(int32_t property) const {
 }
 
 StepCollectives *Launcher::collectives() {
+  if (!exchange && status.ok())
+    status = makeError(StatusCode::CorruptData, program.name(),
+                       " calls a collective, expected launches alone");
   // The other ranks must not wait for one that cannot go on.
-  if (!status.ok())
-    exchange.fail(status);
-  return &exchange;
+  if (exchange && !status.ok())
+    exchange->fail(status);
+  return exchange;
 }
 
 Status Launcher::start(int32_t index, const int32_t (&grid)[3],
@@ -120,7 +123,8 @@ Status Launcher::start(int32_t index, const int32_t (&grid)[3],
   if (!launched.ok())
     return launched;
   ++count;
-  exchange.alive();
+  if (exchange)
+    exchange->alive();
   if (timer.enabled())
     launched = timer.add(facts.name);
   if (!launched.ok())

@@ -23,10 +23,11 @@ namespace dsv2rt::cuda {
 /// after copying their rows to the host, and hands collectives on.
 class Launcher final : public StepContext {
 public:
-  /// `exchange`, which has to outlive this, has the step's collectives; a
-  /// `trace` gets the times of the kernels.
+  /// `exchange`, which has to outlive this, has the step's collectives, null:
+  /// there are none; a `trace` gets the times of the kernels.
   Launcher(std::shared_ptr<Context> context, const Program &program,
-           CUstream stream, StepCollectives &exchange, Trace *trace = nullptr)
+           CUstream stream, StepCollectives *exchange = nullptr,
+           Trace *trace = nullptr)
       : context(std::move(context)), program(program), stream(stream),
         exchange(exchange), maps(*this->context),
         timer(this->context, stream, trace) {}
@@ -46,7 +47,7 @@ public:
   /// The first failure since begin(), of a launch, a tap or a collective, after
   /// which nothing was launched.
   const Status &failure() const {
-    return status.ok() ? exchange.failure() : status;
+    return status.ok() && exchange ? exchange->failure() : status;
   }
 
   /// Kernels launched since begin().
@@ -67,7 +68,7 @@ private:
   std::shared_ptr<Context> context;
   const Program &program;
   CUstream stream;
-  StepCollectives &exchange;
+  StepCollectives *exchange;
   TensorMaps maps;
   KernelTimer timer;
   TapSink *taps = nullptr;

@@ -41,14 +41,15 @@ protected:
   /// Compares the ranks with one on the CPU.
   void expectWhatTheCPUComputes(WeightSource &source, const Fixture &fixture,
                                 const RankProgram &program,
-                                const std::string &weights) {
+                                const std::string &weights,
+                                const std::string &more = "") {
     Outcome host = runOnMesh({mesh().fixture, 1, 1},
                              "--attention-form=absorbed " + weights, source,
                              fixture, program);
     Outcome found =
         runOnMesh(mesh(),
                   std::string("--target=cuda --gpu-code=bitcode --gpu-chip=") +
-                      std::get<1>(GetParam()) + " " + weights,
+                      std::get<1>(GetParam()) + " " + weights + more,
                   source, fixture, program, device);
     expectSame(found, host, kTolerance);
   }
@@ -83,6 +84,18 @@ TEST_P(EditedDeviceRanks, F085_AllTokensOnOneRank) {
   RankProgram program;
   program.batches = {3};
   expectWhatTheCPUComputes(source, fixture, program, "--weight-format=f32");
+}
+
+// F089: batches that fit into exchanges of fixed size, and one that does not.
+TEST_P(EditedDeviceRanks, F089_FixedExchanges) {
+  Fixture fixture = loadFixture(mesh().fixture);
+  fixture.prompts.clear();
+  auto source = openWeightSource(fixture.weights);
+  ASSERT_TRUE(source.ok()) << source.status().message();
+  RankProgram program;
+  program.batches = {2, 7};
+  expectWhatTheCPUComputes(*source.value(), fixture, program,
+                           "--weight-format=bf16", " --dispatch-capacity=2");
 }
 
 std::string nameCase(const testing::TestParamInfo<Parameters> &info) {

@@ -34,8 +34,7 @@ protected:
         context(device->implementation().context),
         program(take(Program::load(context, sourceOf(deviceArtifact())))),
         stream(take(makeStream(context))),
-        exchange(deviceArtifact()->manifest()),
-        launcher(context, *program, stream.get(), exchange) {
+        launcher(context, *program, stream.get()) {
     launcher.begin(sink, /*waitForEach=*/false);
   }
   ~LauncherTest() override { wait(); }
@@ -72,7 +71,6 @@ protected:
   std::unique_ptr<Program> program;
   StreamHandle stream;
   CountingSink sink;
-  StepCollectives exchange;
   Launcher launcher;
 };
 
@@ -122,6 +120,13 @@ TEST_F(LauncherTest, StepsCanAskAboutTheDevice) {
   EXPECT_EQ(launcher.deviceInfo(DSV2RT_CHIP), 90);
   EXPECT_EQ(launcher.deviceInfo(2), 0);
   EXPECT_EQ(launcher.deviceInfo(-1), 0);
+}
+
+// Kernels that are checked and timed by themselves have no ranks.
+TEST_F(LauncherTest, CollectivesNeedRanks) {
+  EXPECT_EQ(launcher.collectives(), nullptr);
+  expectFailure(launcher.failure(), StatusCode::CorruptData,
+                {"calls a collective"});
 }
 
 TEST_F(LauncherTest, AGridWithoutBlocksStartsNothing) {

@@ -205,6 +205,46 @@ TEST_F(StagingTest, CountsAreReadBeforeRows) {
             (std::vector<int32_t>{1, 2, 1, 2, 7, 7, 7, 7, 7}));
 }
 
+// Nothing is copied back before the exchange is waited for, and what another
+// exchange copies meanwhile has a place of its own.
+TEST_F(StagingTest, StartedExchangesKeepTheirMemory) {
+  void *send = upload<int32_t>({1, 2, 3, 4});
+  void *receive = upload<int32_t>(std::vector<int32_t>(4, 7));
+  void *counts = upload<int32_t>({1, 1});
+  void *sum = upload<float>({1, 2, 3, 4});
+  auto start = [&] {
+    return exchange.allToAllV(ep, 3, 2, send, receive, 8,
+                              static_cast<int32_t *>(counts),
+                              static_cast<int32_t *>(counts), 2,
+                              /*startOnly=*/true);
+  };
+  EXPECT_EQ(start(), 2);
+  exchange.wait(ep, 3, 2, receive, 8, 2);
+  exchange.allReduce(tp, 0, 2, static_cast<float *>(sum), 4);
+  size_t begin = stub::trace().size();
+  EXPECT_EQ(start(), 2);
+  exchange.allReduce(tp, 0, 2, static_cast<float *>(sum), 4);
+  exchange.wait(ep, 3, 2, receive, 8, 2);
+  EXPECT_EQ(order(begin),
+            "in in wait in wait exchange in wait exchange out out ");
+  EXPECT_EQ(download<int32_t>(receive, 4), (std::vector<int32_t>{1, 2, 1, 2}));
+  EXPECT_EQ(download<float>(sum, 4), (std::vector<float>{4, 8, 12, 16}));
+  EXPECT_TRUE(exchange.failure().ok()) << exchange.failure().message();
+}
+
+// Exchanges of fixed size read what was wanted from the device.
+TEST_F(StagingTest, CapacityIsChecked) {
+  auto *counts = static_cast<int32_t *>(upload<int32_t>({2, 3}));
+  exchange.checkCapacity(0, counts, 2, 3);
+  EXPECT_FALSE(exchange.overflowed());
+  exchange.checkCapacity(0, counts, 2, 2);
+  EXPECT_TRUE(exchange.overflowed());
+  stub::fail("cuMemcpyDtoHAsync_v2", 1, CUDA_ERROR_LAUNCH_FAILED);
+  exchange.checkCapacity(4, counts, 2, 2);
+  expectFailure(group.ended, StatusCode::DeviceError,
+                {"'dispatch capacity' of layer 4"});
+}
+
 // A rank without rows takes part all the same, and copies nothing.
 TEST_F(StagingTest, NothingIsExchangedLikeAnythingElse) {
   void *words = upload<int32_t>({0, 0});
@@ -276,7 +316,7 @@ TEST_F(StagingTest, LaunchesAndExchangesEndTogether) {
              int32_t) override {}
   } taps;
   auto program = take(Program::load(context, sourceOf(deviceArtifact())));
-  Launcher launcher(context, *program, stream.get(), exchange);
+  Launcher launcher(context, *program, stream.get(), &exchange);
   launcher.begin(taps, /*waitForEach=*/false);
   void *data = upload<float>({1});
   uint64_t pointer = 0;

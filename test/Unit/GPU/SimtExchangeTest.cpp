@@ -9,6 +9,8 @@
 
 #include "dsv2/CodeGen/GPU/SimtKernels.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 
 using namespace mlir;
@@ -60,16 +62,22 @@ Plan planOf(const std::vector<int32_t> &ids, int64_t tokens,
   Plan plan;
   plan.places.assign(tokens * config.ranks, -1);
   for (int64_t r = 0; r < config.ranks; ++r) {
-    int64_t before = plan.rows;
+    int64_t before = plan.rows =
+        config.capacity ? r * config.capacity : plan.rows;
     for (int64_t t = 0; t < tokens; ++t) {
       bool sent = false;
       for (int64_t s = 0; s < config.topK; ++s)
         sent |= ids[t * config.topK + s] / config.experts == r;
-      if (sent)
-        plan.places[t * config.ranks + r] = plan.rows++;
+      if (!sent)
+        continue;
+      int64_t row = plan.rows++;
+      if (!config.capacity || row < (r + 1) * config.capacity)
+        plan.places[t * config.ranks + r] = row;
     }
     plan.counts.push_back(plan.rows - before);
   }
+  if (config.capacity)
+    plan.rows = config.ranks * config.capacity;
   return plan;
 }
 
@@ -96,6 +104,66 @@ TEST_F(SimtExchange, Plan) {
           EXPECT_EQ(download<int32_t>(places, tokens * ranks), expected.places)
               << ranks << " ranks, " << tokens << " tokens";
         }
+    }
+}
+
+// Three rows a rank, which are too many for some and too few for others.
+TEST_F(SimtExchange, FixedRows) {
+  constexpr int64_t width = 64, topK = 2, ranks = 3, capacity = 3;
+  ExchangeConfig config{width, topK, Type()};
+  config.experts = 4;
+  config.ranks = ranks;
+  config.capacity = capacity;
+  Loaded plan = make(
+      [&](ModuleOp module) { getOrCreateExchangePlanKernel(module, config); });
+  int64_t columns = 0, slotColumn = 0;
+  Loaded pack = make([&](ModuleOp module) {
+    config.element = elementOf(module, false);
+    columns = config.columns();
+    slotColumn = config.slotColumn();
+    getOrCreateExchangePackKernel(module, config);
+  });
+  ASSERT_NE(plan.function, nullptr);
+  ASSERT_NE(pack.function, nullptr);
+  for (int64_t tokens : {0, 1, 5, 40})
+    for (bool spread : {true, false}) {
+      std::vector<int32_t> ids = chooseExperts(tokens, config, spread);
+      Plan expected = planOf(ids, tokens, config);
+      std::vector<float> x = randomBF16(std::max<int64_t>(tokens, 1) * width,
+                                        1),
+                         weights =
+                             randomBF16(std::max<int64_t>(tokens, 1) * topK, 2);
+      ids.resize(std::max<size_t>(ids.size(), 1));
+      CUdeviceptr counts = memory(ranks), places = memory(tokens * ranks);
+      run(plan, 1, 1, upload(ids), int32_t(tokens), counts, places);
+      EXPECT_EQ(download<int32_t>(counts, ranks), expected.counts);
+      EXPECT_EQ(download<int32_t>(places, tokens * ranks), expected.places);
+
+      int64_t words = columns / 2;
+      CUdeviceptr rows = memory(ranks * capacity * words);
+      run(pack, tokens + ranks * capacity, 1, upload(toBF16(x)), int32_t(width),
+          upload(ids), int32_t(tokens), upload(weights), places, counts, rows,
+          int32_t(columns));
+      auto got = download<int32_t>(rows, ranks * capacity * words);
+      for (int64_t row = 0; row < ranks * capacity; ++row) {
+        const int32_t *slots = &got[row * words + slotColumn / 2];
+        bool used = row % capacity < expected.counts[row / capacity];
+        for (int64_t s = 0; s < topK; ++s) {
+          if (!used) {
+            EXPECT_EQ(slots[s], -1);
+            EXPECT_EQ(slots[topK + s], 0);
+            continue;
+          }
+          int64_t token =
+              std::find_if(expected.places.begin(), expected.places.end(),
+                           [&](int32_t place) { return place == row; }) -
+              expected.places.begin();
+          int32_t id = ids[token / ranks * topK + s];
+          EXPECT_EQ(slots[s], id / config.experts == row / capacity
+                                  ? id % config.experts
+                                  : -1);
+        }
+      }
     }
 }
 
@@ -131,7 +199,8 @@ TEST_F(SimtExchange, PackAndUnpack) {
         // A row more than there are, which stays as it is.
         CUdeviceptr rows = memory((plan.rows + 1) * rowBytes / 4);
         run(pack, tokens, 1, input, int32_t(width), upload(ids),
-            upload(weights), upload(plan.places), rows, int32_t(columns));
+            int32_t(tokens), upload(weights), upload(plan.places),
+            upload(plan.counts), rows, int32_t(columns));
         auto bytes = download<char>(rows, (plan.rows + 1) * rowBytes);
         auto word = [&](int64_t row, int64_t index) {
           int32_t value;
