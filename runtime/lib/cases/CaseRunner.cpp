@@ -136,10 +136,6 @@ void compare(const CaseCheck &check, const std::vector<uint8_t> &bytes,
 } // namespace
 
 struct CaseRunner::Impl {
-  /// Cases are for one rank, and exchange nothing.
-  Manifest alone;
-  StepCollectives exchange{alone};
-
   std::shared_ptr<Device> device;
   std::shared_ptr<Context> context;
   std::shared_ptr<const KernelCases> cases;
@@ -196,8 +192,7 @@ Expected<CaseDeviation> CaseRunner::check(const KernelCase &item) {
       status = memory.fill(item);
     if (!status.ok())
       return status;
-    Launcher launcher(impl->context, *impl->program, impl->stream.get(),
-                      impl->exchange);
+    Launcher launcher(impl->context, *impl->program, impl->stream.get());
     launcher.begin(impl->taps, /*waitForEach=*/true);
     status = launchAll(item, memory, launcher);
     if (!status.ok())
@@ -252,7 +247,7 @@ Expected<CaseTimes> CaseRunner::time(const KernelCase &item,
     Expected<std::vector<CaseMemory>> sets = impl->makeSets(item);
     if (!sets.ok())
       return sets.status();
-    Launcher launcher(context, *impl->program, stream, impl->exchange);
+    Launcher launcher(context, *impl->program, stream);
     launcher.begin(impl->taps, /*waitForEach=*/false);
 
     // Work that keeps the device busy while the runs behind it are queued: the
