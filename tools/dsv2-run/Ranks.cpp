@@ -152,6 +152,9 @@ int dsv2rt::runOnTeam(const char *tool, const RankFlags &flags,
   options.checkOrder = flags.check;
   return runOnRanks(tool, int(ranks), options, [&](Communicator &world) {
     Team team(world);
-    return body(team);
+    int code = body(team);
+    // A process that was forked ends without destructors.
+    releaseThreads();
+    return code;
   });
 }

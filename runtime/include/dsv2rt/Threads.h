@@ -65,6 +65,11 @@ ProcessorSet arrangeProcessors(const std::vector<int> &allowed,
 /// calling thread's parallel regions; at least 1.
 void setThreadCount(int threads);
 
+/// Ends the team of the calling thread and gives back what the OpenMP runtime
+/// keeps for this process outside of it (a file in /dev/shm). For processes that
+/// end without running destructors.
+void releaseThreads();
+
 /// The number of threads that compiled code runs on when nothing was set:
 /// OMP_NUM_THREADS, or availableProcessors().defaultThreads().
 int defaultThreadCount();

@@ -190,6 +190,8 @@ void dsv2rt::setThreadCount(int threads) {
   omp_set_num_threads(std::max(threads, 1));
 }
 
+void dsv2rt::releaseThreads() { omp_pause_resource_all(omp_pause_hard); }
+
 int dsv2rt::defaultThreadCount() {
   const char *wanted = std::getenv("OMP_NUM_THREADS");
   return wanted && *wanted ? omp_get_max_threads()
