@@ -66,8 +66,8 @@ ProcessorSet arrangeProcessors(const std::vector<int> &allowed,
 void setThreadCount(int threads);
 
 /// Ends the team of the calling thread and gives back what the OpenMP runtime
-/// keeps for this process outside of it (a file in /dev/shm). For processes that
-/// end without running destructors.
+/// keeps for this process outside of it (a file in /dev/shm). For processes
+/// that end without running destructors.
 void releaseThreads();
 
 /// The number of threads that compiled code runs on when nothing was set:
