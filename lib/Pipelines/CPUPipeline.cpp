@@ -322,6 +322,9 @@ static void buildTo(OpPassManager &pm, const CPUPipelineFlags &flags) {
     if (!buildCPUStage(pm, stage, flags.get(), error)) {
       // A pipeline builder has no way to fail; the pass that reads the same
       // option reports it when it runs.
+      AnnotateShardsPassOptions shards;
+      shards.mesh = flags.mesh;
+      pm.addPass(createAnnotateShardsPass(shards));
       OutlineKernelsPassOptions outline;
       outline.targetCPU = flags.targetCPU;
       outline.gpuChips = flags.gpuChips;

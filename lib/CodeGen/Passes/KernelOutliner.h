@@ -196,6 +196,8 @@ protected:
   virtual LogicalResult outlineAppend(LatentAppendOp op);
   virtual LogicalResult outlineAttention(LatentAttentionOp op);
   virtual LogicalResult outlineRoute(RouteOp op);
+  /// Says what `op` has become, and lets the runtime see it.
+  void finishRoute(RouteOp op, Value scores, Value ids, Value weights);
   virtual LogicalResult outlineDispatch(DispatchOp op);
   virtual LogicalResult outlineExperts(ExpertFFNOp op);
   virtual LogicalResult outlineCombine(CombineOp op, Value shared,

@@ -94,12 +94,7 @@ LogicalResult DeviceOutliner::outlineRoute(RouteOp op) {
   } else {
     chosen = emitRoute();
   }
-  mapping.map(op.getIds(), chosen[0]);
-  mapping.map(op.getWeights(), chosen[1]);
-  for (auto [value, site] : {std::pair(scores, kRouterScoresSite),
-                             std::pair(chosen[0], kRouterIdsSite),
-                             std::pair(chosen[1], kRouterWeightsSite)})
-    TapOp::create(b, /*replaced=*/Type(), value, site, layer, 2);
+  finishRoute(op, scores, chosen[0], chosen[1]);
   return success();
 }
 

@@ -450,13 +450,18 @@ LogicalResult FunctionOutliner::outlineRoute(RouteOp op) {
              {empty(idsType.getShape(), idsType.getElementType(), tokens),
               empty(idsType.getShape(), b.getF32Type(), tokens)},
              kSerialRows);
-  mapping.map(op.getIds(), chosen[0]);
-  mapping.map(op.getWeights(), chosen[1]);
-  for (auto [value, site] : {std::pair(scores, kRouterScoresSite),
-                             std::pair(chosen[0], kRouterIdsSite),
-                             std::pair(chosen[1], kRouterWeightsSite)})
-    TapOp::create(b, /*replaced=*/Type(), value, site, layer, 2);
+  finishRoute(op, scores, chosen[0], chosen[1]);
   return success();
+}
+
+void FunctionOutliner::finishRoute(RouteOp op, Value scores, Value ids,
+                                   Value weights) {
+  mapping.map(op.getIds(), ids);
+  mapping.map(op.getWeights(), weights);
+  for (auto [value, site] : {std::pair(scores, kRouterScoresSite),
+                             std::pair(ids, kRouterIdsSite),
+                             std::pair(weights, kRouterWeightsSite)})
+    TapOp::create(b, /*replaced=*/Type(), value, site, layer, 2);
 }
 
 LogicalResult FunctionOutliner::outlineDispatch(DispatchOp op) {

@@ -328,6 +328,29 @@ TEST(ManifestTest, SharesOfAMesh) {
   EXPECT_EQ(m.activeWeightBytes(9), 18 * 32 + 6 * 64 + 2 * 6 * 48 + 6 * 2048);
 }
 
+// Exchanges of fixed size need an entry that repeats what does not fit.
+TEST(ManifestTest, EntriesOfFixedExchanges) {
+  json manifest = fakeManifest();
+  json fixed = manifest["entries"][0];
+  fixed["name"] = "decode_fixed";
+  fixed["capacity"] = 8;
+  json both = manifest["entries"];
+  both.push_back(fixed);
+  Manifest m = take(parseManifest(changed("/entries", both).dump()));
+  EXPECT_EQ(m.entries.back().capacity, 8);
+  EXPECT_EQ(m.entries.front().capacity, 0);
+  expectRefused("/entries", json::array({fixed}),
+                {"manifest.entries", "'prefill' or 'decode'"});
+  for (json capacity : {json(0), json(-1), json(1.5), json("8"), json()}) {
+    both.back()["capacity"] = capacity;
+    expectRefused("/entries", both, {"capacity"});
+  }
+  both.back().erase("capacity");
+  expectRefused("/entries", both, {"capacity"});
+  both.back()["name"] = "decode_exact";
+  expectRefused("/entries", both, {"'decode_exact'"});
+}
+
 TEST(ManifestTest, RefusesAWrongMesh) {
   auto refuse = [](const std::string &pointer, const json &value,
                    const std::vector<std::string> &parts) {

@@ -125,6 +125,42 @@ TEST(StepCollectivesTest, RanksExchange) {
   EXPECT_TRUE(status.ok()) << status.message();
 }
 
+// An exchange in two halves is the same, counted once.
+TEST(StepCollectivesTest, RanksExchangeInTwoHalves) {
+  Status status = onThreeRanks([](int rank, StepCollectives &c) {
+    int32_t send[3] = {1, 2, 3}, receive[3] = {rank + 1, rank + 1, rank + 1};
+    std::vector<int32_t> out, in(12, -1);
+    for (int other = 0; other < 3; ++other)
+      out.insert(out.end(), send[other], 10 * rank + other);
+    EXPECT_EQ(c.allToAllV(DSV2RT_AXIS_EP, ExchangeV, 4, out.data(), in.data(),
+                          4, send, receive, 12, /*startOnly=*/true),
+              3 * (rank + 1));
+    c.wait(DSV2RT_AXIS_EP, ExchangeV, 4, in.data(), 4, 12);
+    for (int i = 0; i < 3 * (rank + 1); ++i)
+      EXPECT_EQ(in[i], 10 * (i / (rank + 1)) + rank);
+    EXPECT_EQ(in[3 * (rank + 1)], -1);
+    EXPECT_EQ(c.counters()[ExchangeV].calls, 1);
+    EXPECT_EQ(c.counters()[ExchangeV].bytesSent, 4 * (6 - send[rank]));
+  });
+  EXPECT_TRUE(status.ok()) << status.message();
+}
+
+TEST(StepCollectivesTest, NoticesWhatDoesNotFit) {
+  Manifest manifest = sites();
+  StepCollectives alone(manifest);
+  alone.begin(1);
+  const int32_t counts[] = {0, 8, 7};
+  alone.checkCapacity(3, counts, 3, 8);
+  EXPECT_FALSE(alone.overflowed());
+  alone.checkCapacity(3, counts, 3, 7);
+  EXPECT_TRUE(alone.overflowed());
+  alone.checkCapacity(3, counts, 3, 8);
+  EXPECT_TRUE(alone.overflowed()) << "a later exchange takes nothing back";
+  EXPECT_TRUE(alone.failure().ok());
+  alone.begin(1);
+  EXPECT_FALSE(alone.overflowed());
+}
+
 TEST(StepCollectivesTest, TheAxesAreGroupsOfTheirOwn) {
   Manifest manifest = sites();
   Status status =
@@ -186,6 +222,12 @@ TEST(StepCollectivesTest, WrongCallsEndTheJob) {
          (void)c.allToAllV(1, ExchangeV, 0, memory, memory, -1, rows, rows, 3);
        },
        {"'rows'", "found -1"}},
+      {[&](StepCollectives &c) { c.wait(1, ExchangeV, 3, memory, 4, 4); },
+       {"'rows' of layer 3", "not started"}},
+      {[&](StepCollectives &c) { c.checkCapacity(3, rows, 3, 0); },
+       {"dsv2rt_check_capacity of layer 3", "3 and 0"}},
+      {[&](StepCollectives &c) { c.checkCapacity(3, rows, -1, 4); },
+       {"dsv2rt_check_capacity of layer 3", "-1 and 4"}},
   };
   for (const Case &wrong : cases) {
     SCOPED_TRACE(wrong.parts.front());

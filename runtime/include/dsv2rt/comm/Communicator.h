@@ -100,8 +100,9 @@ public:
                            const CollectiveSite &site) = 0;
 
   /// Starts the same exchange, and finishes it. Between the two neither buffer
-  /// may be touched nor another operation of this communicator be called. An
-  /// engine that cannot overlap does everything in the first call.
+  /// may be touched nor another operation of this communicator be called; the
+  /// numbers of bytes are read by the first call alone. An engine that cannot
+  /// overlap does everything in the first call.
   virtual Status startAllToAllV(const void *send, const int64_t *sendBytes,
                                 void *receive, const int64_t *receiveBytes,
                                 const CollectiveSite &site);
