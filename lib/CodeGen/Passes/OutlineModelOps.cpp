@@ -458,9 +458,9 @@ void FunctionOutliner::finishRoute(RouteOp op, Value scores, Value ids,
                                    Value weights) {
   mapping.map(op.getIds(), ids);
   mapping.map(op.getWeights(), weights);
-  for (auto [value, site] : {std::pair(scores, kRouterScoresSite),
-                             std::pair(ids, kRouterIdsSite),
-                             std::pair(weights, kRouterWeightsSite)})
+  for (auto [value, site] :
+       {std::pair(scores, kRouterScoresSite), std::pair(ids, kRouterIdsSite),
+        std::pair(weights, kRouterWeightsSite)})
     TapOp::create(b, /*replaced=*/Type(), value, site, layer, 2);
 }
 
