@@ -329,17 +329,23 @@ TEST_P(MeshToolMpiTest, RunsUnderMpirun) {
   const std::string environment =
       "ASAN_OPTIONS=detect_leaks=0:detect_odr_violation=0 UCX_MEM_EVENTS=n "
       "DSV2_MPI_LIBRARY=";
-  auto launch = [&](int ranks, const std::string &flags) {
+  auto launch = [&](int ranks, const std::string &flags,
+                    const std::string &others = "") {
     return runShell(environment + GetParam().library + " timeout 60 " +
                     GetParam().command + " -n " + std::to_string(ranks) + " " +
-                    command(fakeMeshPath(2, 2), flags));
+                    command(fakeMeshPath(2, 2), flags) + others);
   };
   ProgramResult result = launch(4, "--prompt '1 2 3' --max-tokens 5");
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_EQ(result.out, "48 8 61 48 8\n");
-  result = launch(4, "--prompt '1 2 3' --max-tokens 5 --comm-check");
-  EXPECT_EQ(result.code, 0) << result.err;
-  EXPECT_EQ(result.out, "48 8 61 48 8\n");
+  // Rank 0 broadcasts what it reads, the others wait for nothing of the kind:
+  // only a comparison before the exchange knows both places.
+  result = launch(1, "--prompt-file - --comm-check < /dev/null",
+                  " : -n 3 " +
+                      command(fakeMeshPath(2, 2), "--prompt 1 --comm-check"));
+  EXPECT_NE(result.code, 0);
+  expectHolds(result.err, "'program.broadcast'");
+  expectHolds(result.err, "both as operation");
   // Every process has drawn a seed of its own.
   result = launch(4, "--prompt 1 --temperature 2 --max-tokens 20");
   EXPECT_EQ(result.code, 0) << result.err;
