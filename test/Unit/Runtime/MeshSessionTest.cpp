@@ -25,7 +25,7 @@ using namespace dsv2test;
 
 namespace {
 
-constexpr int64_t vocabulary = 64;
+constexpr int64_t vocabulary = fakeVocabulary;
 
 /// A mesh and where its ranks' weights come from.
 struct Job {
@@ -77,35 +77,6 @@ void expectOnRanks(const Job &job,
     return Status();
   });
   EXPECT_TRUE(status.ok()) << status.message();
-}
-
-std::vector<int32_t> someTokens(int64_t count, int seed) {
-  std::mt19937 generator(seed);
-  std::vector<int32_t> tokens(count);
-  for (int32_t &token : tokens)
-    token = int32_t(generator() % 63);
-  return tokens;
-}
-
-std::vector<float> feed(Session &session, SequenceId sequence,
-                        const std::vector<int32_t> &tokens) {
-  StepInput input{sequence, tokens.data(), int64_t(tokens.size()),
-                  LogitRows::Last};
-  StepOutput output;
-  Status status = session.step(&input, 1, &output);
-  EXPECT_TRUE(status.ok()) << status.message();
-  EXPECT_TRUE(output.status.ok()) << output.status.message();
-  if (!output.logits)
-    return {};
-  return {output.logits, output.logits + vocabulary};
-}
-
-/// What one rank alone gives for the last of `tokens`.
-std::vector<float> expectedLogits(const std::vector<int32_t> &tokens,
-                                  const std::string &source = "random:1") {
-  auto session = fakeSession({}, source);
-  std::vector<float> all = logitsOf(*session, tokens, tokens.size());
-  return {all.end() - vocabulary, all.end()};
 }
 
 const std::pair<int, int> meshes[] = {{1, 3}, {2, 1}, {2, 2}};

@@ -19,7 +19,7 @@ namespace {
 constexpr int64_t vocabulary = 64;
 constexpr int32_t bos = 1;
 
-std::vector<int32_t> someTokens(int64_t count) {
+std::vector<int32_t> textTokens(int64_t count) {
   std::vector<int32_t> tokens(count);
   for (int64_t i = 0; i < count; ++i)
     tokens[i] = int32_t((7 * i + i * i) % 60);
@@ -50,7 +50,7 @@ TEST(PerplexityTest, ScoresTheSecondHalfOfEachWindow) {
   auto session = fakeSession();
   for (int64_t window : {4, 7, 8, 16}) {
     // The last tokens fill no window.
-    std::vector<int32_t> tokens = someTokens(3 * window + window - 1);
+    std::vector<int32_t> tokens = textTokens(3 * window + window - 1);
     std::vector<double> losses;
     std::vector<float> scored;
     for (int64_t first = 0; first < 3 * window; first += window) {
@@ -106,7 +106,7 @@ TEST(PerplexityTest, ScoresTheSecondHalfOfEachWindow) {
 
 TEST(PerplexityTest, ComparesWithOtherLogits) {
   auto session = fakeSession();
-  std::vector<int32_t> tokens = someTokens(64);
+  std::vector<int32_t> tokens = textTokens(64);
   PerplexityOptions options;
   options.window = 8;
   std::vector<float> own;
@@ -163,7 +163,7 @@ TEST(PerplexityTest, ComparesWithOtherLogits) {
 
 TEST(PerplexityTest, Errors) {
   auto session = fakeSession();
-  std::vector<int32_t> tokens = someTokens(16);
+  std::vector<int32_t> tokens = textTokens(16);
   auto fails = [&](PerplexityOptions options, StatusCode code,
                    const std::vector<std::string> &parts) {
     auto result = computePerplexity(*session, tokens, options);

@@ -22,38 +22,7 @@ using namespace dsv2test;
 
 namespace {
 
-constexpr int64_t vocabulary = 64;
-
-/// `count` token ids below the end-of-sequence id.
-std::vector<int32_t> someTokens(int64_t count, int seed = 1) {
-  std::mt19937 generator(seed);
-  std::vector<int32_t> tokens(count);
-  for (int32_t &token : tokens)
-    token = int32_t(generator() % 63);
-  return tokens;
-}
-
-/// Gives tokens to one sequence and returns the last token's logits.
-std::vector<float> feed(Session &session, SequenceId sequence,
-                        const std::vector<int32_t> &tokens) {
-  StepInput input{sequence, tokens.data(), int64_t(tokens.size()),
-                  LogitRows::Last};
-  StepOutput output;
-  Status status = session.step(&input, 1, &output);
-  EXPECT_TRUE(status.ok()) << status.message();
-  EXPECT_TRUE(output.status.ok()) << output.status.message();
-  if (!output.logits)
-    return {};
-  return {output.logits, output.logits + vocabulary};
-}
-
-/// The logits of the last of `tokens`, computed alone.
-std::vector<float> expectedLogits(const std::vector<int32_t> &tokens,
-                                  const std::string &source = "random:1") {
-  auto session = fakeSession({}, source);
-  std::vector<float> all = logitsOf(*session, tokens, tokens.size());
-  return {all.end() - vocabulary, all.end()};
-}
+constexpr int64_t vocabulary = fakeVocabulary;
 
 std::vector<int32_t> joined(std::vector<int32_t> a,
                             const std::vector<int32_t> &b) {

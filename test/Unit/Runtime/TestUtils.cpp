@@ -16,6 +16,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <random>
 #include <stdexcept>
 
 #include <sys/wait.h>
@@ -244,6 +245,34 @@ ProgramResult dsv2test::runShell(const std::string &command) {
   result.out = readFile(folder.file("out"));
   result.err = readFile(folder.file("err"));
   return result;
+}
+
+std::vector<int32_t> dsv2test::someTokens(int64_t count, int seed) {
+  std::mt19937 generator(seed);
+  std::vector<int32_t> tokens(count);
+  for (int32_t &token : tokens)
+    token = int32_t(generator() % 63);
+  return tokens;
+}
+
+std::vector<float> dsv2test::feed(Session &session, SequenceId sequence,
+                                  const std::vector<int32_t> &tokens) {
+  StepInput input{sequence, tokens.data(), int64_t(tokens.size()),
+                  LogitRows::Last};
+  StepOutput output;
+  Status status = session.step(&input, 1, &output);
+  EXPECT_TRUE(status.ok()) << status.message();
+  EXPECT_TRUE(output.status.ok()) << output.status.message();
+  if (!output.logits)
+    return {};
+  return {output.logits, output.logits + fakeVocabulary};
+}
+
+std::vector<float> dsv2test::expectedLogits(const std::vector<int32_t> &tokens,
+                                            const std::string &source) {
+  auto session = fakeSession({}, source);
+  std::vector<float> all = logitsOf(*session, tokens, tokens.size());
+  return {all.end() - fakeVocabulary, all.end()};
 }
 
 std::string dsv2test::shellQuote(const std::string &text) {

@@ -133,6 +133,20 @@ template <class T> T take(dsv2rt::Expected<T> expected) {
 std::vector<float> logitsOf(dsv2rt::Session &session,
                             const std::vector<int32_t> &tokens, int64_t chunk);
 
+/// Ids that the fake artifact knows.
+inline constexpr int64_t fakeVocabulary = 64;
+
+/// `count` token ids below the end-of-sequence id of the fake artifact.
+std::vector<int32_t> someTokens(int64_t count, int seed = 1);
+
+/// Gives tokens to one sequence and returns the last token's logits.
+std::vector<float> feed(dsv2rt::Session &session, dsv2rt::SequenceId sequence,
+                        const std::vector<int32_t> &tokens);
+
+/// What one rank alone gives for the last of `tokens`.
+std::vector<float> expectedLogits(const std::vector<int32_t> &tokens,
+                                  const std::string &source = "random:1");
+
 /// What a program printed, and its exit code (128 + signal if it was killed).
 struct ProgramResult {
   int code = 0;
