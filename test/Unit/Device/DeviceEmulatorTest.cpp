@@ -18,7 +18,6 @@
 #include <nlohmann/json.hpp>
 
 #include <cstring>
-#include <random>
 
 #include <dlfcn.h>
 
@@ -72,14 +71,6 @@ private:
   uint64_t manifestSize = 0;
   void *handle = nullptr;
 };
-
-std::vector<int32_t> someTokens(int64_t count, int seed) {
-  std::mt19937 generator(seed);
-  std::vector<int32_t> tokens(count);
-  for (int32_t &token : tokens)
-    token = int32_t(generator() % 63);
-  return tokens;
-}
 
 } // namespace
 

@@ -7,7 +7,6 @@
 
 #include "DeviceTestUtils.h"
 
-#include <random>
 #include <stdexcept>
 
 using namespace dsv2rt;
@@ -60,12 +59,4 @@ dsv2test::openDeviceSession(SessionOptions options) {
   }
   static std::shared_ptr<const PackedWeights> weights = deviceWeights();
   return Session::create(deviceArtifact(), weights, options);
-}
-
-std::vector<int32_t> dsv2test::someTokens(int64_t count, int seed) {
-  std::mt19937 generator(seed);
-  std::vector<int32_t> tokens(count);
-  for (int32_t &token : tokens)
-    token = int32_t(generator() % 63);
-  return tokens;
 }

@@ -42,9 +42,6 @@ std::shared_ptr<const dsv2rt::PackedWeights> deviceWeights(
 dsv2rt::Expected<std::unique_ptr<dsv2rt::Session>>
 openDeviceSession(dsv2rt::SessionOptions options = {});
 
-/// Token ids below the end-of-sequence id.
-std::vector<int32_t> someTokens(int64_t count, int seed = 1);
-
 } // namespace dsv2test
 
 #endif // DSV2_TEST_UNIT_DEVICE_DEVICETESTUTILS_H
