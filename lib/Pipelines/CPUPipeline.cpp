@@ -94,8 +94,12 @@ static void buildStructureStage(OpPassManager &pm,
   outline.gpuChips = options.gpuChips;
   pm.addPass(createOutlineKernelsPass(outline));
   // Kernels of the tile dialect, while launches name them.
-  if (options.forDevice())
+  if (options.forDevice()) {
     pm.addPass(createConvertTileToNVVMPass());
+    // Ranks choose on the host, which has the logits of all of them.
+    if (options.mesh.empty())
+      pm.addPass(createAddDeviceSamplingPass());
+  }
   if (options.reference) {
     pm.addPass(createConvertDSV2ToLinalgPass());
     pm.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());

@@ -72,6 +72,12 @@ private:
                                       int64_t tokens);
   dsv2rt::Expected<double> generateOnce(int64_t depth, int64_t batch,
                                         int64_t tokens);
+  dsv2rt::Expected<double>
+  generateByHost(const std::vector<dsv2rt::SequenceId> &sequences,
+                 int64_t tokens);
+  dsv2rt::Expected<double>
+  generateByDevice(const std::vector<dsv2rt::SequenceId> &sequences,
+                   int64_t tokens);
   dsv2rt::Expected<std::vector<dsv2rt::SequenceId>> forkAll(int64_t depth,
                                                             int64_t batch);
   dsv2rt::Status removeAll(const std::vector<dsv2rt::SequenceId> &sequences);

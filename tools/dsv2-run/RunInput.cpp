@@ -283,6 +283,7 @@ SessionOptions Run::sessionOptions() {
   options.checkLevel = flags.checkFinite ? 2 : -1;
   options.device = device;
   options.graphs = !flags.model.noGraphs;
+  options.hostSampling = flags.model.hostSampling;
   options.referenceWeights = referenceWeights;
   options.maxSequences =
       std::min<int64_t>(requests.size(), manifest.limits.maxBatch);

@@ -72,6 +72,8 @@ void dsv2rt::declareModelFlags(CLI::App &app, ModelFlags &flags, bool builtIn) {
                  "device R modulo how many there are");
   app.add_flag("--no-graphs", flags.noGraphs,
                "On a device: launch the kernels of every step one by one");
+  app.add_flag("--host-sampling", flags.hostSampling,
+               "On a device: choose tokens on the host, step by step");
 }
 
 void dsv2rt::declarePinFlag(CLI::App &app, ModelFlags &flags) {

@@ -65,6 +65,7 @@ struct ModelFlags {
   std::string device;
   /// Whether a device launches every kernel by itself.
   bool noGraphs = false;
+  bool hostSampling = false;
   int threads = 0;
   /// Whether every thread stays on a processor of its own.
   bool pin = false;

@@ -22,6 +22,22 @@ def EmbedManifestPass : Pass<"dsv2-embed-manifest", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
 }
 
+def AddDeviceSamplingPass
+    : Pass<"dsv2-add-device-sampling", "::mlir::ModuleOp"> {
+  let summary = "Add the entry by which a device chooses tokens";
+  let description = [{
+    Enters: a module for a device. Adds the function `sample`, an entry as
+    `dsv2rt_sample_fn` of the ABI says, and its kernels: tokens are chosen where
+    the logits are, and the next step finds them as its input, so that steps
+    follow each other without the host.
+  }];
+  let dependentDialects = [
+    "::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect",
+    "::mlir::arith::ArithDialect", "::mlir::func::FuncDialect",
+    "::mlir::gpu::GPUDialect", "::mlir::memref::MemRefDialect",
+    "::mlir::scf::SCFDialect"];
+}
+
 def EmitDeviceCodePass : Pass<"dsv2-emit-device-code", "::mlir::ModuleOp"> {
   let summary = "Turn the kernels of the device into images of the artifact";
   let description = [{

@@ -374,12 +374,15 @@ LLVM::LLVMFuncOp dsv2::gpu::getOrCreateKernel(
       NVVM::NVVMDialect::getMaxntidAttrName(),
       DenseI32ArrayAttr::get(context, {static_cast<int32_t>(threads)}));
   kernel->setAttr(kParametersAttr, ArrayAttr::get(context, sources));
-  kernel->setAttr(kEarlyStartAttr, UnitAttr::get(context));
   Block *entry = kernel.addEntryBlock(outer);
   SimtBuilder b(loc, OpBuilder::atBlockBegin(entry));
-  // Successors start once all blocks of this kernel have: they then fill what
-  // multiprocessors have left, and load weights, while the last of these run.
-  NVVM::GriddepcontrolOp::create(b, NVVM::GridDepActionKind::launch_dependents);
+  if (waiting != Waiting::Never) {
+    kernel->setAttr(kEarlyStartAttr, UnitAttr::get(context));
+    // Successors start once all blocks of this kernel have: they then fill what
+    // multiprocessors have left, and load weights, while the last of these run.
+    NVVM::GriddepcontrolOp::create(b,
+                                   NVVM::GridDepActionKind::launch_dependents);
+  }
   if (waiting == Waiting::First)
     b.awaitPredecessors();
   body(b, entry->getArguments());

@@ -38,8 +38,9 @@ DictionaryAttr mlir::dsv2::completeManifest(ModuleOp module) {
     // The C wrapper inherits the attributes of what it wraps.
     if (!entry || name.starts_with("_mlir_ciface_"))
       continue;
-    if (entry.getValue() == "copy_pages") {
-      set("copy_pages", "_mlir_ciface_" + name);
+    if (StringRef what = entry.getValue();
+        what == "copy_pages" || what == kSampleEntry) {
+      set(what, "_mlir_ciface_" + name);
       continue;
     }
     StringRef form;

@@ -12,6 +12,10 @@
 
 namespace mlir::dsv2 {
 
+/// The entry that chooses tokens on a device (dsv2rt_sample_fn), and what the
+/// manifest calls it.
+inline constexpr llvm::StringLiteral kSampleEntry = "sample";
+
 /// The manifest of a module of the target stage but for its identity: what
 /// earlier passes collected, completed by the entry points that the module
 /// defines. Null, after an error was emitted, when nothing was collected.

@@ -195,7 +195,14 @@ findSharedOverflow(mlir::gpu::GPUModuleOp module, ArrayRef<KernelInfo> kernels,
 }
 
 DeviceCode::DeviceCode(DeviceCode &&) = default;
-DeviceCode &DeviceCode::operator=(DeviceCode &&) = default;
+DeviceCode &DeviceCode::operator=(DeviceCode &&other) {
+  target = std::move(other.target);
+  kernels = std::move(other.kernels);
+  // What was there goes before its context does.
+  module = std::move(other.module);
+  context = std::move(other.context);
+  return *this;
+}
 DeviceCode::~DeviceCode() = default;
 
 llvm::Expected<DeviceCode> DeviceCode::create(mlir::gpu::GPUModuleOp source,

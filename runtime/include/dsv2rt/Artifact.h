@@ -107,6 +107,9 @@ public:
   /// Null in an artifact for a device.
   dsv2rt_copy_pages_fn copyPages() const { return copy; }
 
+  /// Null where tokens are chosen on the host alone.
+  dsv2rt_sample_fn sample() const { return choose; }
+
   /// The bytes of manifest().device's images, in order; as many as the manifest
   /// says.
   const std::vector<const void *> &images() const { return imageData; }
@@ -145,6 +148,7 @@ private:
   size_t prefillIndex = 0, decodeIndex = 0;
   std::optional<size_t> fixedIndex;
   dsv2rt_copy_pages_fn copy = nullptr;
+  dsv2rt_sample_fn choose = nullptr;
   std::vector<const void *> imageData;
   dsv2rt_convert_fn conversions[3] = {};
   std::vector<dsv2rt_prepare_fn> preparations;

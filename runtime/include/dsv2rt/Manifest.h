@@ -125,6 +125,8 @@ struct Manifest {
   bool prefillWhole = false;
   /// Empty in an artifact for a device, whose driver copies pages.
   std::string copyPages;
+  /// The function that chooses tokens on the device; may be empty.
+  std::string sample;
 
   /// The code for a device, if that is what computes.
   std::optional<DeviceManifest> device;

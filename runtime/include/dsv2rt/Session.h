@@ -11,6 +11,7 @@
 #include "dsv2rt/Artifact.h"
 #include "dsv2rt/PackedWeights.h"
 #include "dsv2rt/Status.h"
+#include "dsv2rt/sampling.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -68,6 +69,9 @@ struct SessionOptions {
   /// Whether a device repeats the launches of a step of the same sizes as one
   /// graph.
   bool graphs = true;
+  /// Whether tokens are chosen on the host even where the device can do it
+  /// (decodesAlone()).
+  bool hostSampling = false;
   /// Receives a timeline of all steps; must outlive the session.
   Trace *trace = nullptr;
   /// Weights of the artifact's reference(). When set, every step runs a second
@@ -138,6 +142,34 @@ struct StepOutput {
   int64_t rows = 0;
 };
 
+/// A sequence that is to go on by tokens of its own choice.
+struct DecodeInput {
+  SequenceId sequence = 0;
+  /// The token to append first.
+  int32_t token = 0;
+  /// How the tokens after it are chosen. The random number of a token is that
+  /// of its position.
+  SamplingParams sampling = {};
+  /// Ids from here on are never chosen; 0: the whole vocabulary.
+  int64_t vocabularySize = 0;
+  /// Ids for the repetition penalty, `token` among them; those chosen are
+  /// added.
+  const int32_t *history = nullptr;
+  size_t historySize = 0;
+};
+
+/// What one step of Session::decode() gave for a sequence.
+struct DecodeOutput {
+  /// NonFinite: there is nothing to choose from, and the sequence can only be
+  /// removed.
+  Status status;
+  /// What was chosen, and is appended by the next step.
+  int32_t token = 0;
+};
+
+/// Gets an output for every input; returns whether to go on.
+using OnDecode = std::function<bool(const DecodeOutput *)>;
+
 /// Sequences that share one artifact, one set of weights and one cache. To be
 /// used by one thread at a time.
 ///
@@ -204,6 +236,23 @@ public:
   /// DeviceError the sequences are as they were before, but the session takes
   /// no further step.
   Status step(const StepInput *inputs, size_t count, StepOutput *outputs);
+
+  /// Whether decode() works: on a device whose artifact can choose tokens, by
+  /// one rank, if nothing is looked at between steps (checkLevel 0, no trace
+  /// and no reference).
+  bool decodesAlone() const;
+
+  /// Takes up to `steps` steps, each of which appends one token to every
+  /// sequence: the given one, and then what the step before has chosen. Gives
+  /// the tokens that step() and a Sampler give, but that the device compares
+  /// and weighs logits in f32: where two or the random number are that close,
+  /// another token may be chosen. The next step is under way while `onStep`
+  /// looks at the tokens of one; what it returns false after is undone.
+  /// `onStep` must not use the session but for lastStep(). Fewer steps are
+  /// taken where positions or pages end. Errors: those of step(); Unsupported
+  /// if decodesAlone() is not so.
+  Status decode(const DecodeInput *inputs, size_t count, int64_t steps,
+                const OnDecode &onStep);
 
   /// How the last step went.
   struct StepStats {

@@ -13,9 +13,10 @@
 |*                                                                            *|
 |* and the functions the manifest names: step entries (dsv2rt_step_fn), their *|
 |* workspace sizes (dsv2rt_workspace_fn), weight preparation                  *|
-|* (dsv2rt_prepare_fn), dtype conversion (dsv2rt_convert_fn) and page copies  *|
-|* (dsv2rt_copy_pages_fn). Buffers are passed as strided memory references,   *|
-|* the layout MLIR's C interface uses.                                        *|
+|* (dsv2rt_prepare_fn), dtype conversion (dsv2rt_convert_fn), page copies     *|
+|* (dsv2rt_copy_pages_fn) and the choice of tokens (dsv2rt_sample_fn).        *|
+|* Buffers are passed as strided memory references, the layout MLIR's C       *|
+|* interface uses.                                                            *|
 |*                                                                            *|
 \*===----------------------------------------------------------------------===*/
 
@@ -130,6 +131,50 @@ typedef void (*dsv2rt_convert_fn)(dsv2rt_memref1d *source,
 typedef void (*dsv2rt_copy_pages_fn)(dsv2rt_memref4d *cache,
                                      dsv2rt_memref1d *from,
                                      dsv2rt_memref1d *to);
+
+/* How a token is chosen from one row of logits: dsv2rt/sampling.h, with a few
+ * values brought into the form that a kernel needs. */
+typedef struct dsv2rt_sampling_row {
+  int32_t vocabulary; /* the tokens from 0 on that there are; at least 1 */
+  float scale;        /* log2(e) over the temperature; 0: take the largest */
+  float penalty;      /* of repetition; 1: none */
+  float min_p;
+  int32_t top_k; /* 0: all */
+  int32_t reserved;
+  uint64_t top_p; /* times 2^64; the largest number: all */
+  uint64_t seed;
+} dsv2rt_sampling_row;
+
+/* Parts of the vocabulary that are looked through side by side, and words that
+ * are kept of each. */
+#define DSV2RT_SAMPLE_PARTS 32
+#define DSV2RT_SAMPLE_PART_WORDS 4
+
+/* Chooses a token from each row of logits, in an artifact for a device and on
+ * the device, and makes the input of the step just done that of the next one:
+ * row r is of token rows[r], whose place takes the new token, at the position
+ * after.
+ *
+ *   logits     f32[R, V]  of a step
+ *   rows       i32[R]     as the step had them
+ *   sampling   i8[R * sizeof(dsv2rt_sampling_row)]
+ *   tokens     i32[T]     } overwritten at rows[r]
+ *   positions  i32[T]     }
+ *   seen       i32[R, W]  bit i % 32 of word i / 32 is set if token i has
+ *                         occurred; read and written if there is a penalty, for
+ *                         which W is at least V / 32, rounded up
+ *   parts      i32[R * DSV2RT_SAMPLE_PARTS * DSV2RT_SAMPLE_PART_WORDS]  scratch
+ *   chosen     i32[R]     result: the tokens, -1 where a logit is NaN or +inf
+ *                         or all are -inf; the next step then gets token 0
+ *   context, tap_level    as a step has them
+ */
+typedef void (*dsv2rt_sample_fn)(dsv2rt_memref2d *logits, dsv2rt_memref1d *rows,
+                                 dsv2rt_memref1d *sampling,
+                                 dsv2rt_memref1d *tokens,
+                                 dsv2rt_memref1d *positions,
+                                 dsv2rt_memref2d *seen, dsv2rt_memref1d *parts,
+                                 dsv2rt_memref1d *chosen, void *context,
+                                 int32_t tap_level);
 
 /* The entry points of abi.def. */
 void dsv2rt_tap(void *context, int32_t site, int64_t layer, void *data,

@@ -199,6 +199,8 @@ Artifact::bindFunctions(const std::function<void *(const char *)> &find) {
     prefillIndex = decodeIndex = std::max(prefillIndex, decodeIndex);
   if (!contents.copyPages.empty())
     copy = reinterpret_cast<dsv2rt_copy_pages_fn>(symbol(contents.copyPages));
+  if (!contents.sample.empty())
+    choose = reinterpret_cast<dsv2rt_sample_fn>(symbol(contents.sample));
   for (DType dtype : {DType::F32, DType::BF16, DType::F16})
     if (!contents.convert(dtype).empty())
       conversions[int(dtype)] =

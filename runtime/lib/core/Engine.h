@@ -14,6 +14,7 @@
 #ifndef DSV2RT_LIB_CORE_ENGINE_H
 #define DSV2RT_LIB_CORE_ENGINE_H
 
+#include "Support.h"
 #include "TapSink.h"
 #include "dsv2rt/Artifact.h"
 #include "dsv2rt/PackedWeights.h"
@@ -27,6 +28,13 @@
 namespace dsv2rt {
 
 class StepCollectives;
+
+/// How the tokens of one sequence are chosen in a chain of steps.
+struct ChainRow {
+  dsv2rt_sampling_row sampling = {};
+  /// The tokens that have occurred, where there is a penalty.
+  std::vector<int32_t> history;
+};
 
 /// The tokens of one step as step functions take them (abi.h), in host memory.
 struct StepLayout {
@@ -76,6 +84,34 @@ public:
 
   /// Whether the last step repeated the launches of an earlier one.
   virtual bool replayed() const { return false; }
+
+  // A chain of steps, each of which gives every sequence the token that the
+  // step before has chosen for it. They follow each other without the host,
+  // which learns of the tokens later.
+
+  /// Steps of a chain that can be under way; 0: this engine has no chains.
+  virtual int64_t chainDepth() const { return 0; }
+
+  /// Begins a chain with `step`, which has one token and one row of logits of
+  /// every sequence, and pages for all the positions that the chain will come
+  /// to. Nothing else is run before endChain().
+  virtual Status beginChain(const Artifact::Entry & /*entry*/,
+                            const StepLayout & /*step*/,
+                            const std::vector<ChainRow> & /*rows*/) {
+    return makeError(StatusCode::Internal, "this engine has no chains");
+  }
+
+  /// Puts one more step on its way, of at most chainDepth().
+  virtual Status pushStep() { return Status(); }
+
+  /// Waits for the first step that is under way. `chosen` gets what abi.h says
+  /// of dsv2rt_sample_fn's result.
+  virtual Status takeStep(std::vector<int32_t> & /*chosen*/) {
+    return Status();
+  }
+
+  /// Waits for what is still under way, whatever it gives.
+  virtual Status endChain() { return Status(); }
 };
 
 /// An engine that calls `artifact`, which is for the CPU, on `threads` threads

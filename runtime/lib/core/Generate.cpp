@@ -9,6 +9,8 @@
 #include "Support.h"
 
 #include <algorithm>
+#include <limits>
+#include <optional>
 
 using namespace dsv2rt;
 
@@ -58,6 +60,16 @@ private:
   Status stepAll();
   void take(Running &running, const StepInput &input, const StepOutput &output);
   void chooseToken(Running &running, const float *logits);
+  bool canDecode() const;
+  Status decodeAll();
+  /// How a request ends.
+  struct Ending {
+    FinishReason reason = FinishReason::Length;
+    Status status;
+  };
+  std::optional<Ending> addToken(Running &running,
+                                 const Expected<int32_t> &token);
+  void removeFinished();
   void finish(Running &running, FinishReason reason, Status status = Status());
 
   Session &session;
@@ -188,9 +200,29 @@ void Loop::finish(Running &r, FinishReason reason, Status status) {
   r.sequence = 0;
 }
 
-void Loop::chooseToken(Running &r, const float *logits) {
+/// Takes up a chosen token; says if it was the last.
+std::optional<Loop::Ending> Loop::addToken(Running &r,
+                                           const Expected<int32_t> &token) {
   const GenerateRequest &request = requests[r.request];
   GenerateResult &result = results[r.request];
+  if (!token.ok())
+    return Ending{FinishReason::Error, token.status()};
+  for (int64_t stop : request.stopIds)
+    if (stop == token.value())
+      return Ending{FinishReason::Stop, Status()};
+  result.tokens.push_back(token.value());
+  r.history.push_back(token.value());
+  if (options.onToken && !options.onToken(r.request, token.value()))
+    return Ending{FinishReason::Stop, Status()};
+  if (int64_t(result.tokens.size()) == request.maxTokens ||
+      session.length(r.sequence) >= session.plan().maxContext ||
+      int64_t(r.history.size()) >= session.plan().maxContext)
+    return Ending{FinishReason::Length, Status()};
+  return std::nullopt;
+}
+
+void Loop::chooseToken(Running &r, const float *logits) {
+  const GenerateRequest &request = requests[r.request];
   if (request.maxTokens == 0)
     return finish(r, FinishReason::Length);
   int64_t count = manifest.model.vocabSize;
@@ -199,19 +231,8 @@ void Loop::chooseToken(Running &r, const float *logits) {
   Expected<int32_t> token =
       r.sampler.sample(logits, size_t(count), r.history.data(),
                        r.history.size(), r.history.size());
-  if (!token.ok())
-    return finish(r, FinishReason::Error, token.status());
-  for (int64_t stop : request.stopIds)
-    if (stop == token.value())
-      return finish(r, FinishReason::Stop);
-  result.tokens.push_back(token.value());
-  r.history.push_back(token.value());
-  if (options.onToken && !options.onToken(r.request, token.value()))
-    return finish(r, FinishReason::Stop);
-  if (int64_t(result.tokens.size()) == request.maxTokens ||
-      session.length(r.sequence) >= session.plan().maxContext ||
-      int64_t(r.history.size()) >= session.plan().maxContext)
-    finish(r, FinishReason::Length);
+  if (std::optional<Ending> ending = addToken(r, token))
+    finish(r, ending->reason, std::move(ending->status));
 }
 
 /// Takes up what a step did for one sequence.
@@ -250,10 +271,61 @@ Status Loop::stepAll() {
   (prompt ? stats.promptSeconds : stats.generateSeconds) += last.seconds;
   for (size_t i = 0; i < inputs.size(); ++i)
     take(running[owners[i]], inputs[i], outputs[i]);
+  removeFinished();
+  return Status();
+}
+
+void Loop::removeFinished() {
   running.erase(std::remove_if(running.begin(), running.end(),
                                [](const Running &r) { return !r.sequence; }),
                 running.end());
-  return Status();
+}
+
+/// Whether all that is left for now is one token after the other, chosen on the
+/// device.
+bool Loop::canDecode() const {
+  return session.decodesAlone() && !options.onLogits && !running.empty() &&
+         std::all_of(running.begin(), running.end(), [&](const Running &r) {
+           return r.promptDone == int64_t(requests[r.request].prompt.size());
+         });
+}
+
+/// Goes on until the first request is done, which may let others begin.
+Status Loop::decodeAll() {
+  std::vector<DecodeInput> decodes;
+  int64_t steps = std::numeric_limits<int64_t>::max();
+  for (const Running &r : running) {
+    const GenerateRequest &request = requests[r.request];
+    decodes.push_back(
+        {r.sequence, r.history.back(), request.sampling,
+         std::min(request.vocabularySize, manifest.model.vocabSize),
+         r.history.data(), r.history.size()});
+    steps = std::min(steps, request.maxTokens -
+                                int64_t(results[r.request].tokens.size()));
+  }
+  std::vector<std::optional<Ending>> endings(running.size());
+  Status status = session.decode(
+      decodes.data(), decodes.size(), steps, [&](const DecodeOutput *outputs) {
+        const Session::StepStats &last = session.lastStep();
+        ++stats.steps;
+        stats.generatedTokens += last.tokens;
+        stats.generateSeconds += last.seconds;
+        bool goesOn = !options.cancel || !*options.cancel;
+        for (size_t i = 0; i < running.size(); ++i) {
+          ++results[running[i].request].evaluatedTokens;
+          const DecodeOutput &output = outputs[i];
+          endings[i] = addToken(
+              running[i], output.status.ok() ? Expected<int32_t>(output.token)
+                                             : output.status);
+          goesOn &= !endings[i];
+        }
+        return goesOn;
+      });
+  for (size_t i = 0; i < running.size(); ++i)
+    if (endings[i])
+      finish(running[i], endings[i]->reason, std::move(endings[i]->status));
+  removeFinished();
+  return status;
 }
 
 Status Loop::run() {
@@ -264,7 +336,7 @@ Status Loop::run() {
     if (status.ok())
       status = start();
     if (status.ok())
-      status = stepAll();
+      status = canDecode() ? decodeAll() : stepAll();
     if (status.ok())
       continue;
     // Nobody gets any further.

@@ -425,6 +425,8 @@ void ManifestReader::read(const json &root) {
   // Pages of a device are copied by its driver.
   if (!m.device || reader.find("copy_pages"))
     m.copyPages = symbol(reader, "copy_pages");
+  if (m.device && reader.find("sample"))
+    m.sample = symbol(reader, "sample");
   readConvert(reader.object("convert"));
   if (status.ok())
     readSources(reader.array("sources"));

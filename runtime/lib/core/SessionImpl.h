@@ -106,6 +106,16 @@ struct Session::Impl : public TapSink {
   Status exchange();
   Status compare(int64_t longest);
   void report(const StepInput *inputs, size_t count, StepOutput *outputs);
+
+  bool decodesAlone() const;
+  Expected<std::vector<ChainRow>> chainRows(const DecodeInput *inputs,
+                                            size_t count) const;
+  Status runChain(const std::vector<ChainRow> &rows,
+                  const Artifact::Entry &entry, int64_t numSteps,
+                  std::vector<DecodeOutput> &outputs, const OnDecode &onStep);
+  Status decode(const DecodeInput *inputs, size_t count, int64_t steps,
+                const OnDecode &onStep);
+
   std::string siteText(const Finding &finding) const;
 
   void tap(int32_t site, int64_t layer, void *data, int64_t rows,

@@ -10,6 +10,7 @@
 #include "Graphs.h"
 #include "Launcher.h"
 #include "Staging.h"
+#include "TokenChain.h"
 
 #include <cstring>
 
@@ -55,6 +56,7 @@ public:
       : artifact(std::move(artifact)), device(options.device),
         context(device->implementation().context),
         inputValues(plannedInput(this->artifact->manifest(), options)),
+        maxSequences(options.maxSequences),
         useGraphs(options.graphs &&
                   this->artifact->manifest().mesh.size() == 1),
         trace(options.trace), exchange(collectives) {}
@@ -81,6 +83,15 @@ public:
   double deviceSeconds() const override { return seconds; }
   bool replayed() const override { return wasReplayed; }
 
+  int64_t chainDepth() const override {
+    return artifact->sample() ? TokenChain::depth : 0;
+  }
+  Status beginChain(const Artifact::Entry &entry, const StepLayout &step,
+                    const std::vector<ChainRow> &rows) override;
+  Status pushStep() override;
+  Status takeStep(std::vector<int32_t> &chosen) override;
+  Status endChain() override;
+
 private:
   const Manifest &manifest() const { return artifact->manifest(); }
   const Driver &driver() const { return context->driver(); }
@@ -93,17 +104,23 @@ private:
   }
   Status grow(DeviceMemory &memory, int64_t bytes, const char *purpose);
   Status reserveInput(int64_t values);
-  Status sendInput(const StepLayout &step, const Artifact::Entry &entry);
+  Expected<StepArguments> sendInput(const StepLayout &step,
+                                    const Artifact::Entry &entry);
+  dsv2rt_memref2d logitReference(int64_t rows) const;
   Status launchAll(const Artifact::Entry &entry, StepArguments &arguments,
                    int level);
-  Status runEntry(const Artifact::Entry &entry, const StepLayout &step,
-                  StepArguments &arguments, int level);
+  Status runEntry(const Artifact::Entry &entry, StepArguments &arguments,
+                  int level);
+  Graphs::Shape shapeOf(const Artifact::Entry &entry,
+                        const StepArguments &arguments, bool chooses) const;
 
   std::shared_ptr<const Artifact> artifact;
   std::shared_ptr<Device> device;
   std::shared_ptr<Context> context;
   /// Numbers of the input that is reserved at first.
   int64_t inputValues;
+  /// Rows of logits that a chain can have.
+  int64_t maxSequences;
   /// What a rank does in a step depends on what the others send, so that steps
   /// of several ranks are never repeated.
   bool useGraphs;
@@ -119,11 +136,10 @@ private:
   std::unique_ptr<Staging> staging;
   std::unique_ptr<Launcher> launcher;
   std::unique_ptr<Graphs> graphs;
+  TokenChain chain;
   int64_t pages = 0;
   /// Bytes of workspace of the current step.
   int64_t stepWorkspace = 0;
-  /// Bytes of the current step's input.
-  int64_t inputSize = 0;
   double seconds = 0;
   bool wasReplayed = false;
 };
@@ -256,22 +272,49 @@ Status DeviceEngine::clearPage(int32_t page) {
   return status;
 }
 
-/// Copies what was put into the staging memory to the device.
-Status DeviceEngine::sendInput(const StepLayout &step,
-                               const Artifact::Entry &entry) {
-  return context->call(
+/// Copies the vectors of a step to the device, and returns where they are.
+Expected<StepArguments> DeviceEngine::sendInput(const StepLayout &step,
+                                                const Artifact::Entry &entry) {
+  Status status = reserveInput(
+      int64_t(step.tokens.size() + step.positions.size() + step.seqIds.size() +
+              step.seqStarts.size() + step.rows.size() + step.tables.size()));
+  if (!status.ok())
+    return status;
+  // One piece of memory, so that one copy brings it. Where its parts begin
+  // follows from the sizes of the step, as a graph needs.
+  int64_t size = 0;
+  StepArguments arguments(step, [&](const std::vector<int32_t> &values) {
+    int64_t at = size;
+    if (!values.empty())
+      std::memcpy(static_cast<char *>(inputStaging.data()) + at, values.data(),
+                  values.size() * 4);
+    size = roundUp(at + int64_t(values.size()) * 4, inputAlignment);
+    return reinterpret_cast<int32_t *>(input.address() + CUdeviceptr(at));
+  });
+  status = context->call(
       driver().cuMemcpyHtoDAsync_v2,
       [&] {
         return strCat("copying the input of a step of ", step.tokens.size(),
                       " tokens for entry ", quote(entry.name));
       },
-      input.address(), inputStaging.data(), size_t(inputSize), stream.get());
+      input.address(), inputStaging.data(), size_t(size), stream.get());
+  if (!status.ok())
+    return status;
+  return arguments;
+}
+
+dsv2rt_memref2d DeviceEngine::logitReference(int64_t rows) const {
+  int64_t vocabulary = manifest().model.vocabSize;
+  return {logitMemory.pointer(),
+          logitMemory.pointer(),
+          0,
+          {rows, vocabulary},
+          {vocabulary, 1}};
 }
 
 /// Calls the entry, which puts its kernels on the stream.
 Status DeviceEngine::launchAll(const Artifact::Entry &entry,
                                StepArguments &arguments, int level) {
-  int64_t vocabulary = manifest().model.vocabSize;
   dsv2rt_memref4d cacheRef = cacheReference(manifest(), cache.pointer(), pages);
   // The table itself is read by the entry, on the host.
   auto *slots = const_cast<void **>(weights->slots().data());
@@ -279,11 +322,7 @@ Status DeviceEngine::launchAll(const Artifact::Entry &entry,
       slots, slots, 0, {int64_t(weights->slots().size())}, {1}};
   dsv2rt_memref1d workRef = {
       workspace.pointer(), workspace.pointer(), 0, {stepWorkspace}, {1}};
-  dsv2rt_memref2d logitRef = {logitMemory.pointer(),
-                              logitMemory.pointer(),
-                              0,
-                              {arguments.rows.sizes[0], vocabulary},
-                              {vocabulary, 1}};
+  dsv2rt_memref2d logitRef = logitReference(arguments.rows.sizes[0]);
   StepContext *receiver = launcher.get();
   entry.step(&arguments.tokens, &arguments.positions, &arguments.seqIds,
              &arguments.seqStarts, &arguments.tables, &arguments.rows,
@@ -295,17 +334,21 @@ Status DeviceEngine::launchAll(const Artifact::Entry &entry,
 /// sequence one token, whose sizes come again. A tap needs the values between
 /// two kernels.
 Status DeviceEngine::runEntry(const Artifact::Entry &entry,
-                              const StepLayout &step, StepArguments &arguments,
-                              int level) {
+                              StepArguments &arguments, int level) {
   auto launch = [&] { return launchAll(entry, arguments, level); };
-  int64_t tokens = int64_t(step.tokens.size());
   if (!useGraphs || launcher->timesKernels() || level > 0 ||
-      tokens != step.sequences())
+      arguments.tokens.sizes[0] != arguments.tables.sizes[0])
     return launch();
-  Graphs::Shape shape = {&entry - artifact->entries().data(), tokens,
-                         step.sequences(), int64_t(step.rows.size()),
-                         step.tableWidth};
-  return graphs->run(shape, launch, wasReplayed);
+  return graphs->run(shapeOf(entry, arguments, /*chooses=*/false), launch,
+                     wasReplayed);
+}
+
+Graphs::Shape DeviceEngine::shapeOf(const Artifact::Entry &entry,
+                                    const StepArguments &arguments,
+                                    bool chooses) const {
+  return {&entry - artifact->entries().data(), arguments.tokens.sizes[0],
+          arguments.tables.sizes[0],           arguments.rows.sizes[0],
+          arguments.tables.sizes[1],           chooses};
 }
 
 Status DeviceEngine::run(const Artifact::Entry &entry, const StepLayout &step,
@@ -313,32 +356,18 @@ Status DeviceEngine::run(const Artifact::Entry &entry, const StepLayout &step,
   seconds = 0;
   wasReplayed = false;
   Status status = context->makeCurrent();
-  if (status.ok())
-    status = reserveInput(int64_t(step.tokens.size() + step.positions.size() +
-                                  step.seqIds.size() + step.seqStarts.size() +
-                                  step.rows.size() + step.tables.size()));
   if (!status.ok())
     return status;
-  // One piece of memory, so that one copy brings it. Where its parts begin
-  // follows from the sizes of the step, as a graph needs.
-  inputSize = 0;
-  StepArguments arguments(step, [&](const std::vector<int32_t> &values) {
-    int64_t at = inputSize;
-    if (!values.empty())
-      std::memcpy(static_cast<char *>(inputStaging.data()) + at, values.data(),
-                  values.size() * 4);
-    inputSize = roundUp(at + int64_t(values.size()) * 4, inputAlignment);
-    return reinterpret_cast<int32_t *>(input.address() + CUdeviceptr(at));
-  });
   // Every kernel that is checked is waited for, so that a failure names it.
   exchange.begin(step.arrivals);
   launcher->begin(taps, /*waitForEach=*/level >= 2);
-  status = sendInput(step, entry);
+  Expected<StepArguments> sent = sendInput(step, entry);
+  status = sent.status();
   if (status.ok())
     status = context->call(driver().cuEventRecord, "timing a step", begin.get(),
                            stream.get());
   if (status.ok())
-    status = runEntry(entry, step, arguments, level);
+    status = runEntry(entry, sent.value(), level);
   if (status.ok())
     status = context->call(driver().cuEventRecord, "timing a step", end.get(),
                            stream.get());
@@ -366,6 +395,63 @@ Status DeviceEngine::run(const Artifact::Entry &entry, const StepLayout &step,
   return status.ok() ? launcher->finish() : status;
 }
 
+//===----------------------------------------------------------------------===//
+// Chains
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// Nothing is shown of the steps of a chain.
+struct NoTaps final : TapSink {
+  void tap(int32_t, int64_t, void *, int64_t, int64_t, int64_t,
+           int32_t) override {}
+} noTaps;
+} // namespace
+
+Status DeviceEngine::beginChain(const Artifact::Entry &entry,
+                                const StepLayout &step,
+                                const std::vector<ChainRow> &rows) {
+  Status status = context->makeCurrent();
+  if (status.ok())
+    status = chain.reserve(context, maxSequences, manifest().model.vocabSize);
+  if (!status.ok())
+    return status;
+  exchange.begin(step.arrivals);
+  Expected<StepArguments> sent = sendInput(step, entry);
+  if (!sent.ok())
+    return sent.status();
+  return chain.begin(entry, step, sent.value(), rows, stream.get());
+}
+
+Status DeviceEngine::pushStep() {
+  wasReplayed = false;
+  const Artifact::Entry &entry = chain.entry();
+  StepArguments &arguments = chain.arguments();
+  auto launch = [&] {
+    Status status = launchAll(entry, arguments, /*level=*/0);
+    if (status.ok())
+      chain.choose(artifact->sample(), logitReference(arguments.rows.sizes[0]),
+                   launcher.get());
+    return launcher->failure();
+  };
+  launcher->begin(noTaps, /*waitForEach=*/false);
+  return chain.push([&] {
+    return useGraphs ? graphs->run(shapeOf(entry, arguments, /*chooses=*/true),
+                                   launch, wasReplayed)
+                     : launch();
+  });
+}
+
+Status DeviceEngine::takeStep(std::vector<int32_t> &chosen) {
+  Status status = chain.take(chosen);
+  seconds = chain.seconds();
+  return status;
+}
+
+Status DeviceEngine::endChain() {
+  return context->call(driver().cuStreamSynchronize,
+                       "waiting for the last steps of a chain", stream.get());
+}
+
 Expected<MemoryLimits> dsv2rt::deviceLimits(const Artifact &artifact,
                                             const PackedWeights &weights,
                                             const SessionOptions &options) {
@@ -388,6 +474,9 @@ Expected<MemoryLimits> dsv2rt::deviceLimits(const Artifact &artifact,
         std::min(limits.budget, options.memoryBudget -
                                     (limits.weights - limits.chargedWeights));
   limits.budget -= inputBytes(plannedInput(manifest, options));
+  if (artifact.sample())
+    limits.budget -=
+        TokenChain::bytes(options.maxSequences, manifest.model.vocabSize);
   limits.budget = std::max<int64_t>(limits.budget, 0);
   limits.where = " on " + device.text();
   return limits;

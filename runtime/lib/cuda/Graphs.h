@@ -28,8 +28,8 @@ namespace dsv2rt::cuda {
 class Graphs {
 public:
   /// Which entry, and the sizes of a step: tokens, sequences, rows of logits,
-  /// width of the block tables.
-  using Shape = std::array<int64_t, 5>;
+  /// width of the block tables; and whether tokens are chosen at the end.
+  using Shape = std::array<int64_t, 6>;
 
   Graphs(std::shared_ptr<Context> context, CUstream stream)
       : context(std::move(context)), stream(stream) {}

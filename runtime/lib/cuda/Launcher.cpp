@@ -108,7 +108,8 @@ Status Launcher::start(int32_t index, const int32_t (&grid)[3],
     attribute.value.clusterDim = {unsigned(cluster[0]), unsigned(cluster[1]),
                                   unsigned(cluster[2])};
   }
-  if (kernels[index].startsEarly) {
+  // What the first one follows is not part of the step.
+  if (kernels[index].startsEarly && count) {
     CUlaunchAttribute &attribute = attributes[config.numAttrs++];
     attribute.id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
     attribute.value.programmaticStreamSerializationAllowed = 1;

@@ -143,8 +143,10 @@ std::unique_ptr<Session> CompiledModel::createSession(int64_t maxSequences,
   return require(Session::create(artifact, weights, options), "session");
 }
 
-std::unique_ptr<Session> CompiledModel::createEmulatedSession() const {
+std::unique_ptr<Session>
+CompiledModel::createEmulatedSession(bool hostSampling) const {
   SessionOptions options;
+  options.hostSampling = hostSampling;
   options.maxContext = 512;
   options.maxSequences = 1;
   options.device = require(Device::open("emulator"), "emulator");

@@ -63,7 +63,8 @@ public:
   std::unique_ptr<dsv2rt::Session> createSession(int64_t maxSequences = 1,
                                                  int threads = 1) const;
   /// A session on the emulator, for models compiled with --gpu-code=bitcode.
-  std::unique_ptr<dsv2rt::Session> createEmulatedSession() const;
+  std::unique_ptr<dsv2rt::Session>
+  createEmulatedSession(bool hostSampling = false) const;
   /// A session that compares every op with the reference lowering.
   std::unique_ptr<dsv2rt::Session> createComparedSession() const;
 

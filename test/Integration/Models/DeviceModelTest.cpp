@@ -11,6 +11,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "CompiledModel.h"
+#include "dsv2rt/Generate.h"
 #include "gtest/gtest.h"
 
 #include <cstdlib>
@@ -18,6 +19,7 @@
 #include <dlfcn.h>
 #include <tuple>
 
+using namespace dsv2rt;
 using namespace dsv2test;
 
 namespace {
@@ -79,6 +81,32 @@ TEST_P(DeviceModel, GreedyTokensOfTheCPU) {
       EXPECT_EQ(decodeGreedily(*session, prompt.ids, 0, kGreedy),
                 decodeGreedily(*hostSession, prompt.ids, 0, kGreedy))
           << "prompt of " << prompt.ids.size() << " tokens";
+}
+
+// What the device chooses, from what it has computed, is what the host would.
+TEST_P(DeviceModel, TokensOfTheSampler) {
+  std::vector<GenerateRequest> requests(1);
+  GenerateRequest &request = requests[0];
+  request.prompt = fixture.prompts.front().ids;
+  request.prompt.resize(std::min<size_t>(request.prompt.size(), 5));
+  request.maxTokens = 8;
+  auto generated = [&](bool hostSampling) {
+    auto session = model->createEmulatedSession(hostSampling);
+    EXPECT_NE(session->decodesAlone(), hostSampling);
+    std::vector<GenerateResult> results;
+    Status status = generate(*session, requests, {}, results);
+    EXPECT_TRUE(status.ok()) << status.message();
+    return results.at(0).tokens;
+  };
+  for (double temperature : {0.0, 1.5}) {
+    request.sampling.temperature = temperature;
+    request.sampling.topK = 50;
+    request.sampling.topP = 0.95;
+    request.sampling.repetitionPenalty = 1.1;
+    request.sampling.seed = 17;
+    EXPECT_EQ(generated(false), generated(true))
+        << "temperature " << temperature;
+  }
 }
 
 /// Models whose queries are long enough for expanded attention.

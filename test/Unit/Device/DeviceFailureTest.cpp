@@ -75,6 +75,17 @@ void Scenario::use(Session &session) {
     if (!step(session, {{parent, &tokens[i], 1, LogitRows::Last},
                         {child, &tokens[i + 1], 1, LogitRows::Last}}))
       return;
+  // Steps that follow each other: what was taken stays.
+  if (session.decodesAlone()) {
+    DecodeInput inputs[] = {{parent, tokens[5]}, {child, tokens[6]}};
+    int64_t length = session.length(parent), taken = 0;
+    bool ok = check(session.decode(
+        inputs, 2, 6, [&](const DecodeOutput *) { return ++taken < 5; }));
+    EXPECT_EQ(session.length(parent), length + taken);
+    EXPECT_EQ(session.length(child), length + taken);
+    if (!ok)
+      return;
+  }
   // More than was planned for.
   if (!step(session, {{child, tokens.data(), 30, LogitRows::All}}))
     return;

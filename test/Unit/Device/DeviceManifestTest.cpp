@@ -54,7 +54,7 @@ TEST(DeviceManifestTest, ReadsEverything) {
   const DeviceManifest &device = *m.device;
   EXPECT_EQ(device.kind, "cuda");
   EXPECT_EQ(m.copyPages, "");
-  ASSERT_EQ(device.kernels.size(), 6u);
+  ASSERT_EQ(device.kernels.size(), 7u);
   EXPECT_EQ(device.kernels[4].chip, "");
   EXPECT_EQ(device.kernels[5].chip, "sm_70");
   const DeviceManifest::Kernel &append = device.kernels[1];

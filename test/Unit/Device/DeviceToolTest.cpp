@@ -178,7 +178,7 @@ TEST_F(DeviceToolTest, Info) {
   std::string line = DSV2_RUN " --info " DSV2_FAKE_DEVICE_ARTIFACT;
   ProgramResult result = runShell(line);
   EXPECT_EQ(result.code, 0) << result.err;
-  expectHolds(result.out, "device code: 6 kernels for sm_90a (cubin), "
+  expectHolds(result.out, "device code: 7 kernels for sm_90a (cubin), "
                           "sm_80 (ptx), sm_90a (bitcode)\n");
   EXPECT_EQ(result.out.find("Stub GPU"), std::string::npos);
   result = runShell("DSV2_STUB_CAPABILITY=100 " + line + " --device cuda");
@@ -188,7 +188,7 @@ TEST_F(DeviceToolTest, Info) {
   result = runShell("DSV2_STUB_CAPABILITY=75 " + line + " --device cuda");
   expectHolds(result.out, "runs no code of the artifact");
   json root = json::parse(runShell(line + " --json").out);
-  EXPECT_EQ(root["device"]["kernels"], 6);
+  EXPECT_EQ(root["device"]["kernels"], 7);
   EXPECT_EQ(root["device"]["images"][1],
             (json{{"chip", "sm_80"}, {"kind", "ptx"}, {"bytes", 656}}));
   root = json::parse(runShell(line + " --json --device emulator").out);

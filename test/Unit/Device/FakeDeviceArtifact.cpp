@@ -39,7 +39,7 @@ const char dsv2_manifest[] = R"({
      "workspace": "fake_workspace", "form": "expanded"},
     {"name": "decode", "symbol": "device_decode",
      "workspace": "fake_workspace", "form": "absorbed"}],
-  "prefill_min_tokens": 4, "prefill_whole": true,
+  "prefill_min_tokens": 4, "prefill_whole": true, "sample": "device_sample",
   "device": {
     "kind": "cuda",
     "kernels": [
@@ -65,7 +65,11 @@ const char dsv2_manifest[] = R"({
          {"kind": "pointer"}, {"kind": "pointer"}, {"kind": "pointer"},
          {"kind": "i64"}]},
       {"name": "elsewhere", "chip": "sm_70", "block": [32, 1, 1],
-       "shared_bytes": 0, "parameters": []}],
+       "shared_bytes": 0, "parameters": []},
+      {"name": "sample", "block": [32, 1, 1], "shared_bytes": 0,
+       "parameters": [{"kind": "pointer"}, {"kind": "pointer"},
+         {"kind": "pointer"}, {"kind": "pointer"}, {"kind": "pointer"},
+         {"kind": "pointer"}, {"kind": "i64"}]}],
     "images": [
       {"chip": "sm_90a", "kind": "cubin", "symbol": "fake_image_0",
        "size": 656},
@@ -180,13 +184,30 @@ void logits(const CUlaunchConfig &, void *const *p) {
   }
 }
 
+/// (logits, rows, sampling, tokens, positions, chosen, count): the largest, if
+/// all are finite.
+void sample(const CUlaunchConfig &, void *const *p) {
+  for (int64_t r = 0; r < value<int64_t>(p, 6); ++r) {
+    const float *row = memory<float>(p, 0) + r * vocabulary;
+    int32_t count = memory<dsv2rt_sampling_row>(p, 2)[r].vocabulary;
+    int32_t best = 0;
+    for (int32_t id = 0; best >= 0 && id < count; ++id)
+      best = row[id] - row[id] != 0 ? -1 : row[id] > row[best] ? id : best;
+    int32_t token = memory<int32_t>(p, 1)[r];
+    memory<int32_t>(p, 3)[token] = best < 0 ? 0 : best;
+    ++memory<int32_t>(p, 4)[token];
+    memory<int32_t>(p, 5)[r] = best;
+  }
+}
+
 constexpr stub::Image image = {stub::imageMagic,
-                               5,
+                               6,
                                {{"embed", embed, {8, 8, 8, 8}},
                                 {"append", append, {8, 8, 8, 8, 8, 8, 8, 8, 4}},
                                 {"attend", attend, {8, 8, 8, 8, 8, 8, 8, 8, 4}},
                                 {"update", update, {8, 8, 8, 8, 8, 8, 4, 4}},
-                                {"logits", logits, {128, 8, 8, 8, 8, 8}}}};
+                                {"logits", logits, {128, 8, 8, 8, 8, 8}},
+                                {"sample", sample, {8, 8, 8, 8, 8, 8, 8}}}};
 static_assert(sizeof(stub::Image) == 656, "as the manifest says");
 
 } // namespace
@@ -254,4 +275,20 @@ EXPORT void device_decode(dsv2rt_memref1d *tokens, dsv2rt_memref1d *positions,
                           void *context, int32_t tapLevel) {
   step(tokens, positions, seqIds, tables, logitRows, cache, weights, workspace,
        logits, context, tapLevel);
+}
+
+EXPORT void device_sample(dsv2rt_memref2d *logits, dsv2rt_memref1d *rows,
+                          dsv2rt_memref1d *sampling, dsv2rt_memref1d *tokens,
+                          dsv2rt_memref1d *positions, dsv2rt_memref2d *,
+                          dsv2rt_memref1d *, dsv2rt_memref1d *chosen,
+                          void *context, int32_t) {
+  int64_t count = rows->sizes[0];
+  void *parameters[] = {&logits->aligned,
+                        &rows->aligned,
+                        &sampling->aligned,
+                        &tokens->aligned,
+                        &positions->aligned,
+                        &chosen->aligned,
+                        &count};
+  dsv2rt_launch(context, 6, int32_t(count), 1, 1, parameters);
 }

@@ -92,3 +92,23 @@ KERNEL logits(TensorMap, const Global<float> *head, const Global<float> *state,
     sum += state[rows[block()] * hidden + i] * head[i * vocabulary + thread()];
   result[block() * vocabulary + thread()] = sum;
 }
+
+/// dsv2rt_sampling_row; only the vocabulary is looked at.
+struct SamplingRow {
+  int vocabulary, others[9];
+};
+
+KERNEL sample(const Global<float> *logits, const Global<int> *rows,
+              const Global<SamplingRow> *sampling, Global<int> *tokens,
+              Global<int> *positions, Global<int> *chosen, Index count) {
+  if (!active(count, 1))
+    return;
+  const Global<float> *row = logits + block() * vocabulary;
+  int best = 0;
+  for (int id = 0; best >= 0 && id < sampling[block()].vocabulary; ++id)
+    best = row[id] - row[id] != 0 ? -1 : row[id] > row[best] ? id : best;
+  int token = rows[block()];
+  tokens[token] = best < 0 ? 0 : best;
+  ++positions[token];
+  chosen[block()] = best;
+}

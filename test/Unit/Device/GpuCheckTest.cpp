@@ -99,6 +99,11 @@ TEST_F(GpuCheckTest, RightAndWrong) {
   expectHolds(result.out, "FAILED  wrong: 1 of 32 elements are wrong; the "
                           "worst: result, element 17: ");
   expectHolds(result.out, "2 passed, 1 failed; 64 elements compared");
+  expectHolds(result.out, "right again");
+  result = run("--quiet");
+  EXPECT_EQ(result.code, 1);
+  expectHolds(result.out, "FAILED  wrong");
+  EXPECT_EQ(result.out.find("right again"), std::string::npos) << result.out;
   result = run("--filter right");
   EXPECT_EQ(result.code, 0) << result.err;
   expectHolds(result.out, "2 passed, 0 failed");

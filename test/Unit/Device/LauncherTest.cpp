@@ -85,11 +85,11 @@ TEST_F(LauncherTest, KernelsAndGridsAreChecked) {
   EXPECT_TRUE(embed(0, 1, 1, 1).ok());
   EXPECT_TRUE(embed(0, 1 << 20, 65535, 65535).ok());
   EXPECT_EQ(launcher.launches(), 2);
-  for (int32_t kernel : {-1, 6, INT32_MAX}) {
+  for (int32_t kernel : {-1, 7, INT32_MAX}) {
     launcher.begin(sink, false);
     expectFailure(
         embed(kernel, 1, 1, 1), StatusCode::CorruptData,
-        {"launches kernel " + std::to_string(kernel), "the manifest has 6"});
+        {"launches kernel " + std::to_string(kernel), "the manifest has 7"});
   }
   for (auto [x, y, z] : {std::array<int32_t, 3>{-1, 1, 1},
                          {1, 65536, 1},

@@ -154,7 +154,10 @@ enum class Waiting {
   First,
   /// Where the body says awaitPredecessors(): after it has begun to load
   /// weights, which no launch writes.
-  Inside
+  Inside,
+  /// It is not started early and lets nothing start before it is over: it
+  /// writes what others read before they wait.
+  Never
 };
 
 /// Returns the kernel `name` of the module's device kernels, which `body`

@@ -290,6 +290,26 @@ Value getExchangeUnpackBlocks(ImplicitLocOpBuilder &b, int64_t topK,
 LLVM::LLVMFuncOp getOrCreateExchangeCombineKernel(ModuleOp module,
                                                   const ExchangeConfig &config);
 
+//===----------------------------------------------------------------------===//
+// The next token (SimtSample.cpp)
+//===----------------------------------------------------------------------===//
+
+/// The largest logit of every part of the vocabulary, of DSV2RT_SAMPLE_PARTS
+/// equal ones, after the repetition penalty; records of
+/// DSV2RT_SAMPLE_PART_WORDS words.
+///   (logits f32 [R, V], sampling: dsv2rt_sampling_row [R], seen: i32 [R,
+///   V/32];
+///    parts: i32 [R, ...]), grid (DSV2RT_SAMPLE_PARTS, R)
+LLVM::LLVMFuncOp getOrCreateSampleScanKernel(ModuleOp module);
+
+/// Chooses a token for each row, as dsv2rt_sample_fn says (abi.h), and prepares
+/// the next step. Logits are compared and weighed in f32, and what is drawn
+/// depends on nothing but the row.
+///   (logits f32 [R, V], rows: i32 [R], sampling: dsv2rt_sampling_row [R],
+///    parts: i32 [R, ...]; tokens: i32 [T], positions: i32 [T], seen: i32
+///    [R, V/32], chosen: i32 [R]), grid (R)
+LLVM::LLVMFuncOp getOrCreateSampleChooseKernel(ModuleOp module);
+
 } // namespace mlir::dsv2::gpu
 
 #endif // DSV2_CODEGEN_GPU_SIMTKERNELS_H

@@ -1,0 +1,735 @@
+//===- SimtSample.cpp - choosing the next token on the device -------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// What dsv2rt/sampling.h says, for a row of logits that stays on the device.
+// Nothing is sorted. How far below the largest a logit is, is a whole number q,
+// in units of 2^-24. Top-k and top-p keep the tokens whose q is below some
+// number, and of those that have it the first few; digits of that number are
+// found one after the other, from counts or sums of weights by digit. Weights
+// follow from q, and are whole numbers too, so that their sums do not depend on
+// an order.
+//
+//===----------------------------------------------------------------------===//
+
+#include "dsv2/CodeGen/GPU/SimtKernels.h"
+
+#include "dsv2rt/abi.h"
+
+#include <cstddef>
+#include <limits>
+
+using namespace mlir;
+using namespace mlir::dsv2;
+using namespace mlir::dsv2::gpu;
+
+/// Words of a part's record: the largest logit, its token, whether a logit is
+/// no number to choose by.
+static constexpr int64_t kPartWords = DSV2RT_SAMPLE_PART_WORDS;
+static constexpr int64_t kRowWords = sizeof(dsv2rt_sampling_row) / 4;
+static_assert(DSV2RT_SAMPLE_PARTS == kWarpSize, "a lane looks at a part");
+
+/// What comes after the last token.
+static constexpr int64_t kNoToken = std::numeric_limits<int32_t>::max();
+
+namespace {
+
+/// The largest logit of some tokens, and the first token that has it.
+struct Best {
+  Value logit, token;
+  /// Not 0: there is a NaN or +inf among them.
+  Value bad;
+};
+
+/// What both kernels know of one row.
+class SampleRow {
+public:
+  SampleRow(SimtBuilder &b, Value row, Value logits, Value stride,
+            Value sampling, Value seen, Value seenStride);
+
+  /// The logit of a token as it was computed, and after the penalty.
+  Value loadLogit(Value token);
+  Value penalise(Value token, Value logit);
+
+  /// The better of two.
+  Best better(const Best &one, const Best &other);
+  /// The best of a warp's, in all lanes.
+  Best bestOfWarp(Best best);
+  Best none() { return {b.f32(-kInfinity), b.i32(kNoToken), b.i32(0)}; }
+
+  Value setting(Type type, size_t offset) {
+    Value base = b.at(sampling, b.getI32Type(), b.mul(row, kRowWords));
+    return b.load(type, b.at(base, b.getI32Type(), b.i32(offset / 4)));
+  }
+
+  static constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+  SimtBuilder &b;
+  Type i32, i64, f32;
+  Value row, logits, stride, sampling, seen, seenStride;
+  /// Tokens to choose from, and whether there is a penalty.
+  Value vocabulary, penalty, hasPenalty;
+};
+
+} // namespace
+
+static Value compare(SimtBuilder &b, arith::CmpFPredicate predicate, Value x,
+                     Value y) {
+  return arith::CmpFOp::create(b, predicate, x, y);
+}
+
+static Value compare(SimtBuilder &b, arith::CmpIPredicate predicate, Value x,
+                     Value y) {
+  return arith::CmpIOp::create(b, predicate, x, y);
+}
+
+/// `then` if the condition holds, else `otherwise`, which are there already.
+static SmallVector<Value>
+ifValues(SimtBuilder &b, Value condition,
+         llvm::function_ref<SmallVector<Value>()> then, ValueRange otherwise) {
+  auto branch = scf::IfOp::create(b, otherwise.getTypes(), condition,
+                                  /*addThenBlock=*/true, /*addElseBlock=*/true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  scf::YieldOp::create(b, then());
+  b.setInsertionPointToStart(branch.elseBlock());
+  scf::YieldOp::create(b, otherwise);
+  return SmallVector<Value>(branch.getResults());
+}
+
+SampleRow::SampleRow(SimtBuilder &b, Value row, Value logits, Value stride,
+                     Value sampling, Value seen, Value seenStride)
+    : b(b), i32(b.getI32Type()), i64(b.getI64Type()), f32(b.getF32Type()),
+      row(row), logits(logits), stride(stride), sampling(sampling), seen(seen),
+      seenStride(seenStride) {
+  vocabulary = setting(i32, offsetof(dsv2rt_sampling_row, vocabulary));
+  penalty = setting(f32, offsetof(dsv2rt_sampling_row, penalty));
+  hasPenalty = compare(b, arith::CmpFPredicate::ONE, penalty, b.f32(1.0));
+}
+
+Value SampleRow::loadLogit(Value token) {
+  return b.load(f32, b.at(logits, f32, row, stride, token));
+}
+
+Value SampleRow::penalise(Value token, Value logit) {
+  auto penalised = [&]() -> SmallVector<Value> {
+    Value word =
+        b.load(i32, b.at(seen, i32, row, seenStride, b.div(token, kWarpSize)));
+    Value bit = arith::ShRUIOp::create(b, word, b.rem(token, kWarpSize));
+    Value occurred = arith::TruncIOp::create(b, b.getI1Type(), bit);
+    Value isFinite =
+        compare(b, arith::CmpFPredicate::OGT, logit, b.f32(-kInfinity));
+    Value isPositive = compare(b, arith::CmpFPredicate::OGT, logit, b.f32(0.0));
+    Value changed =
+        b.select(isPositive, b.fdiv(logit, penalty), b.fmul(logit, penalty));
+    // An absurd penalty must not make an infinity out of a finite logit.
+    constexpr float largest = std::numeric_limits<float>::max();
+    changed = b.fmax(changed, b.f32(-largest));
+    changed =
+        b.select(compare(b, arith::CmpFPredicate::OLT, changed, b.f32(largest)),
+                 changed, b.f32(largest));
+    return {b.select(b.logicalAnd(occurred, isFinite), changed, logit)};
+  };
+  return ifValues(b, hasPenalty, penalised, logit).front();
+}
+
+Best SampleRow::better(const Best &one, const Best &other) {
+  Value isLarger =
+      compare(b, arith::CmpFPredicate::OGT, other.logit, one.logit);
+  Value isEqual = compare(b, arith::CmpFPredicate::OEQ, other.logit, one.logit);
+  Value wins = arith::OrIOp::create(
+      b, isLarger, b.logicalAnd(isEqual, b.less(other.token, one.token)));
+  return {b.select(wins, other.logit, one.logit),
+          b.select(wins, other.token, one.token),
+          arith::OrIOp::create(b, one.bad, other.bad)};
+}
+
+Best SampleRow::bestOfWarp(Best best) {
+  for (int32_t mask = kWarpSize / 2; mask > 0; mask /= 2)
+    best = better(best, {b.shuffleXor(best.logit, mask),
+                         b.shuffleXor(best.token, mask),
+                         b.shuffleXor(best.bad, mask)});
+  return best;
+}
+
+//===----------------------------------------------------------------------===//
+// The largest logit of every part
+//===----------------------------------------------------------------------===//
+
+static void storePart(SimtBuilder &b, const Best &best, Value record) {
+  Type i32 = b.getI32Type();
+  b.store(best.logit, record);
+  b.store(best.token, b.at(record, i32, b.i32(1)));
+  b.store(best.bad, b.at(record, i32, b.i32(2)));
+}
+
+static Best loadPart(SimtBuilder &b, Value record) {
+  Type i32 = b.getI32Type();
+  return {b.load(b.getF32Type(), record),
+          b.load(i32, b.at(record, i32, b.i32(1))),
+          b.load(i32, b.at(record, i32, b.i32(2)))};
+}
+
+static constexpr int64_t kScanWarps = 8;
+
+static void emitScan(SampleRow &r, Value parts) {
+  SimtBuilder &b = r.b;
+  constexpr int64_t kThreads = kScanWarps * kWarpSize;
+  /// Loads that are under way at once.
+  constexpr int64_t kUnroll = 4;
+  Value part = b.blockId(0);
+  Value share = b.ceilDiv(r.vocabulary, DSV2RT_SAMPLE_PARTS);
+  Value begin = b.min(b.mul(part, share), r.vocabulary);
+  Value end = b.min(b.add(begin, share), r.vocabulary);
+  Best first = r.none();
+  SmallVector<Value> found = b.forCarry(
+      b.add(begin, b.threadId()), end, b.i32(kUnroll * kThreads),
+      {first.logit, first.token, first.bad}, [&](Value at, ValueRange carried) {
+        Best best = {carried[0], carried[1], carried[2]};
+        SmallVector<Value> tokens, values;
+        for (int64_t i = 0; i < kUnroll; ++i) {
+          // Behind the end the last one again, which changes nothing.
+          tokens.push_back(
+              b.min(b.add(at, i * kThreads), b.sub(end, b.i32(1))));
+          values.push_back(r.loadLogit(tokens[i]));
+        }
+        for (auto [token, value] : llvm::zip_equal(tokens, values)) {
+          Value isGood = compare(b, arith::CmpFPredicate::OLT, value,
+                                 b.f32(SampleRow::kInfinity));
+          Value bad = b.select(isGood, b.i32(0), b.i32(1));
+          best = r.better(best, {r.penalise(token, value), token, bad});
+        }
+        return SmallVector<Value>{best.logit, best.token, best.bad};
+      });
+  Best best = r.bestOfWarp({found[0], found[1], found[2]});
+  Value shared = b.sharedArray("best", r.i32, kScanWarps * kPartWords);
+  auto recordOf = [&](Value warp) {
+    return b.at(shared, r.i32, b.mul(warp, kPartWords));
+  };
+  b.ifThen(b.equal(b.lane(), b.i32(0)),
+           [&] { storePart(b, best, recordOf(b.warp())); });
+  b.barrier();
+  b.ifThen(b.equal(b.threadId(), b.i32(0)), [&] {
+    Best all = loadPart(b, recordOf(b.i32(0)));
+    for (int64_t warp = 1; warp < kScanWarps; ++warp)
+      all = r.better(all, loadPart(b, recordOf(b.i32(warp))));
+    Value index = b.add(b.mul(r.row, DSV2RT_SAMPLE_PARTS), part);
+    storePart(b, all, b.at(parts, r.i32, b.mul(index, kPartWords)));
+  });
+}
+
+LLVM::LLVMFuncOp dsv2::gpu::getOrCreateSampleScanKernel(ModuleOp module) {
+  MLIRContext *c = module.getContext();
+  return getOrCreateKernel(module, "sample_scan", kScanWarps * kWarpSize,
+                           {pointerOf(c, 0), strideOf(c, 0, 0), pointerOf(c, 1),
+                            pointerOf(c, 2), strideOf(c, 2, 0),
+                            pointerOf(c, 3)},
+                           [&](SimtBuilder &b, ValueRange args) {
+                             SampleRow row(b, b.blockId(1), args[0], args[1],
+                                           args[2], args[3], args[4]);
+                             emitScan(row, args[5]);
+                           });
+}
+
+//===----------------------------------------------------------------------===//
+// Drawing a token
+//===----------------------------------------------------------------------===//
+
+namespace {
+
+/// Emits the choice among the tokens of a row by their weights, by one block of
+/// kWarps warps. Each warp has a stretch of the tokens and goes over it in
+/// order, every lane four adjacent ones at a time.
+class DrawToken {
+public:
+  static constexpr int64_t kWarps = 32;
+  static constexpr int64_t kThreads = kWarps * kWarpSize;
+
+  DrawToken(SampleRow &row, const Best &best);
+
+  /// A token; the same in all threads. All of the block have to be here.
+  Value emit(Value position);
+
+private:
+  static constexpr int64_t kUnroll = 4;
+  /// Bits of the digits of a q, and their counters.
+  static constexpr int64_t kDigits[] = {11, 11, 10};
+  static constexpr int64_t kBins = 1 << 11;
+  /// The weight of the likeliest token is 2^kWeightBits.
+  static constexpr int64_t kWeightBits = 40;
+
+  Value i64(int64_t value) {
+    return arith::ConstantIntOp::create(b, b.getI64Type(), value);
+  }
+  Value less64(Value x, Value y) {
+    return compare(b, arith::CmpIPredicate::ult, x, y);
+  }
+  Value widen(Value value) {
+    return arith::ExtUIOp::create(b, b.getI64Type(), value);
+  }
+  /// The upper half of a product.
+  Value mulHigh(Value x, Value y) {
+    return arith::MulUIExtendedOp::create(b, x, y).getHigh();
+  }
+  Value shuffle64(Value value, llvm::function_ref<Value(Value)> shuffle);
+  Value sumOfWarp(Value value);
+  /// Sums over this lane and those before it.
+  Value scanWarp(Value value);
+
+  Value distance(Value logit);
+  Value weightFloat(Value q);
+  Value weight(Value q);
+  Value reachesMinP(Value q) {
+    return compare(b, arith::CmpFPredicate::OGE, weightFloat(q), minP);
+  }
+  /// Goes over the warp's tokens; `body` gets the first of the lane's tokens,
+  /// all of their q, whether each exists, and what was carried.
+  SmallVector<Value>
+  forTokens(ValueRange inits,
+            llvm::function_ref<SmallVector<Value>(Value, ArrayRef<Value>,
+                                                  ArrayRef<Value>, ValueRange)>
+                body);
+
+  /// Tokens that are still in question: all whose q is below `limit`, and the
+  /// first `ties` of those that have it.
+  struct Kept {
+    Value limit, ties;
+  };
+  /// Of `kept`, the likeliest whose measures add up to at least `wanted`, which
+  /// they do.
+  Kept select(Kept kept, Value wanted,
+              llvm::function_ref<Value(Value)> measure);
+  Kept keepTopK(Kept kept);
+  Kept keepTopP(Kept kept);
+  Value sumOfBlock(Value value);
+  Value uniform(Value position);
+  Value drawFrom(Kept kept, Value position);
+
+  SampleRow &r;
+  SimtBuilder &b;
+  Value top, scale, minP;
+  Value lane, warp, begin, end;
+  Value bins, warpSums, warpEquals, result;
+};
+
+} // namespace
+
+DrawToken::DrawToken(SampleRow &row, const Best &best)
+    : r(row), b(row.b), top(best.logit), lane(b.lane()), warp(b.warp()) {
+  scale = r.setting(r.f32, offsetof(dsv2rt_sampling_row, scale));
+  minP = r.setting(r.f32, offsetof(dsv2rt_sampling_row, min_p));
+  constexpr int64_t kGroup = kUnroll * kWarpSize;
+  Value each = b.mul(b.ceilDiv(r.vocabulary, kWarps * kGroup), kGroup);
+  begin = b.min(b.mul(warp, each), r.vocabulary);
+  end = b.min(b.add(begin, each), r.vocabulary);
+  bins = b.sharedArray("bins", r.i64, kBins);
+  warpSums = b.sharedArray("sums", r.i64, kWarps);
+  warpEquals = b.sharedArray("equals", r.i32, kWarps);
+  result = b.sharedArray("result", r.i64, 2);
+}
+
+Value DrawToken::shuffle64(Value value,
+                           llvm::function_ref<Value(Value)> shuffle) {
+  Value low = arith::TruncIOp::create(b, r.i32, value);
+  Value high = arith::TruncIOp::create(
+      b, r.i32, arith::ShRUIOp::create(b, value, i64(32)));
+  Value moved = arith::ShLIOp::create(b, widen(shuffle(high)), i64(32));
+  return arith::OrIOp::create(b, moved, widen(shuffle(low)));
+}
+
+Value DrawToken::sumOfWarp(Value value) {
+  for (int32_t mask = kWarpSize / 2; mask > 0; mask /= 2)
+    value = b.add(value, shuffle64(value, [&](Value word) {
+                    return b.shuffleXor(word, mask);
+                  }));
+  return value;
+}
+
+Value DrawToken::scanWarp(Value value) {
+  bool isWide = value.getType() == r.i64;
+  for (int32_t delta = 1; delta < kWarpSize; delta *= 2) {
+    auto shuffle = [&](Value word) { return b.shuffleUp(word, delta); };
+    Value other = isWide ? shuffle64(value, shuffle) : shuffle(value);
+    value = b.select(b.less(lane, b.i32(delta)), value, b.add(value, other));
+  }
+  return value;
+}
+
+/// The sum over the block; the result is there for all threads, and so is the
+/// memory it took.
+Value DrawToken::sumOfBlock(Value value) {
+  Value sum = sumOfWarp(value);
+  b.ifThen(b.equal(lane, b.i32(0)),
+           [&] { b.store(sum, b.at(warpSums, r.i64, warp)); });
+  b.barrier();
+  sum = sumOfWarp(b.load(r.i64, b.at(warpSums, r.i64, lane)));
+  b.barrier();
+  return sum;
+}
+
+//===----------------------------------------------------------------------===//
+// Weights
+//===----------------------------------------------------------------------===//
+
+Value DrawToken::distance(Value logit) {
+  Value units = b.fmul(b.fsub(top, logit), b.f32(0x1p24));
+  // The largest f32 below 2^32.
+  Value limit = b.f32(4294967040.0);
+  Value isInside = compare(b, arith::CmpFPredicate::OLT, units, limit);
+  return arith::FPToUIOp::create(b, r.i32, b.select(isInside, units, limit));
+}
+
+Value DrawToken::weightFloat(Value q) {
+  Value number = arith::UIToFPOp::create(b, r.f32, q);
+  return b.exp2(b.fmul(b.fmul(number, b.f32(-0x1p-24)), scale));
+}
+
+Value DrawToken::weight(Value q) {
+  Value scaled = b.fmul(weightFloat(q), b.f32(double(1ull << kWeightBits)));
+  return arith::FPToUIOp::create(b, r.i64, scaled);
+}
+
+SmallVector<Value> DrawToken::forTokens(
+    ValueRange inits,
+    llvm::function_ref<SmallVector<Value>(Value, ArrayRef<Value>,
+                                          ArrayRef<Value>, ValueRange)>
+        body) {
+  auto visit = [&](Value group, ValueRange carried) {
+    Value first = b.add(group, b.mul(lane, kUnroll));
+    SmallVector<Value> tokens, values, isThere;
+    for (int64_t i = 0; i < kUnroll; ++i) {
+      isThere.push_back(b.less(b.add(first, i), end));
+      tokens.push_back(b.min(b.add(first, i), b.sub(end, b.i32(1))));
+      values.push_back(r.loadLogit(tokens[i]));
+    }
+    for (auto [token, value] : llvm::zip_equal(tokens, values))
+      value = distance(r.penalise(token, value));
+    return body(first, values, isThere, carried);
+  };
+  Value step = b.i32(kUnroll * kWarpSize);
+  if (!inits.empty())
+    return b.forCarry(begin, end, step, inits, visit);
+  b.forEach(begin, end, step, [&](Value group) { visit(group, {}); });
+  return {};
+}
+
+//===----------------------------------------------------------------------===//
+// What is kept
+//===----------------------------------------------------------------------===//
+
+DrawToken::Kept DrawToken::select(Kept kept, Value wanted,
+                                  llvm::function_ref<Value(Value)> measure) {
+  Value prefix = b.i32(0), left = wanted;
+  int64_t shift = 32;
+  for (int64_t bits : kDigits) {
+    int64_t above = shift;
+    shift -= bits;
+    b.forEach(b.threadId(), b.i32(kBins), b.i32(kThreads),
+              [&](Value bin) { b.store(i64(0), b.at(bins, r.i64, bin)); });
+    b.barrier();
+    forTokens({}, [&](Value, ArrayRef<Value> qs, ArrayRef<Value> isThere,
+                      ValueRange) {
+      for (auto [q, exists] : llvm::zip_equal(qs, isThere)) {
+        Value counts = b.logicalAnd(
+            exists, compare(b, arith::CmpIPredicate::ule, q, kept.limit));
+        if (above < 32)
+          counts = b.logicalAnd(
+              counts,
+              b.equal(arith::ShRUIOp::create(b, q, b.i32(above)), prefix));
+        b.ifThen(counts, [&, q = q] {
+          Value digit = arith::AndIOp::create(
+              b, arith::ShRUIOp::create(b, q, b.i32(shift)),
+              b.i32((int64_t(1) << bits) - 1));
+          LLVM::AtomicRMWOp::create(b, LLVM::AtomicBinOp::add,
+                                    b.at(bins, r.i64, digit), measure(q),
+                                    LLVM::AtomicOrdering::monotonic, "device");
+        });
+      }
+      return SmallVector<Value>();
+    });
+    b.barrier();
+    // Two bins a thread; sums say which one reaches what is wanted.
+    static_assert(kBins == 2 * kThreads);
+    Value even = b.mul(b.threadId(), 2);
+    Value evenSum = b.load(r.i64, b.at(bins, r.i64, even));
+    Value oddSum = b.load(r.i64, b.at(bins, r.i64, b.add(even, 1)));
+    Value both = b.add(evenSum, oddSum);
+    Value upTo = scanWarp(both);
+    b.ifThen(b.equal(lane, b.i32(kWarpSize - 1)),
+             [&] { b.store(upTo, b.at(warpSums, r.i64, warp)); });
+    b.barrier();
+    Value ofWarps = scanWarp(b.load(r.i64, b.at(warpSums, r.i64, lane)));
+    Value own = shuffle64(ofWarps, [&](Value word) {
+      return b.shuffleFrom(word, b.max(b.sub(warp, b.i32(1)), b.i32(0)));
+    });
+    Value before = b.select(b.equal(warp, b.i32(0)), i64(0), own);
+    before = b.sub(b.add(before, upTo), both);
+    Value between = b.add(before, evenSum);
+    auto tell = [&](Value bin, Value from, Value to) {
+      Value isIt = b.logicalAnd(
+          less64(from, left), compare(b, arith::CmpIPredicate::uge, to, left));
+      b.ifThen(isIt, [&] {
+        b.store(widen(bin), result);
+        b.store(from, b.at(result, r.i64, b.i32(1)));
+      });
+    };
+    tell(even, before, between);
+    tell(b.add(even, 1), between, b.add(before, both));
+    b.barrier();
+    Value bin = arith::TruncIOp::create(b, r.i32, b.load(r.i64, result));
+    left = b.sub(left, b.load(r.i64, b.at(result, r.i64, b.i32(1))));
+    prefix = arith::OrIOp::create(
+        b, arith::ShLIOp::create(b, prefix, b.i32(bits)), bin);
+  }
+  // Those that have this very q: as many as are still wanted.
+  Value one = measure(prefix);
+  Value least = i64(1);
+  one = b.select(less64(one, least), least, one);
+  Value ties = b.div(b.sub(b.add(left, one), i64(1)), one);
+  Value wide = widen(kept.ties);
+  Value isLimit = b.equal(prefix, kept.limit);
+  Value isLess = less64(ties, wide);
+  ties = b.select(isLimit, b.select(isLess, ties, wide), ties);
+  return {prefix, arith::TruncIOp::create(b, r.i32, ties)};
+}
+
+DrawToken::Kept DrawToken::keepTopK(Kept kept) {
+  Value k = r.setting(r.i32, offsetof(dsv2rt_sampling_row, top_k));
+  Value cuts = b.logicalAnd(b.less(b.i32(0), k), b.less(k, r.vocabulary));
+  SmallVector<Value> results =
+      ifValues(b, cuts,
+               [&] {
+                 Kept fewer =
+                     select(kept, widen(k), [&](Value) { return i64(1); });
+                 return SmallVector<Value>{fewer.limit, fewer.ties};
+               },
+               {kept.limit, kept.ties});
+  return {results[0], results[1]};
+}
+
+DrawToken::Kept DrawToken::keepTopP(Kept kept) {
+  Value share = r.setting(r.i64, offsetof(dsv2rt_sampling_row, top_p));
+  Value cuts = compare(b, arith::CmpIPredicate::ne, share, i64(-1));
+  SmallVector<Value> results = ifValues(
+      b, cuts,
+      [&] {
+        // Of what is above the limit, and then of those that have it.
+        SmallVector<Value> sums = forTokens(
+            {i64(0), i64(0)}, [&](Value, ArrayRef<Value> qs,
+                                  ArrayRef<Value> isThere, ValueRange sums) {
+              Value sum = sums[0], equal = sums[1];
+              for (auto [q, exists] : llvm::zip_equal(qs, isThere)) {
+                Value above =
+                    b.logicalAnd(exists, compare(b, arith::CmpIPredicate::ult,
+                                                 q, kept.limit));
+                Value same = b.logicalAnd(exists, b.equal(q, kept.limit));
+                sum = b.add(sum, b.select(above, weight(q), i64(0)));
+                equal = b.add(equal, b.select(same, i64(1), i64(0)));
+              }
+              return SmallVector<Value>{sum, equal};
+            });
+        Value equal = sumOfBlock(sums[1]);
+        Value ties = widen(kept.ties);
+        equal = b.select(less64(equal, ties), equal, ties);
+        Value total =
+            b.add(sumOfBlock(sums[0]), b.mul(equal, weight(kept.limit)));
+        // Rounded down, so that a share that is a sum is reached by it; but
+        // nothing at all is never enough.
+        Value wanted = mulHigh(share, total);
+        wanted = b.select(less64(wanted, i64(1)), i64(1), wanted);
+        Kept fewer = select(kept, wanted, [&](Value q) { return weight(q); });
+        return SmallVector<Value>{fewer.limit, fewer.ties};
+      },
+      {kept.limit, kept.ties});
+  return {results[0], results[1]};
+}
+
+//===----------------------------------------------------------------------===//
+// The draw
+//===----------------------------------------------------------------------===//
+
+/// The 64 random bits of a position, the last 11 of which are 0: Philox4x32-10,
+/// as philox4x32() of the runtime computes it.
+Value DrawToken::uniform(Value position) {
+  Value seed = r.setting(r.i64, offsetof(dsv2rt_sampling_row, seed));
+  auto low = [&](Value value) -> Value {
+    return arith::TruncIOp::create(b, r.i32, value);
+  };
+  auto high = [&](Value value) {
+    return low(arith::ShRUIOp::create(b, value, i64(32)));
+  };
+  auto exclusiveOr = [&](Value x, Value y) -> Value {
+    return arith::XOrIOp::create(b, x, y);
+  };
+  Value key0 = low(seed), key1 = high(seed);
+  Value x[4] = {position, b.i32(0), b.i32(0), b.i32(0)};
+  for (int round = 0; round < 10; ++round) {
+    Value product0 = b.mul(widen(x[0]), i64(0xD2511F53));
+    Value product1 = b.mul(widen(x[2]), i64(0xCD9E8D57));
+    Value next0 = exclusiveOr(exclusiveOr(high(product1), x[1]), key0);
+    Value next2 = exclusiveOr(exclusiveOr(high(product0), x[3]), key1);
+    x[0] = next0, x[1] = low(product1), x[2] = next2, x[3] = low(product0);
+    key0 = b.add(key0, b.i32(int32_t(0x9E3779B9)));
+    key1 = b.add(key1, b.i32(int32_t(0xBB67AE85)));
+  }
+  Value word = arith::OrIOp::create(
+      b, arith::ShLIOp::create(b, widen(x[1]), i64(32)), widen(x[0]));
+  return arith::AndIOp::create(b, word, i64(~int64_t(0x7FF)));
+}
+
+Value DrawToken::drawFrom(Kept kept, Value position) {
+  auto isAbove = [&](Value q) {
+    return compare(b, arith::CmpIPredicate::ult, q, kept.limit);
+  };
+  // What each warp's tokens weigh, without those at the limit, which it counts.
+  SmallVector<Value> own = forTokens(
+      {i64(0), b.i32(0)},
+      [&](Value, ArrayRef<Value> qs, ArrayRef<Value> isThere, ValueRange sums) {
+        Value sum = sums[0], equals = sums[1];
+        for (auto [q, exists] : llvm::zip_equal(qs, isThere)) {
+          Value counts =
+              b.logicalAnd(b.logicalAnd(exists, isAbove(q)), reachesMinP(q));
+          sum = b.add(sum, b.select(counts, weight(q), i64(0)));
+          Value isEqual = b.logicalAnd(exists, b.equal(q, kept.limit));
+          equals = b.add(equals, b.select(isEqual, b.i32(1), b.i32(0)));
+        }
+        return SmallVector<Value>{sum, equals};
+      });
+  Value sum = sumOfWarp(own[0]);
+  Value equals =
+      b.warpReduce(own[1], [&](Value x, Value y) { return b.add(x, y); });
+  b.ifThen(b.equal(lane, b.i32(0)), [&] {
+    b.store(sum, b.at(warpSums, r.i64, warp));
+    b.store(equals, b.at(warpEquals, r.i32, warp));
+  });
+  b.barrier();
+  // Lane l looks at warp l: all warps find the same.
+  Value limitWeight =
+      b.select(reachesMinP(kept.limit), weight(kept.limit), i64(0));
+  Value itsEquals = b.load(r.i32, b.at(warpEquals, r.i32, lane));
+  Value equalsBefore = b.sub(scanWarp(itsEquals), itsEquals);
+  Value tiesLeft = b.max(b.sub(kept.ties, equalsBefore), b.i32(0));
+  Value itsTies = b.min(itsEquals, tiesLeft);
+  Value itsSum = b.add(b.load(r.i64, b.at(warpSums, r.i64, lane)),
+                       b.mul(widen(itsTies), limitWeight));
+  Value upTo = scanWarp(itsSum);
+  Value total = shuffle64(upTo, [&](Value word) {
+    return b.shuffleFrom(word, b.i32(kWarpSize - 1));
+  });
+  Value target = mulHigh(uniform(position), total);
+  Value isReached = b.ballot(less64(target, upTo));
+  Value owner = b.lowestBit(isReached);
+  Value ownersBefore = shuffle64(b.sub(upTo, itsSum), [&](Value word) {
+    return b.shuffleFrom(word, owner);
+  });
+  Value ownersTies = b.shuffleFrom(tiesLeft, owner);
+  target = b.sub(target, ownersBefore);
+
+  b.ifThen(b.equal(warp, owner), [&] {
+    forTokens({i64(0), b.i32(0)}, [&](Value first, ArrayRef<Value> qs,
+                                      ArrayRef<Value> isThere,
+                                      ValueRange before) {
+      SmallVector<Value> isEqual, weights;
+      Value laneEquals = b.i32(0);
+      for (auto [q, exists] : llvm::zip_equal(qs, isThere)) {
+        isEqual.push_back(b.select(b.logicalAnd(exists, b.equal(q, kept.limit)),
+                                   b.i32(1), b.i32(0)));
+        laneEquals = b.add(laneEquals, isEqual.back());
+      }
+      Value equalsUpTo = scanWarp(laneEquals);
+      Value rank = b.add(before[1], b.sub(equalsUpTo, laneEquals));
+      Value laneSum = i64(0);
+      for (auto [q, exists, equal] : llvm::zip_equal(qs, isThere, isEqual)) {
+        Value isTie =
+            b.logicalAnd(b.equal(equal, b.i32(1)), b.less(rank, ownersTies));
+        Value isKept = b.logicalAnd(exists, isAbove(q));
+        isKept = arith::OrIOp::create(b, isKept, isTie);
+        isKept = b.logicalAnd(isKept, reachesMinP(q));
+        weights.push_back(b.select(isKept, weight(q), i64(0)));
+        laneSum = b.add(laneSum, weights.back());
+        rank = b.add(rank, equal);
+      }
+      Value sumUpTo = b.add(before[0], scanWarp(laneSum));
+      Value running = b.sub(sumUpTo, laneSum);
+      // Sums grow from token to token, so that this is so once.
+      for (auto [i, weight] : llvm::enumerate(weights)) {
+        Value next = b.add(running, weight);
+        Value isIt =
+            b.logicalAnd(compare(b, arith::CmpIPredicate::ule, running, target),
+                         less64(target, next));
+        b.ifThen(isIt, [&, i = i] { b.store(widen(b.add(first, i)), result); });
+        running = next;
+      }
+      auto ofLast = [&](Value word) {
+        return b.shuffleFrom(word, b.i32(kWarpSize - 1));
+      };
+      return SmallVector<Value>{shuffle64(sumUpTo, ofLast),
+                                b.add(before[1], ofLast(equalsUpTo))};
+    });
+  });
+  b.barrier();
+  return arith::TruncIOp::create(b, r.i32, b.load(r.i64, result));
+}
+
+Value DrawToken::emit(Value position) {
+  Kept all = {b.i32(-1), b.i32(kNoToken)};
+  return drawFrom(keepTopP(keepTopK(all)), position);
+}
+
+/// Emits the choice of one row and what the next step is to know of it.
+static void emitChoose(SampleRow &r, ValueRange args) {
+  SimtBuilder &b = r.b;
+  Value rows = args[3], parts = args[6], tokens = args[7], positions = args[8],
+        chosen = args[9];
+  Value part = b.add(b.mul(r.row, DSV2RT_SAMPLE_PARTS), b.lane());
+  Best best =
+      r.bestOfWarp(loadPart(b, b.at(parts, r.i32, b.mul(part, kPartWords))));
+  Value hasAny = compare(b, arith::CmpFPredicate::OGT, best.logit,
+                         b.f32(-SampleRow::kInfinity));
+  Value isGood = b.logicalAnd(hasAny, b.equal(best.bad, b.i32(0)));
+  Value token = b.load(r.i32, b.at(rows, r.i32, r.row));
+  Value place = b.at(positions, r.i32, token);
+  Value position = b.add(b.load(r.i32, place), 1);
+  Value scale = r.setting(r.f32, offsetof(dsv2rt_sampling_row, scale));
+  Value draws = b.logicalAnd(
+      isGood, compare(b, arith::CmpFPredicate::OGT, scale, b.f32(0.0)));
+  Value choice =
+      ifValues(
+          b, draws,
+          [&] { return SmallVector<Value>{DrawToken(r, best).emit(position)}; },
+          best.token)
+          .front();
+  // All have read the position; who draws has waited for all since.
+  b.barrier();
+  b.ifThen(b.equal(b.threadId(), b.i32(0)), [&] {
+    // A step goes on with token 0 where there is none to choose.
+    Value next = b.select(isGood, choice, b.i32(0));
+    b.store(b.select(isGood, choice, b.i32(-1)), b.at(chosen, r.i32, r.row));
+    b.store(next, b.at(tokens, r.i32, token));
+    b.store(position, place);
+    b.ifThen(r.hasPenalty, [&] {
+      Value word =
+          b.at(r.seen, r.i32, r.row, r.seenStride, b.div(next, kWarpSize));
+      Value bit = arith::ShLIOp::create(b, b.i32(1), b.rem(next, kWarpSize));
+      b.store(arith::OrIOp::create(b, b.load(r.i32, word), bit), word);
+    });
+  });
+}
+
+LLVM::LLVMFuncOp dsv2::gpu::getOrCreateSampleChooseKernel(ModuleOp module) {
+  MLIRContext *c = module.getContext();
+  return getOrCreateKernel(
+      module, "sample_choose", DrawToken::kThreads,
+      {pointerOf(c, 0), strideOf(c, 0, 0), pointerOf(c, 2), pointerOf(c, 1),
+       pointerOf(c, 6), strideOf(c, 6, 0), pointerOf(c, 3), pointerOf(c, 4),
+       pointerOf(c, 5), pointerOf(c, 7)},
+      [&](SimtBuilder &b, ValueRange args) {
+        SampleRow row(b, b.blockId(0), args[0], args[1], args[2], args[4],
+                      args[5]);
+        emitChoose(row, args);
+      },
+      Waiting::Never);
+}

@@ -1,0 +1,162 @@
+//===- TokenChain.cpp - steps that choose their own tokens ----------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "TokenChain.h"
+
+#include <cstring>
+
+using namespace dsv2rt;
+using namespace dsv2rt::cuda;
+
+TokenChain::Parts::Parts(int64_t rows, int64_t vocabulary)
+    : seenWords((vocabulary + 31) / 32) {
+  constexpr int64_t alignment = 256;
+  int64_t next = 0;
+  auto take = [&](int64_t bytes) {
+    int64_t at = next;
+    next = roundUp(next + bytes, alignment);
+    return at;
+  };
+  sampling = take(rows * int64_t(sizeof(dsv2rt_sampling_row)));
+  seen = take(rows * seenWords * 4);
+  parts = take(rows * DSV2RT_SAMPLE_PARTS * DSV2RT_SAMPLE_PART_WORDS * 4);
+  chosen = take(rows * 4);
+  end = next;
+}
+
+int64_t TokenChain::bytes(int64_t rows, int64_t vocabulary) {
+  return Parts(rows, vocabulary).end;
+}
+
+Status TokenChain::reserve(const std::shared_ptr<Context> &of, int64_t most,
+                           int64_t ids) {
+  context = of;
+  vocabulary = ids;
+  Parts parts(most, vocabulary);
+  const char *purpose = "choosing tokens";
+  Status status = memory.reserve(context, uint64_t(parts.end), purpose);
+  if (status.ok())
+    status = staging.reserve(context, uint64_t(parts.parts), purpose);
+  for (Slot &slot : slots) {
+    if (status.ok())
+      status = slot.tokens.reserve(context, uint64_t(most) * 4, purpose);
+    for (auto [event, timing] : {std::pair(&slot.begin, true),
+                                 {&slot.end, true},
+                                 {&slot.sent, false}}) {
+      if (!status.ok() || *event)
+        continue;
+      Expected<EventHandle> made = makeEvent(context, timing);
+      status = made.status();
+      if (made.ok())
+        *event = std::move(made.value());
+    }
+  }
+  return status;
+}
+
+Status TokenChain::begin(const Artifact::Entry &entry, const StepLayout &step,
+                         const StepArguments &arguments,
+                         const std::vector<ChainRow> &chainRows,
+                         CUstream onStream) {
+  stepEntry = &entry;
+  stepArguments = arguments;
+  stream = onStream;
+  rows = int64_t(chainRows.size());
+  pushed = taken = 0;
+  Parts parts(rows, vocabulary);
+  // What is staged has been sent: every chain is waited for.
+  auto *bytes = static_cast<char *>(staging.data());
+  bool anyPenalty = false;
+  for (int64_t row = 0; row < rows; ++row) {
+    const ChainRow &from = chainRows[size_t(row)];
+    std::memcpy(bytes + parts.sampling + row * int64_t(sizeof(from.sampling)),
+                &from.sampling, sizeof(from.sampling));
+    anyPenalty |= from.sampling.penalty != 1;
+  }
+  // The words are sent if anybody reads them.
+  int64_t size = parts.seen;
+  if (anyPenalty) {
+    size = parts.parts;
+    auto *words = reinterpret_cast<uint32_t *>(bytes + parts.seen);
+    std::memset(words, 0, size_t(rows * parts.seenWords) * 4);
+    for (int64_t row = 0; row < rows; ++row)
+      for (int32_t token : chainRows[size_t(row)].history)
+        words[row * parts.seenWords + token / 32] |= 1u << (token % 32);
+  }
+  return context->call(
+      context->driver().cuMemcpyHtoDAsync_v2,
+      [&] {
+        return strCat("sending how to choose tokens of ", step.sequences(),
+                      " sequences");
+      },
+      at(0), staging.data(), size_t(size), stream);
+}
+
+void TokenChain::choose(dsv2rt_sample_fn sample, dsv2rt_memref2d logits,
+                        StepContext *receiver) {
+  Parts parts(rows, vocabulary);
+  auto vector = [&](int64_t offset, int64_t count) {
+    void *base = reinterpret_cast<void *>(at(offset));
+    return dsv2rt_memref1d{base, base, 0, {count}, {1}};
+  };
+  dsv2rt_memref1d sampling =
+      vector(parts.sampling, rows * int64_t(sizeof(dsv2rt_sampling_row)));
+  void *words = reinterpret_cast<void *>(at(parts.seen));
+  dsv2rt_memref2d seen = {
+      words, words, 0, {rows, parts.seenWords}, {parts.seenWords, 1}};
+  dsv2rt_memref1d scratch = vector(parts.parts, rows * DSV2RT_SAMPLE_PARTS *
+                                                    DSV2RT_SAMPLE_PART_WORDS);
+  dsv2rt_memref1d chosen = vector(parts.chosen, rows);
+  sample(&logits, &stepArguments->rows, &sampling, &stepArguments->tokens,
+         &stepArguments->positions, &seen, &scratch, &chosen, receiver, 0);
+}
+
+Status TokenChain::push(const std::function<Status()> &launch) {
+  Slot &slot = slots[size_t(pushed % depth)];
+  const Driver &driver = context->driver();
+  Status status = context->call(driver.cuEventRecord, "timing a step",
+                                slot.begin.get(), stream);
+  if (status.ok())
+    status = launch();
+  if (status.ok())
+    status = context->call(driver.cuEventRecord, "timing a step",
+                           slot.end.get(), stream);
+  if (status.ok())
+    status =
+        context->call(driver.cuMemcpyDtoHAsync_v2, "copying the chosen tokens",
+                      slot.tokens.data(), at(Parts(rows, vocabulary).chosen),
+                      size_t(rows) * 4, stream);
+  if (status.ok())
+    status = context->call(driver.cuEventRecord, "copying the chosen tokens",
+                           slot.sent.get(), stream);
+  if (status.ok())
+    ++pushed;
+  return status;
+}
+
+Status TokenChain::take(std::vector<int32_t> &chosen) {
+  Slot &slot = slots[size_t(taken % depth)];
+  const Driver &driver = context->driver();
+  Status status = context->call(
+      driver.cuEventSynchronize,
+      [&] {
+        return strCat("waiting for step ", taken, " of a chain of entry ",
+                      quote(stepEntry->name));
+      },
+      slot.sent.get());
+  float milliseconds = 0;
+  if (status.ok())
+    status = context->call(driver.cuEventElapsedTime, "timing a step",
+                           &milliseconds, slot.begin.get(), slot.end.get());
+  if (!status.ok())
+    return status;
+  ++taken;
+  lastSeconds = double(milliseconds) * 1e-3;
+  auto *tokens = static_cast<const int32_t *>(slot.tokens.data());
+  chosen.assign(tokens, tokens + rows);
+  return Status();
+}
