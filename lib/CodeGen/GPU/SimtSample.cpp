@@ -50,9 +50,12 @@ public:
   SampleRow(SimtBuilder &b, Value row, Value logits, Value stride,
             Value sampling, Value seen, Value seenStride);
 
-  /// The logit of a token as it was computed, and after the penalty.
+  /// The logit of a token as it was computed.
   Value loadLogit(Value token);
-  Value penalise(Value token, Value logit);
+  /// The word that tells whether a token has occurred, and the token's logit
+  /// after the penalty, which there is.
+  Value loadSeen(Value token);
+  Value penalise(Value word, Value token, Value logit);
 
   /// The better of two.
   Best better(const Best &one, const Best &other);
@@ -71,7 +74,7 @@ public:
   Type i32, i64, f32;
   Value row, logits, stride, sampling, seen, seenStride;
   /// Tokens to choose from, and whether there is a penalty.
-  Value vocabulary, penalty, hasPenalty;
+  Value vocabulary, penalty, inversePenalty, hasPenalty;
 };
 
 } // namespace
@@ -86,18 +89,27 @@ static Value compare(SimtBuilder &b, arith::CmpIPredicate predicate, Value x,
   return arith::CmpIOp::create(b, predicate, x, y);
 }
 
-/// `then` if the condition holds, else `otherwise`, which are there already.
-static SmallVector<Value>
-ifValues(SimtBuilder &b, Value condition,
-         llvm::function_ref<SmallVector<Value>()> then, ValueRange otherwise) {
-  auto branch = scf::IfOp::create(b, otherwise.getTypes(), condition,
+using MakeValues = llvm::function_ref<SmallVector<Value>()>;
+
+/// What `then` or `otherwise` give, of these types.
+static SmallVector<Value> ifValues(SimtBuilder &b, Value condition,
+                                   TypeRange types, MakeValues then,
+                                   MakeValues otherwise) {
+  auto branch = scf::IfOp::create(b, types, condition,
                                   /*addThenBlock=*/true, /*addElseBlock=*/true);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(branch.thenBlock());
   scf::YieldOp::create(b, then());
   b.setInsertionPointToStart(branch.elseBlock());
-  scf::YieldOp::create(b, otherwise);
+  scf::YieldOp::create(b, otherwise());
   return SmallVector<Value>(branch.getResults());
+}
+
+/// What `then` gives if the condition holds, else `otherwise`.
+static SmallVector<Value> ifValues(SimtBuilder &b, Value condition,
+                                   MakeValues then, ValueRange otherwise) {
+  return ifValues(b, condition, otherwise.getTypes(), then,
+                  [&] { return SmallVector<Value>(otherwise); });
 }
 
 SampleRow::SampleRow(SimtBuilder &b, Value row, Value logits, Value stride,
@@ -107,6 +119,7 @@ SampleRow::SampleRow(SimtBuilder &b, Value row, Value logits, Value stride,
       seenStride(seenStride) {
   vocabulary = setting(i32, offsetof(dsv2rt_sampling_row, vocabulary));
   penalty = setting(f32, offsetof(dsv2rt_sampling_row, penalty));
+  inversePenalty = b.fdiv(b.f32(1.0), penalty);
   hasPenalty = compare(b, arith::CmpFPredicate::ONE, penalty, b.f32(1.0));
 }
 
@@ -114,26 +127,24 @@ Value SampleRow::loadLogit(Value token) {
   return b.load(f32, b.at(logits, f32, row, stride, token));
 }
 
-Value SampleRow::penalise(Value token, Value logit) {
-  auto penalised = [&]() -> SmallVector<Value> {
-    Value word =
-        b.load(i32, b.at(seen, i32, row, seenStride, b.div(token, kWarpSize)));
-    Value bit = arith::ShRUIOp::create(b, word, b.rem(token, kWarpSize));
-    Value occurred = arith::TruncIOp::create(b, b.getI1Type(), bit);
-    Value isFinite =
-        compare(b, arith::CmpFPredicate::OGT, logit, b.f32(-kInfinity));
-    Value isPositive = compare(b, arith::CmpFPredicate::OGT, logit, b.f32(0.0));
-    Value changed =
-        b.select(isPositive, b.fdiv(logit, penalty), b.fmul(logit, penalty));
-    // An absurd penalty must not make an infinity out of a finite logit.
-    constexpr float largest = std::numeric_limits<float>::max();
-    changed = b.fmax(changed, b.f32(-largest));
-    changed =
-        b.select(compare(b, arith::CmpFPredicate::OLT, changed, b.f32(largest)),
-                 changed, b.f32(largest));
-    return {b.select(b.logicalAnd(occurred, isFinite), changed, logit)};
-  };
-  return ifValues(b, hasPenalty, penalised, logit).front();
+Value SampleRow::loadSeen(Value token) {
+  return b.load(i32, b.at(seen, i32, row, seenStride, b.div(token, kWarpSize)));
+}
+
+Value SampleRow::penalise(Value word, Value token, Value logit) {
+  Value bit = arith::ShRUIOp::create(b, word, b.rem(token, kWarpSize));
+  Value occurred = arith::TruncIOp::create(b, b.getI1Type(), bit);
+  Value isFinite =
+      compare(b, arith::CmpFPredicate::OGT, logit, b.f32(-kInfinity));
+  Value isPositive = compare(b, arith::CmpFPredicate::OGT, logit, b.f32(0.0));
+  Value changed = b.fmul(logit, b.select(isPositive, inversePenalty, penalty));
+  // An absurd penalty must not make an infinity out of a finite logit.
+  constexpr float largest = std::numeric_limits<float>::max();
+  changed = b.fmax(changed, b.f32(-largest));
+  changed =
+      b.select(compare(b, arith::CmpFPredicate::OLT, changed, b.f32(largest)),
+               changed, b.f32(largest));
+  return b.select(b.logicalAnd(occurred, isFinite), changed, logit);
 }
 
 Best SampleRow::better(const Best &one, const Best &other) {
@@ -196,12 +207,24 @@ static void emitScan(SampleRow &r, Value parts) {
               b.min(b.add(at, i * kThreads), b.sub(end, b.i32(1))));
           values.push_back(r.loadLogit(tokens[i]));
         }
-        for (auto [token, value] : llvm::zip_equal(tokens, values)) {
+        SmallVector<Value> bad;
+        for (Value value : values) {
           Value isGood = compare(b, arith::CmpFPredicate::OLT, value,
                                  b.f32(SampleRow::kInfinity));
-          Value bad = b.select(isGood, b.i32(0), b.i32(1));
-          best = r.better(best, {r.penalise(token, value), token, bad});
+          bad.push_back(b.select(isGood, b.i32(0), b.i32(1)));
         }
+        values = ifValues(
+            b, r.hasPenalty,
+            [&] {
+              SmallVector<Value> penalised;
+              for (auto [token, value] : llvm::zip_equal(tokens, values))
+                penalised.push_back(
+                    r.penalise(r.loadSeen(token), token, value));
+              return penalised;
+            },
+            values);
+        for (int64_t i = 0; i < kUnroll; ++i)
+          best = r.better(best, {values[i], tokens[i], bad[i]});
         return SmallVector<Value>{best.logit, best.token, best.bad};
       });
   Best best = r.bestOfWarp({found[0], found[1], found[2]});
@@ -242,10 +265,12 @@ namespace {
 
 /// Emits the choice among the tokens of a row by their weights, by one block of
 /// kWarps warps. Each warp has a stretch of the tokens and goes over it in
-/// order, every lane four adjacent ones at a time.
+/// order, every lane some adjacent ones at a time. The first digit of the first
+/// limit leaves a few tokens, as a rule, which each warp then has in a list.
 class DrawToken {
 public:
-  static constexpr int64_t kWarps = 32;
+  /// So few that a thread has 128 registers.
+  static constexpr int64_t kWarps = 16;
   static constexpr int64_t kThreads = kWarps * kWarpSize;
 
   DrawToken(SampleRow &row, const Best &best);
@@ -254,10 +279,14 @@ public:
   Value emit(Value position);
 
 private:
-  static constexpr int64_t kUnroll = 4;
-  /// Bits of the digits of a q, and their counters.
-  static constexpr int64_t kDigits[] = {11, 11, 10};
-  static constexpr int64_t kBins = 1 << 11;
+  /// Adjacent logits of a lane: two loads, and one where nothing is listed.
+  static constexpr int64_t kUnroll = 8, kUnrollSeldom = 4;
+  /// Digits of a q, their bits, and counters.
+  static constexpr int64_t kDigits = 3, kDigitBits = 11, kLastDigitBits = 10;
+  static constexpr int64_t kBins = 1 << kDigitBits;
+  static constexpr int64_t kThreadBins = kBins / kThreads;
+  /// Tokens of a warp's list.
+  static constexpr int64_t kListed = 192;
   /// The weight of the likeliest token is 2^kWeightBits.
   static constexpr int64_t kWeightBits = 40;
 
@@ -285,13 +314,16 @@ private:
   Value reachesMinP(Value q) {
     return compare(b, arith::CmpFPredicate::OGE, weightFloat(q), minP);
   }
-  /// Goes over the warp's tokens; `body` gets the first of the lane's tokens,
-  /// all of their q, whether each exists, and what was carried.
-  SmallVector<Value>
-  forTokens(ValueRange inits,
-            llvm::function_ref<SmallVector<Value>(Value, ArrayRef<Value>,
-                                                  ArrayRef<Value>, ValueRange)>
-                body);
+  /// Some tokens of a lane, adjacent ones: their q, and whether each exists.
+  struct Lane {
+    SmallVector<Value> tokens, qs, isThere;
+  };
+  using VisitLane =
+      llvm::function_ref<SmallVector<Value>(const Lane &, ValueRange)>;
+  /// Goes over the warp's tokens, or those of its list; `body` also gets what
+  /// was carried.
+  SmallVector<Value> forTokens(ValueRange inits, VisitLane body);
+  Lane loadLane(Value first);
 
   /// Tokens that are still in question: all whose q is below `limit`, and the
   /// first `ties` of those that have it.
@@ -302,8 +334,23 @@ private:
   /// they do.
   Kept select(Kept kept, Value wanted,
               llvm::function_ref<Value(Value)> measure);
+  /// Adds up measures by a digit, of the tokens that `counts` says.
+  void fillBins(llvm::function_ref<Value(Value)> counts,
+                llvm::function_ref<Value(Value)> digit,
+                llvm::function_ref<Value(Value)> measure);
+  /// The thread's bins, which are adjacent.
+  SmallVector<Value> loadBins();
+  /// The sum of all bins.
+  Value sumOfBins();
+  /// The bin that brings the sum to `wanted`, i32, and the sum of those before.
+  std::pair<Value, Value> findBin(Value wanted);
+  /// Lists the tokens whose q is at most `limit`; returns whether there was
+  /// room for all.
+  Value makeLists(Value limit);
   Kept keepTopK(Kept kept);
   Kept keepTopP(Kept kept);
+  /// What of a sum top-p wants.
+  Value wantedShare(Value total);
   Value sumOfBlock(Value value);
   Value uniform(Value position);
   Value drawFrom(Kept kept, Value position);
@@ -312,7 +359,16 @@ private:
   SimtBuilder &b;
   Value top, scale, minP;
   Value lane, warp, begin, end;
-  Value bins, warpSums, warpEquals, result;
+  Value bins, warpSums, warpEquals, result, listsOverflow;
+  /// Settings, and whether they leave anything out.
+  Value topK, topP, cutsByCount, cutsByWeight;
+  /// The warp's list, and how much of it is used. Tokens come from there while
+  /// code is emitted with `fromList`.
+  Value listedTokens, listedQs, listed, isAligned;
+  bool fromList = false;
+  int64_t unroll = kUnroll;
+  /// The sum of the weights of all tokens, if there are lists for top-p alone.
+  Value totalWeight;
 };
 
 } // namespace
@@ -325,10 +381,29 @@ DrawToken::DrawToken(SampleRow &row, const Best &best)
   Value each = b.mul(b.ceilDiv(r.vocabulary, kWarps * kGroup), kGroup);
   begin = b.min(b.mul(warp, each), r.vocabulary);
   end = b.min(b.add(begin, each), r.vocabulary);
+  topK = r.setting(r.i32, offsetof(dsv2rt_sampling_row, top_k));
+  topP = r.setting(r.i64, offsetof(dsv2rt_sampling_row, top_p));
+  cutsByCount =
+      b.logicalAnd(b.less(b.i32(0), topK), b.less(topK, r.vocabulary));
+  cutsByWeight = compare(b, arith::CmpIPredicate::ne, topP, i64(-1));
+  isAligned = b.areMultiplesOf16({r.logits}, {{r.stride, r.f32}});
+  Value ownList = b.mul(warp, kListed);
+  listedTokens =
+      b.at(b.sharedArray("tokens", r.i32, kWarps * kListed), r.i32, ownList);
+  listedQs = b.at(b.sharedArray("qs", r.i32, kWarps * kListed), r.i32, ownList);
   bins = b.sharedArray("bins", r.i64, kBins);
-  warpSums = b.sharedArray("sums", r.i64, kWarps);
-  warpEquals = b.sharedArray("equals", r.i32, kWarps);
+  // Lane l will look at warp l, of which there are not as many.
+  warpSums = b.sharedArray("sums", r.i64, kWarpSize);
+  warpEquals = b.sharedArray("equals", r.i32, kWarpSize);
+  b.ifThen(b.less(b.threadId(), b.i32(kWarpSize)), [&] {
+    b.store(i64(0), b.at(warpSums, r.i64, b.threadId()));
+    b.store(b.i32(0), b.at(warpEquals, r.i32, b.threadId()));
+  });
+  b.barrier();
   result = b.sharedArray("result", r.i64, 2);
+  listsOverflow = b.sharedArray("overflow", r.i32, 1);
+  b.ifThen(b.equal(b.threadId(), b.i32(0)),
+           [&] { b.store(b.i32(0), listsOverflow); });
 }
 
 Value DrawToken::shuffle64(Value value,
@@ -392,27 +467,61 @@ Value DrawToken::weight(Value q) {
   return arith::FPToUIOp::create(b, r.i64, scaled);
 }
 
-SmallVector<Value> DrawToken::forTokens(
-    ValueRange inits,
-    llvm::function_ref<SmallVector<Value>(Value, ArrayRef<Value>,
-                                          ArrayRef<Value>, ValueRange)>
-        body) {
+DrawToken::Lane DrawToken::loadLane(Value first) {
+  Lane result;
+  for (int64_t i = 0; i < unroll; ++i) {
+    Value token = b.add(first, i);
+    result.isThere.push_back(b.less(token, end));
+    result.tokens.push_back(b.min(token, b.sub(end, b.i32(1))));
+  }
+  SmallVector<Type> types(unroll, r.f32);
+  SmallVector<Value> values = ifValues(
+      b, b.logicalAnd(isAligned, result.isThere.back()), types,
+      [&] {
+        return b.unpack(r.f32, b.loadWords(unroll, b.at(r.logits, r.f32, r.row,
+                                                        r.stride, first)));
+      },
+      [&] {
+        SmallVector<Value> loaded;
+        for (Value token : result.tokens)
+          loaded.push_back(r.loadLogit(token));
+        return loaded;
+      });
+  values = ifValues(
+      b, r.hasPenalty,
+      [&] {
+        // The bits of adjacent tokens are in one word.
+        static_assert(kWarpSize % kUnroll == 0 && kUnroll % kUnrollSeldom == 0);
+        Value word = r.loadSeen(first);
+        SmallVector<Value> penalised;
+        for (auto [token, value] : llvm::zip_equal(result.tokens, values))
+          penalised.push_back(r.penalise(word, token, value));
+        return penalised;
+      },
+      values);
+  for (Value value : values)
+    result.qs.push_back(distance(value));
+  return result;
+}
+
+SmallVector<Value> DrawToken::forTokens(ValueRange inits, VisitLane body) {
+  Value from = begin, to = end, step = b.i32(unroll * kWarpSize);
+  if (fromList)
+    from = b.i32(0), to = listed, step = b.i32(kWarpSize);
   auto visit = [&](Value group, ValueRange carried) {
-    Value first = b.add(group, b.mul(lane, kUnroll));
-    SmallVector<Value> tokens, values, isThere;
-    for (int64_t i = 0; i < kUnroll; ++i) {
-      isThere.push_back(b.less(b.add(first, i), end));
-      tokens.push_back(b.min(b.add(first, i), b.sub(end, b.i32(1))));
-      values.push_back(r.loadLogit(tokens[i]));
-    }
-    for (auto [token, value] : llvm::zip_equal(tokens, values))
-      value = distance(r.penalise(token, value));
-    return body(first, values, isThere, carried);
+    if (!fromList)
+      return body(loadLane(b.add(group, b.mul(lane, unroll))), carried);
+    Value place = b.add(group, lane);
+    Value isThere = b.less(place, listed);
+    place = b.min(place, b.sub(listed, b.i32(1)));
+    return body({{b.load(r.i32, b.at(listedTokens, r.i32, place))},
+                 {b.load(r.i32, b.at(listedQs, r.i32, place))},
+                 {isThere}},
+                carried);
   };
-  Value step = b.i32(kUnroll * kWarpSize);
   if (!inits.empty())
-    return b.forCarry(begin, end, step, inits, visit);
-  b.forEach(begin, end, step, [&](Value group) { visit(group, {}); });
+    return b.forCarry(from, to, step, inits, visit);
+  b.forEach(from, to, step, [&](Value group) { visit(group, {}); });
   return {};
 }
 
@@ -420,70 +529,103 @@ SmallVector<Value> DrawToken::forTokens(
 // What is kept
 //===----------------------------------------------------------------------===//
 
+void DrawToken::fillBins(llvm::function_ref<Value(Value)> counts,
+                         llvm::function_ref<Value(Value)> digit,
+                         llvm::function_ref<Value(Value)> measure) {
+  b.forEach(b.threadId(), b.i32(kBins), b.i32(kThreads),
+            [&](Value bin) { b.store(i64(0), b.at(bins, r.i64, bin)); });
+  b.barrier();
+  forTokens({}, [&](const Lane &tokens, ValueRange) {
+    for (auto [q, exists] : llvm::zip_equal(tokens.qs, tokens.isThere))
+      b.ifThen(b.logicalAnd(exists, counts(q)), [&, q = q] {
+        LLVM::AtomicRMWOp::create(b, LLVM::AtomicBinOp::add,
+                                  b.at(bins, r.i64, digit(q)), measure(q),
+                                  LLVM::AtomicOrdering::monotonic, "device");
+      });
+    return SmallVector<Value>();
+  });
+  b.barrier();
+}
+
+SmallVector<Value> DrawToken::loadBins() {
+  SmallVector<Value> sums;
+  for (int64_t i = 0; i < kThreadBins; ++i)
+    sums.push_back(b.load(
+        r.i64, b.at(bins, r.i64, b.add(b.mul(b.threadId(), kThreadBins), i))));
+  return sums;
+}
+
+Value DrawToken::sumOfBins() {
+  Value sum = i64(0);
+  for (Value bin : loadBins())
+    sum = b.add(sum, bin);
+  return sumOfBlock(sum);
+}
+
+std::pair<Value, Value> DrawToken::findBin(Value wanted) {
+  SmallVector<Value> own = loadBins();
+  Value sum = i64(0);
+  for (Value bin : own)
+    sum = b.add(sum, bin);
+  Value upTo = scanWarp(sum);
+  b.ifThen(b.equal(lane, b.i32(kWarpSize - 1)),
+           [&] { b.store(upTo, b.at(warpSums, r.i64, warp)); });
+  b.barrier();
+  Value ofWarps = scanWarp(b.load(r.i64, b.at(warpSums, r.i64, lane)));
+  Value before = shuffle64(ofWarps, [&](Value word) {
+    return b.shuffleFrom(word, b.max(b.sub(warp, b.i32(1)), b.i32(0)));
+  });
+  before = b.select(b.equal(warp, b.i32(0)), i64(0), before);
+  before = b.sub(b.add(before, upTo), sum);
+  for (int64_t i = 0; i < kThreadBins; ++i) {
+    Value after = b.add(before, own[i]);
+    Value isIt =
+        b.logicalAnd(less64(before, wanted),
+                     compare(b, arith::CmpIPredicate::uge, after, wanted));
+    b.ifThen(isIt, [&, before = before] {
+      Value bin = b.add(b.mul(b.threadId(), kThreadBins), i);
+      b.store(widen(bin), result);
+      b.store(before, b.at(result, r.i64, b.i32(1)));
+    });
+    before = after;
+  }
+  b.barrier();
+  return {arith::TruncIOp::create(b, r.i32, b.load(r.i64, result)),
+          b.load(r.i64, b.at(result, r.i64, b.i32(1)))};
+}
+
 DrawToken::Kept DrawToken::select(Kept kept, Value wanted,
                                   llvm::function_ref<Value(Value)> measure) {
-  Value prefix = b.i32(0), left = wanted;
-  int64_t shift = 32;
-  for (int64_t bits : kDigits) {
-    int64_t above = shift;
-    shift -= bits;
-    b.forEach(b.threadId(), b.i32(kBins), b.i32(kThreads),
-              [&](Value bin) { b.store(i64(0), b.at(bins, r.i64, bin)); });
-    b.barrier();
-    forTokens({}, [&](Value, ArrayRef<Value> qs, ArrayRef<Value> isThere,
-                      ValueRange) {
-      for (auto [q, exists] : llvm::zip_equal(qs, isThere)) {
-        Value counts = b.logicalAnd(
-            exists, compare(b, arith::CmpIPredicate::ule, q, kept.limit));
-        if (above < 32)
-          counts = b.logicalAnd(
-              counts,
-              b.equal(arith::ShRUIOp::create(b, q, b.i32(above)), prefix));
-        b.ifThen(counts, [&, q = q] {
-          Value digit = arith::AndIOp::create(
-              b, arith::ShRUIOp::create(b, q, b.i32(shift)),
-              b.i32((int64_t(1) << bits) - 1));
-          LLVM::AtomicRMWOp::create(b, LLVM::AtomicBinOp::add,
-                                    b.at(bins, r.i64, digit), measure(q),
-                                    LLVM::AtomicOrdering::monotonic, "device");
-        });
-      }
-      return SmallVector<Value>();
-    });
-    b.barrier();
-    // Two bins a thread; sums say which one reaches what is wanted.
-    static_assert(kBins == 2 * kThreads);
-    Value even = b.mul(b.threadId(), 2);
-    Value evenSum = b.load(r.i64, b.at(bins, r.i64, even));
-    Value oddSum = b.load(r.i64, b.at(bins, r.i64, b.add(even, 1)));
-    Value both = b.add(evenSum, oddSum);
-    Value upTo = scanWarp(both);
-    b.ifThen(b.equal(lane, b.i32(kWarpSize - 1)),
-             [&] { b.store(upTo, b.at(warpSums, r.i64, warp)); });
-    b.barrier();
-    Value ofWarps = scanWarp(b.load(r.i64, b.at(warpSums, r.i64, lane)));
-    Value own = shuffle64(ofWarps, [&](Value word) {
-      return b.shuffleFrom(word, b.max(b.sub(warp, b.i32(1)), b.i32(0)));
-    });
-    Value before = b.select(b.equal(warp, b.i32(0)), i64(0), own);
-    before = b.sub(b.add(before, upTo), both);
-    Value between = b.add(before, evenSum);
-    auto tell = [&](Value bin, Value from, Value to) {
-      Value isIt = b.logicalAnd(
-          less64(from, left), compare(b, arith::CmpIPredicate::uge, to, left));
-      b.ifThen(isIt, [&] {
-        b.store(widen(bin), result);
-        b.store(from, b.at(result, r.i64, b.i32(1)));
+  SmallVector<Value> found = b.forCarry(
+      b.i32(0), b.i32(kDigits), b.i32(1), {b.i32(0), wanted},
+      [&](Value digit, ValueRange carried) {
+        Value prefix = carried[0], left = carried[1];
+        // 21, 10 and 0; the last digit has a bit less.
+        Value shift = b.max(
+            b.sub(b.i32(32 - kDigitBits), b.mul(digit, kDigitBits)), b.i32(0));
+        Value isLast = b.equal(shift, b.i32(0));
+        Value bits = b.select(isLast, b.i32(kLastDigitBits), b.i32(kDigitBits));
+        Value above = widen(b.add(shift, bits));
+        Value mask = b.sub(arith::ShLIOp::create(b, b.i32(1), bits), b.i32(1));
+        fillBins(
+            [&](Value q) {
+              Value prefixOfQ = arith::ShRUIOp::create(b, widen(q), above);
+              return b.logicalAnd(
+                  compare(b, arith::CmpIPredicate::ule, q, kept.limit),
+                  compare(b, arith::CmpIPredicate::eq, prefixOfQ,
+                          widen(prefix)));
+            },
+            [&](Value q) {
+              return arith::AndIOp::create(
+                  b, arith::ShRUIOp::create(b, q, shift), mask);
+            },
+            measure);
+        auto [bin, before] = findBin(left);
+        prefix = arith::OrIOp::create(b, arith::ShLIOp::create(b, prefix, bits),
+                                      bin);
+        return SmallVector<Value>{prefix, b.sub(left, before)};
       });
-    };
-    tell(even, before, between);
-    tell(b.add(even, 1), between, b.add(before, both));
-    b.barrier();
-    Value bin = arith::TruncIOp::create(b, r.i32, b.load(r.i64, result));
-    left = b.sub(left, b.load(r.i64, b.at(result, r.i64, b.i32(1))));
-    prefix = arith::OrIOp::create(
-        b, arith::ShLIOp::create(b, prefix, b.i32(bits)), bin);
-  }
+  Value prefix = found[0], left = found[1];
   // Those that have this very q: as many as are still wanted.
   Value one = measure(prefix);
   Value least = i64(1);
@@ -496,32 +638,71 @@ DrawToken::Kept DrawToken::select(Kept kept, Value wanted,
   return {prefix, arith::TruncIOp::create(b, r.i32, ties)};
 }
 
+Value DrawToken::makeLists(Value limit) {
+  listed =
+      forTokens({b.i32(0)}, [&](const Lane &tokens, ValueRange carried) {
+        SmallVector<Value> isListed;
+        Value count = b.i32(0);
+        for (auto [q, exists] : llvm::zip_equal(tokens.qs, tokens.isThere)) {
+          Value is = b.logicalAnd(
+              exists, compare(b, arith::CmpIPredicate::ule, q, limit));
+          isListed.push_back(is);
+          count = b.add(count, b.select(is, b.i32(1), b.i32(0)));
+        }
+        Value upTo = scanWarp(count);
+        Value place = b.add(carried[0], b.sub(upTo, count));
+        for (auto [token, q, is] :
+             llvm::zip_equal(tokens.tokens, tokens.qs, isListed)) {
+          Value fits = b.less(place, b.i32(kListed));
+          b.ifThen(b.logicalAnd(is, fits),
+                   [&, token = token, q = q, place = place] {
+                     b.store(token, b.at(listedTokens, r.i32, place));
+                     b.store(q, b.at(listedQs, r.i32, place));
+                   });
+          place = b.add(place, b.select(is, b.i32(1), b.i32(0)));
+        }
+        Value all = b.shuffleFrom(upTo, b.i32(kWarpSize - 1));
+        return SmallVector<Value>{b.add(carried[0], all)};
+      }).front();
+  Value isFirst = b.equal(lane, b.i32(0));
+  b.ifThen(b.logicalAnd(isFirst, b.less(b.i32(kListed), listed)), [&] {
+    LLVM::AtomicRMWOp::create(b, LLVM::AtomicBinOp::_or, listsOverflow,
+                              b.i32(1), LLVM::AtomicOrdering::monotonic,
+                              "device");
+  });
+  b.barrier();
+  return b.equal(b.load(r.i32, listsOverflow), b.i32(0));
+}
+
 DrawToken::Kept DrawToken::keepTopK(Kept kept) {
-  Value k = r.setting(r.i32, offsetof(dsv2rt_sampling_row, top_k));
-  Value cuts = b.logicalAnd(b.less(b.i32(0), k), b.less(k, r.vocabulary));
   SmallVector<Value> results =
-      ifValues(b, cuts,
+      ifValues(b, cutsByCount,
                [&] {
                  Kept fewer =
-                     select(kept, widen(k), [&](Value) { return i64(1); });
+                     select(kept, widen(topK), [&](Value) { return i64(1); });
                  return SmallVector<Value>{fewer.limit, fewer.ties};
                },
                {kept.limit, kept.ties});
   return {results[0], results[1]};
 }
 
+Value DrawToken::wantedShare(Value total) {
+  // Rounded down, so that a share that is a sum is reached by it; but nothing
+  // at all is never enough.
+  Value wanted = mulHigh(topP, total);
+  return b.select(less64(wanted, i64(1)), i64(1), wanted);
+}
+
 DrawToken::Kept DrawToken::keepTopP(Kept kept) {
-  Value share = r.setting(r.i64, offsetof(dsv2rt_sampling_row, top_p));
-  Value cuts = compare(b, arith::CmpIPredicate::ne, share, i64(-1));
   SmallVector<Value> results = ifValues(
-      b, cuts,
+      b, cutsByWeight,
       [&] {
         // Of what is above the limit, and then of those that have it.
         SmallVector<Value> sums = forTokens(
-            {i64(0), i64(0)}, [&](Value, ArrayRef<Value> qs,
-                                  ArrayRef<Value> isThere, ValueRange sums) {
+            {i64(0), i64(0)}, [&](const Lane &tokens, ValueRange sums) {
               Value sum = sums[0], equal = sums[1];
-              for (auto [q, exists] : llvm::zip_equal(qs, isThere)) {
+              for (auto [q, exists] :
+                   llvm::zip_equal(tokens.qs, tokens.isThere)) {
                 Value above =
                     b.logicalAnd(exists, compare(b, arith::CmpIPredicate::ult,
                                                  q, kept.limit));
@@ -536,11 +717,10 @@ DrawToken::Kept DrawToken::keepTopP(Kept kept) {
         equal = b.select(less64(equal, ties), equal, ties);
         Value total =
             b.add(sumOfBlock(sums[0]), b.mul(equal, weight(kept.limit)));
-        // Rounded down, so that a share that is a sum is reached by it; but
-        // nothing at all is never enough.
-        Value wanted = mulHigh(share, total);
-        wanted = b.select(less64(wanted, i64(1)), i64(1), wanted);
-        Kept fewer = select(kept, wanted, [&](Value q) { return weight(q); });
+        if (fromList)
+          total = b.select(cutsByCount, total, totalWeight);
+        Kept fewer = select(kept, wantedShare(total),
+                            [&](Value q) { return weight(q); });
         return SmallVector<Value>{fewer.limit, fewer.ties};
       },
       {kept.limit, kept.ties});
@@ -585,11 +765,10 @@ Value DrawToken::drawFrom(Kept kept, Value position) {
     return compare(b, arith::CmpIPredicate::ult, q, kept.limit);
   };
   // What each warp's tokens weigh, without those at the limit, which it counts.
-  SmallVector<Value> own = forTokens(
-      {i64(0), b.i32(0)},
-      [&](Value, ArrayRef<Value> qs, ArrayRef<Value> isThere, ValueRange sums) {
+  SmallVector<Value> own =
+      forTokens({i64(0), b.i32(0)}, [&](const Lane &tokens, ValueRange sums) {
         Value sum = sums[0], equals = sums[1];
-        for (auto [q, exists] : llvm::zip_equal(qs, isThere)) {
+        for (auto [q, exists] : llvm::zip_equal(tokens.qs, tokens.isThere)) {
           Value counts =
               b.logicalAnd(b.logicalAnd(exists, isAbove(q)), reachesMinP(q));
           sum = b.add(sum, b.select(counts, weight(q), i64(0)));
@@ -629,12 +808,10 @@ Value DrawToken::drawFrom(Kept kept, Value position) {
   target = b.sub(target, ownersBefore);
 
   b.ifThen(b.equal(warp, owner), [&] {
-    forTokens({i64(0), b.i32(0)}, [&](Value first, ArrayRef<Value> qs,
-                                      ArrayRef<Value> isThere,
-                                      ValueRange before) {
+    forTokens({i64(0), b.i32(0)}, [&](const Lane &tokens, ValueRange before) {
       SmallVector<Value> isEqual, weights;
       Value laneEquals = b.i32(0);
-      for (auto [q, exists] : llvm::zip_equal(qs, isThere)) {
+      for (auto [q, exists] : llvm::zip_equal(tokens.qs, tokens.isThere)) {
         isEqual.push_back(b.select(b.logicalAnd(exists, b.equal(q, kept.limit)),
                                    b.i32(1), b.i32(0)));
         laneEquals = b.add(laneEquals, isEqual.back());
@@ -642,7 +819,8 @@ Value DrawToken::drawFrom(Kept kept, Value position) {
       Value equalsUpTo = scanWarp(laneEquals);
       Value rank = b.add(before[1], b.sub(equalsUpTo, laneEquals));
       Value laneSum = i64(0);
-      for (auto [q, exists, equal] : llvm::zip_equal(qs, isThere, isEqual)) {
+      for (auto [q, exists, equal] :
+           llvm::zip_equal(tokens.qs, tokens.isThere, isEqual)) {
         Value isTie =
             b.logicalAnd(b.equal(equal, b.i32(1)), b.less(rank, ownersTies));
         Value isKept = b.logicalAnd(exists, isAbove(q));
@@ -655,12 +833,12 @@ Value DrawToken::drawFrom(Kept kept, Value position) {
       Value sumUpTo = b.add(before[0], scanWarp(laneSum));
       Value running = b.sub(sumUpTo, laneSum);
       // Sums grow from token to token, so that this is so once.
-      for (auto [i, weight] : llvm::enumerate(weights)) {
+      for (auto [token, weight] : llvm::zip_equal(tokens.tokens, weights)) {
         Value next = b.add(running, weight);
         Value isIt =
             b.logicalAnd(compare(b, arith::CmpIPredicate::ule, running, target),
                          less64(target, next));
-        b.ifThen(isIt, [&, i = i] { b.store(widen(b.add(first, i)), result); });
+        b.ifThen(isIt, [&, token = token] { b.store(widen(token), result); });
         running = next;
       }
       auto ofLast = [&](Value word) {
@@ -676,7 +854,36 @@ Value DrawToken::drawFrom(Kept kept, Value position) {
 
 Value DrawToken::emit(Value position) {
   Kept all = {b.i32(-1), b.i32(kNoToken)};
-  return drawFrom(keepTopP(keepTopK(all)), position);
+  auto limited = [&](bool lists) {
+    fromList = lists;
+    unroll = kUnrollSeldom;
+    Value token = drawFrom(keepTopP(keepTopK(all)), position);
+    fromList = false;
+    unroll = kUnroll;
+    return SmallVector<Value>{token};
+  };
+  auto limit = [&] {
+    // The first digit of the first limit bounds what either leaves.
+    constexpr int64_t kShift = 32 - kDigitBits;
+    Value always = arith::ConstantIntOp::create(b, b.getI1Type(), 1);
+    fillBins(
+        [&](Value) { return always; },
+        [&](Value q) { return arith::ShRUIOp::create(b, q, b.i32(kShift)); },
+        [&](Value q) { return b.select(cutsByCount, i64(1), weight(q)); });
+    totalWeight = sumOfBins();
+    Value bin =
+        findBin(b.select(cutsByCount, widen(topK), wantedShare(totalWeight)))
+            .first;
+    Value next = arith::ShLIOp::create(b, b.add(bin, 1), b.i32(kShift));
+    Value fits = makeLists(b.sub(next, b.i32(1)));
+    return ifValues(
+        b, fits, r.i32, [&] { return limited(true); },
+        [&] { return limited(false); });
+  };
+  Value limits = arith::OrIOp::create(b, cutsByCount, cutsByWeight);
+  return ifValues(b, limits, r.i32, limit,
+                  [&] { return SmallVector<Value>{drawFrom(all, position)}; })
+      .front();
 }
 
 /// Emits the choice of one row and what the next step is to know of it.

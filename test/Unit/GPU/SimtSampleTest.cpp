@@ -43,15 +43,14 @@ class SimtSample : public KernelRun {
 protected:
   void SetUp() override {
     KernelRun::SetUp();
-    std::optional<DeviceCode> code =
+    // Compiled once for all tests.
+    static const std::optional<DeviceCode> scanCode =
         compileKernel("sm_90a", getOrCreateSampleScanKernel);
-    ASSERT_TRUE(code);
-    expectGatePasses(*code);
-    scan = loadKernel(*code);
-    code = compileKernel("sm_90a", getOrCreateSampleChooseKernel);
-    ASSERT_TRUE(code);
-    expectGatePasses(*code);
-    choose = loadKernel(*code);
+    static const std::optional<DeviceCode> chooseCode =
+        compileKernel("sm_90a", getOrCreateSampleChooseKernel);
+    ASSERT_TRUE(scanCode && chooseCode);
+    scan = loadKernel(*scanCode);
+    choose = loadKernel(*chooseCode);
   }
 
   static dsv2rt_sampling_row toRow(const Row &row) {
@@ -139,6 +138,16 @@ protected:
 
 } // namespace
 
+TEST_F(SimtSample, Gate) {
+  for (const char *chip : {"sm_90a", "sm_80"})
+    for (auto make :
+         {getOrCreateSampleScanKernel, getOrCreateSampleChooseKernel}) {
+      std::optional<DeviceCode> code = compileKernel(chip, make);
+      ASSERT_TRUE(code);
+      expectGatePasses(*code);
+    }
+}
+
 TEST_F(SimtSample, Greedy) {
   for (size_t width : {1, 2, 31, 64, 1000, 5000}) {
     std::vector<Row> rows;
@@ -210,6 +219,23 @@ TEST_F(SimtSample, TiesGoToTheFirst) {
   expectSampled(rows);
   for (Row &row : rows)
     std::fill(row.logits.begin(), row.logits.end(), 1.5f);
+  expectSampled(rows);
+}
+
+TEST_F(SimtSample, MoreThanListsHold) {
+  // Thousands of tokens are left by the limits' first digits.
+  std::vector<Row> rows;
+  uint32_t seed = 0;
+  for (int64_t topK : {0, 3900})
+    for (double topP : {1.0, 0.8}) {
+      Row row = makeRow(4000, ++seed);
+      for (float &logit : row.logits)
+        logit /= 100;
+      row.params.temperature = 1;
+      row.params.topK = topK;
+      row.params.topP = topP;
+      rows.push_back(row);
+    }
   expectSampled(rows);
 }
 
