@@ -269,8 +269,7 @@ namespace {
 /// limit leaves a few tokens, as a rule, which each warp then has in a list.
 class DrawToken {
 public:
-  /// So few that a thread has 128 registers.
-  static constexpr int64_t kWarps = 16;
+  static constexpr int64_t kWarps = 32;
   static constexpr int64_t kThreads = kWarps * kWarpSize;
 
   DrawToken(SampleRow &row, const Best &best);
@@ -279,14 +278,18 @@ public:
   Value emit(Value position);
 
 private:
-  /// Adjacent logits of a lane: two loads, and one where nothing is listed.
-  static constexpr int64_t kUnroll = 8, kUnrollSeldom = 4;
+  /// Adjacent logits of a lane: those of one load.
+  static constexpr int64_t kUnroll = 4;
   /// Digits of a q, their bits, and counters.
   static constexpr int64_t kDigits = 3, kDigitBits = 11, kLastDigitBits = 10;
   static constexpr int64_t kBins = 1 << kDigitBits;
   static constexpr int64_t kThreadBins = kBins / kThreads;
+  /// A measure's words, which are added up one by one, as there is no addition
+  /// of 64 bits in shared memory: of 13, 13 and 14 bits, so that the sums of
+  /// DSV2RT_SAMPLE_VOCABULARY tokens fit.
+  static constexpr int64_t kParts = 3, kPartBits = 13;
   /// Tokens of a warp's list.
-  static constexpr int64_t kListed = 192;
+  static constexpr int64_t kListed = 64;
   /// The weight of the likeliest token is 2^kWeightBits.
   static constexpr int64_t kWeightBits = 40;
 
@@ -353,6 +356,18 @@ private:
   Value wantedShare(Value total);
   Value sumOfBlock(Value value);
   Value uniform(Value position);
+  Value isBelow(Value q, Value limit);
+  /// Which warp has the token that is drawn, how many ties are left from its
+  /// tokens on, and how far into the weights of its tokens the target is.
+  struct Owner {
+    Value warp, ties, target;
+  };
+  /// Finds it, where `aim` makes a target from the sum of all weights.
+  Owner findOwner(Kept kept, llvm::function_ref<Value(Value)> aim);
+  /// Stores the token of this warp that `target` meets.
+  void storeDrawn(Kept kept, Value target);
+  /// Gives the warp its share of some tokens; returns how many that are.
+  Value takeShare(Value from, Value to);
   Value drawFrom(Kept kept, Value position);
 
   SampleRow &r;
@@ -366,7 +381,6 @@ private:
   /// code is emitted with `fromList`.
   Value listedTokens, listedQs, listed, isAligned;
   bool fromList = false;
-  int64_t unroll = kUnroll;
   /// The sum of the weights of all tokens, if there are lists for top-p alone.
   Value totalWeight;
 };
@@ -377,10 +391,7 @@ DrawToken::DrawToken(SampleRow &row, const Best &best)
     : r(row), b(row.b), top(best.logit), lane(b.lane()), warp(b.warp()) {
   scale = r.setting(r.f32, offsetof(dsv2rt_sampling_row, scale));
   minP = r.setting(r.f32, offsetof(dsv2rt_sampling_row, min_p));
-  constexpr int64_t kGroup = kUnroll * kWarpSize;
-  Value each = b.mul(b.ceilDiv(r.vocabulary, kWarps * kGroup), kGroup);
-  begin = b.min(b.mul(warp, each), r.vocabulary);
-  end = b.min(b.add(begin, each), r.vocabulary);
+  takeShare(b.i32(0), r.vocabulary);
   topK = r.setting(r.i32, offsetof(dsv2rt_sampling_row, top_k));
   topP = r.setting(r.i64, offsetof(dsv2rt_sampling_row, top_p));
   cutsByCount =
@@ -391,15 +402,11 @@ DrawToken::DrawToken(SampleRow &row, const Best &best)
   listedTokens =
       b.at(b.sharedArray("tokens", r.i32, kWarps * kListed), r.i32, ownList);
   listedQs = b.at(b.sharedArray("qs", r.i32, kWarps * kListed), r.i32, ownList);
-  bins = b.sharedArray("bins", r.i64, kBins);
-  // Lane l will look at warp l, of which there are not as many.
-  warpSums = b.sharedArray("sums", r.i64, kWarpSize);
-  warpEquals = b.sharedArray("equals", r.i32, kWarpSize);
-  b.ifThen(b.less(b.threadId(), b.i32(kWarpSize)), [&] {
-    b.store(i64(0), b.at(warpSums, r.i64, b.threadId()));
-    b.store(b.i32(0), b.at(warpEquals, r.i32, b.threadId()));
-  });
-  b.barrier();
+  bins = b.sharedArray("bins", r.i32, kBins * kParts);
+  // Lane l looks at warp l.
+  static_assert(kWarps == kWarpSize);
+  warpSums = b.sharedArray("sums", r.i64, kWarps);
+  warpEquals = b.sharedArray("equals", r.i32, kWarps);
   result = b.sharedArray("result", r.i64, 2);
   listsOverflow = b.sharedArray("overflow", r.i32, 1);
   b.ifThen(b.equal(b.threadId(), b.i32(0)),
@@ -469,17 +476,17 @@ Value DrawToken::weight(Value q) {
 
 DrawToken::Lane DrawToken::loadLane(Value first) {
   Lane result;
-  for (int64_t i = 0; i < unroll; ++i) {
+  for (int64_t i = 0; i < kUnroll; ++i) {
     Value token = b.add(first, i);
     result.isThere.push_back(b.less(token, end));
     result.tokens.push_back(b.min(token, b.sub(end, b.i32(1))));
   }
-  SmallVector<Type> types(unroll, r.f32);
+  SmallVector<Type> types(kUnroll, r.f32);
   SmallVector<Value> values = ifValues(
       b, b.logicalAnd(isAligned, result.isThere.back()), types,
       [&] {
-        return b.unpack(r.f32, b.loadWords(unroll, b.at(r.logits, r.f32, r.row,
-                                                        r.stride, first)));
+        return b.unpack(r.f32, b.loadWords(kUnroll, b.at(r.logits, r.f32, r.row,
+                                                         r.stride, first)));
       },
       [&] {
         SmallVector<Value> loaded;
@@ -491,7 +498,7 @@ DrawToken::Lane DrawToken::loadLane(Value first) {
       b, r.hasPenalty,
       [&] {
         // The bits of adjacent tokens are in one word.
-        static_assert(kWarpSize % kUnroll == 0 && kUnroll % kUnrollSeldom == 0);
+        static_assert(kWarpSize % kUnroll == 0);
         Value word = r.loadSeen(first);
         SmallVector<Value> penalised;
         for (auto [token, value] : llvm::zip_equal(result.tokens, values))
@@ -505,12 +512,12 @@ DrawToken::Lane DrawToken::loadLane(Value first) {
 }
 
 SmallVector<Value> DrawToken::forTokens(ValueRange inits, VisitLane body) {
-  Value from = begin, to = end, step = b.i32(unroll * kWarpSize);
+  Value from = begin, to = end, step = b.i32(kUnroll * kWarpSize);
   if (fromList)
     from = b.i32(0), to = listed, step = b.i32(kWarpSize);
   auto visit = [&](Value group, ValueRange carried) {
     if (!fromList)
-      return body(loadLane(b.add(group, b.mul(lane, unroll))), carried);
+      return body(loadLane(b.add(group, b.mul(lane, kUnroll))), carried);
     Value place = b.add(group, lane);
     Value isThere = b.less(place, listed);
     place = b.min(place, b.sub(listed, b.i32(1)));
@@ -532,16 +539,27 @@ SmallVector<Value> DrawToken::forTokens(ValueRange inits, VisitLane body) {
 void DrawToken::fillBins(llvm::function_ref<Value(Value)> counts,
                          llvm::function_ref<Value(Value)> digit,
                          llvm::function_ref<Value(Value)> measure) {
-  b.forEach(b.threadId(), b.i32(kBins), b.i32(kThreads),
-            [&](Value bin) { b.store(i64(0), b.at(bins, r.i64, bin)); });
+  b.forEach(b.threadId(), b.i32(kBins * kParts), b.i32(kThreads),
+            [&](Value word) { b.store(b.i32(0), b.at(bins, r.i32, word)); });
   b.barrier();
-  forTokens({}, [&](const Lane &tokens, ValueRange) {
-    for (auto [q, exists] : llvm::zip_equal(tokens.qs, tokens.isThere))
-      b.ifThen(b.logicalAnd(exists, counts(q)), [&, q = q] {
+  auto add = [&](Value q) {
+    Value all = measure(q), bin = b.mul(digit(q), kParts);
+    for (int64_t part = 0; part < kParts; ++part) {
+      Value word = arith::TruncIOp::create(
+          b, r.i32, arith::ShRUIOp::create(b, all, i64(part * kPartBits)));
+      if (part + 1 < kParts)
+        word = arith::AndIOp::create(b, word, b.i32((1 << kPartBits) - 1));
+      Value isAny = compare(b, arith::CmpIPredicate::ne, word, b.i32(0));
+      b.ifThen(isAny, [&] {
         LLVM::AtomicRMWOp::create(b, LLVM::AtomicBinOp::add,
-                                  b.at(bins, r.i64, digit(q)), measure(q),
+                                  b.at(bins, r.i32, b.add(bin, part)), word,
                                   LLVM::AtomicOrdering::monotonic, "device");
       });
+    }
+  };
+  forTokens({}, [&](const Lane &tokens, ValueRange) {
+    for (auto [q, exists] : llvm::zip_equal(tokens.qs, tokens.isThere))
+      b.ifThen(b.logicalAnd(exists, counts(q)), [&, q = q] { add(q); });
     return SmallVector<Value>();
   });
   b.barrier();
@@ -549,9 +567,15 @@ void DrawToken::fillBins(llvm::function_ref<Value(Value)> counts,
 
 SmallVector<Value> DrawToken::loadBins() {
   SmallVector<Value> sums;
-  for (int64_t i = 0; i < kThreadBins; ++i)
-    sums.push_back(b.load(
-        r.i64, b.at(bins, r.i64, b.add(b.mul(b.threadId(), kThreadBins), i))));
+  for (int64_t i = 0; i < kThreadBins; ++i) {
+    Value bin = b.mul(b.add(b.mul(b.threadId(), kThreadBins), i), kParts);
+    Value sum = i64(0);
+    for (int64_t part = kParts; part-- > 0;) {
+      Value word = widen(b.load(r.i32, b.at(bins, r.i32, b.add(bin, part))));
+      sum = b.add(arith::ShLIOp::create(b, sum, i64(kPartBits)), word);
+    }
+    sums.push_back(sum);
+  }
   return sums;
 }
 
@@ -760,17 +784,19 @@ Value DrawToken::uniform(Value position) {
   return arith::AndIOp::create(b, word, i64(~int64_t(0x7FF)));
 }
 
-Value DrawToken::drawFrom(Kept kept, Value position) {
-  auto isAbove = [&](Value q) {
-    return compare(b, arith::CmpIPredicate::ult, q, kept.limit);
-  };
+Value DrawToken::isBelow(Value q, Value limit) {
+  return compare(b, arith::CmpIPredicate::ult, q, limit);
+}
+
+DrawToken::Owner DrawToken::findOwner(Kept kept,
+                                      llvm::function_ref<Value(Value)> aim) {
   // What each warp's tokens weigh, without those at the limit, which it counts.
   SmallVector<Value> own =
       forTokens({i64(0), b.i32(0)}, [&](const Lane &tokens, ValueRange sums) {
         Value sum = sums[0], equals = sums[1];
         for (auto [q, exists] : llvm::zip_equal(tokens.qs, tokens.isThere)) {
-          Value counts =
-              b.logicalAnd(b.logicalAnd(exists, isAbove(q)), reachesMinP(q));
+          Value counts = b.logicalAnd(
+              b.logicalAnd(exists, isBelow(q, kept.limit)), reachesMinP(q));
           sum = b.add(sum, b.select(counts, weight(q), i64(0)));
           Value isEqual = b.logicalAnd(exists, b.equal(q, kept.limit));
           equals = b.add(equals, b.select(isEqual, b.i32(1), b.i32(0)));
@@ -794,72 +820,107 @@ Value DrawToken::drawFrom(Kept kept, Value position) {
   Value itsTies = b.min(itsEquals, tiesLeft);
   Value itsSum = b.add(b.load(r.i64, b.at(warpSums, r.i64, lane)),
                        b.mul(widen(itsTies), limitWeight));
+  b.barrier();
   Value upTo = scanWarp(itsSum);
-  Value total = shuffle64(upTo, [&](Value word) {
+  Value target = aim(shuffle64(upTo, [&](Value word) {
     return b.shuffleFrom(word, b.i32(kWarpSize - 1));
-  });
-  Value target = mulHigh(uniform(position), total);
-  Value isReached = b.ballot(less64(target, upTo));
-  Value owner = b.lowestBit(isReached);
-  Value ownersBefore = shuffle64(b.sub(upTo, itsSum), [&](Value word) {
+  }));
+  Value owner = b.lowestBit(b.ballot(less64(target, upTo)));
+  Value before = shuffle64(b.sub(upTo, itsSum), [&](Value word) {
     return b.shuffleFrom(word, owner);
   });
-  Value ownersTies = b.shuffleFrom(tiesLeft, owner);
-  target = b.sub(target, ownersBefore);
+  return {owner, b.shuffleFrom(tiesLeft, owner), b.sub(target, before)};
+}
 
-  b.ifThen(b.equal(warp, owner), [&] {
-    forTokens({i64(0), b.i32(0)}, [&](const Lane &tokens, ValueRange before) {
-      SmallVector<Value> isEqual, weights;
-      Value laneEquals = b.i32(0);
-      for (auto [q, exists] : llvm::zip_equal(tokens.qs, tokens.isThere)) {
-        isEqual.push_back(b.select(b.logicalAnd(exists, b.equal(q, kept.limit)),
-                                   b.i32(1), b.i32(0)));
-        laneEquals = b.add(laneEquals, isEqual.back());
-      }
-      Value equalsUpTo = scanWarp(laneEquals);
-      Value rank = b.add(before[1], b.sub(equalsUpTo, laneEquals));
-      Value laneSum = i64(0);
-      for (auto [q, exists, equal] :
-           llvm::zip_equal(tokens.qs, tokens.isThere, isEqual)) {
-        Value isTie =
-            b.logicalAnd(b.equal(equal, b.i32(1)), b.less(rank, ownersTies));
-        Value isKept = b.logicalAnd(exists, isAbove(q));
-        isKept = arith::OrIOp::create(b, isKept, isTie);
-        isKept = b.logicalAnd(isKept, reachesMinP(q));
-        weights.push_back(b.select(isKept, weight(q), i64(0)));
-        laneSum = b.add(laneSum, weights.back());
-        rank = b.add(rank, equal);
-      }
-      Value sumUpTo = b.add(before[0], scanWarp(laneSum));
-      Value running = b.sub(sumUpTo, laneSum);
-      // Sums grow from token to token, so that this is so once.
-      for (auto [token, weight] : llvm::zip_equal(tokens.tokens, weights)) {
-        Value next = b.add(running, weight);
-        Value isIt =
-            b.logicalAnd(compare(b, arith::CmpIPredicate::ule, running, target),
-                         less64(target, next));
-        b.ifThen(isIt, [&, token = token] { b.store(widen(token), result); });
-        running = next;
-      }
-      auto ofLast = [&](Value word) {
-        return b.shuffleFrom(word, b.i32(kWarpSize - 1));
-      };
-      return SmallVector<Value>{shuffle64(sumUpTo, ofLast),
-                                b.add(before[1], ofLast(equalsUpTo))};
-    });
+void DrawToken::storeDrawn(Kept kept, Value target) {
+  forTokens({i64(0), b.i32(0)}, [&](const Lane &tokens, ValueRange before) {
+    SmallVector<Value> isEqual, weights;
+    Value laneEquals = b.i32(0);
+    for (auto [q, exists] : llvm::zip_equal(tokens.qs, tokens.isThere)) {
+      isEqual.push_back(b.select(b.logicalAnd(exists, b.equal(q, kept.limit)),
+                                 b.i32(1), b.i32(0)));
+      laneEquals = b.add(laneEquals, isEqual.back());
+    }
+    Value equalsUpTo = scanWarp(laneEquals);
+    Value rank = b.add(before[1], b.sub(equalsUpTo, laneEquals));
+    Value laneSum = i64(0);
+    for (auto [q, exists, equal] :
+         llvm::zip_equal(tokens.qs, tokens.isThere, isEqual)) {
+      Value isTie =
+          b.logicalAnd(b.equal(equal, b.i32(1)), b.less(rank, kept.ties));
+      Value isKept = b.logicalAnd(exists, isBelow(q, kept.limit));
+      isKept = arith::OrIOp::create(b, isKept, isTie);
+      isKept = b.logicalAnd(isKept, reachesMinP(q));
+      weights.push_back(b.select(isKept, weight(q), i64(0)));
+      laneSum = b.add(laneSum, weights.back());
+      rank = b.add(rank, equal);
+    }
+    Value sumUpTo = b.add(before[0], scanWarp(laneSum));
+    Value running = b.sub(sumUpTo, laneSum);
+    // Sums grow from token to token, so that this is so once.
+    for (auto [token, weight] : llvm::zip_equal(tokens.tokens, weights)) {
+      Value next = b.add(running, weight);
+      Value isIt =
+          b.logicalAnd(compare(b, arith::CmpIPredicate::ule, running, target),
+                       less64(target, next));
+      b.ifThen(isIt, [&, token = token] { b.store(widen(token), result); });
+      running = next;
+    }
+    auto ofLast = [&](Value word) {
+      return b.shuffleFrom(word, b.i32(kWarpSize - 1));
+    };
+    return SmallVector<Value>{shuffle64(sumUpTo, ofLast),
+                              b.add(before[1], ofLast(equalsUpTo))};
   });
+}
+
+Value DrawToken::drawFrom(Kept kept, Value position) {
+  auto fresh = [&](Value total) { return mulHigh(uniform(position), total); };
+  if (fromList) {
+    Owner owner = findOwner(kept, fresh);
+    b.ifThen(b.equal(warp, owner.warp),
+             [&] { storeDrawn({kept.limit, owner.ties}, owner.target); });
+  } else {
+    // The stretch of the warp that has the token is then all warps' again, and
+    // what is left of it one warp's.
+    constexpr int64_t kLevels = 2;
+    SmallVector<Value> left = b.forCarry(
+        b.i32(0), b.i32(kLevels), b.i32(1),
+        {b.i32(0), r.vocabulary, i64(0), kept.ties},
+        [&](Value level, ValueRange carried) {
+          Value from = carried[0], to = carried[1];
+          Value share = takeShare(from, to);
+          Owner owner = findOwner({kept.limit, carried[3]}, [&](Value total) {
+            return b.select(b.equal(level, b.i32(0)), fresh(total), carried[2]);
+          });
+          Value first = b.min(b.add(from, b.mul(owner.warp, share)), to);
+          return SmallVector<Value>{first, b.min(b.add(first, share), to),
+                                    owner.target, owner.ties};
+        });
+    b.ifThen(b.equal(warp, b.i32(0)), [&] {
+      begin = left[0], end = left[1];
+      storeDrawn({kept.limit, left[3]}, left[2]);
+    });
+    takeShare(b.i32(0), r.vocabulary);
+  }
   b.barrier();
   return arith::TruncIOp::create(b, r.i32, b.load(r.i64, result));
+}
+
+Value DrawToken::takeShare(Value from, Value to) {
+  constexpr int64_t kGroup = kUnroll * kWarpSize;
+  Value share = b.mul(b.ceilDiv(b.sub(to, from), kWarps * kGroup), kGroup);
+  begin = b.min(b.add(from, b.mul(warp, share)), to);
+  end = b.min(b.add(begin, share), to);
+  return share;
 }
 
 Value DrawToken::emit(Value position) {
   Kept all = {b.i32(-1), b.i32(kNoToken)};
   auto limited = [&](bool lists) {
     fromList = lists;
-    unroll = kUnrollSeldom;
     Value token = drawFrom(keepTopP(keepTopK(all)), position);
     fromList = false;
-    unroll = kUnroll;
     return SmallVector<Value>{token};
   };
   auto limit = [&] {

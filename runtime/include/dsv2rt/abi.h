@@ -145,8 +145,9 @@ typedef struct dsv2rt_sampling_row {
   uint64_t seed;
 } dsv2rt_sampling_row;
 
-/* Parts of the vocabulary that are looked through side by side, and words that
- * are kept of each. */
+/* The most tokens to choose from; parts of the vocabulary that are looked
+ * through side by side, and words that are kept of each. */
+#define DSV2RT_SAMPLE_VOCABULARY 131072
 #define DSV2RT_SAMPLE_PARTS 32
 #define DSV2RT_SAMPLE_PART_WORDS 4
 

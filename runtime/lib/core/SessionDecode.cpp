@@ -67,7 +67,8 @@ Session::Impl::chainRows(const DecodeInput *inputs, size_t count) const {
 bool Session::Impl::decodesAlone() const {
   // Taps, traces and the reference need the host between two steps, and so do
   // other ranks.
-  return !options.hostSampling && engine->chainDepth() > 0 && mesh->alone() &&
+  return manifest().model.vocabSize <= DSV2RT_SAMPLE_VOCABULARY &&
+         !options.hostSampling && engine->chainDepth() > 0 && mesh->alone() &&
          !check && !options.trace && options.checkLevel == 0;
 }
 

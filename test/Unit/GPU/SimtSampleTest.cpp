@@ -183,7 +183,7 @@ TEST_F(SimtSample, NothingToChooseFrom) {
 }
 
 TEST_F(SimtSample, Draws) {
-  for (size_t width : {1, 3, 200, 2500}) {
+  for (size_t width : {3, 2500}) {
     std::vector<Row> rows;
     uint32_t seed = 0;
     for (double temperature : {0.3, 8.0})
