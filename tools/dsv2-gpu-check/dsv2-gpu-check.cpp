@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Exchange.h"
 #include "Report.h"
 #include "Support.h"
 #include "ToolSupport.h"
@@ -12,6 +13,7 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 
 using namespace dsv2rt;
@@ -24,8 +26,8 @@ namespace {
 struct Flags {
   Plan plan;
   std::vector<std::string> paths;
-  std::string filter, json;
-  bool noCheck = false, list = false, quiet = false;
+  std::string filter, json, ncclLibrary;
+  bool noCheck = false, list = false, quiet = false, nccl = false;
 };
 } // namespace
 
@@ -79,7 +81,30 @@ static Status choose(Flags &flags) {
   return Status();
 }
 
+/// Exchanges of one rank with itself.
+static int runExchange(const Flags &flags) {
+  if (!flags.ncclLibrary.empty())
+    setenv("DSV2_NCCL_LIBRARY", flags.ncclLibrary.c_str(), /*overwrite=*/1);
+  Expected<std::shared_ptr<Device>> device = Device::open(flags.plan.device);
+  if (!device.ok())
+    return reportFailure(tool, device.status());
+  Expected<ExchangeReport> report = checkExchange(*device.value());
+  if (!report.ok())
+    return reportFailure(tool, report.status());
+  std::printf("%lld exchanges of one rank with itself by NCCL, %lld bytes, all "
+              "right\n",
+              static_cast<long long>(report.value().operations),
+              static_cast<long long>(report.value().bytes));
+  return ExitSuccess;
+}
+
 static int run(Flags &flags) {
+  if (flags.nccl)
+    return runExchange(flags);
+  if (flags.paths.empty()) {
+    printError(tool, "cases: expected files of cases, or folders of them");
+    return ExitUsage;
+  }
   flags.plan.check = !flags.noCheck;
   flags.plan.ceilings = flags.plan.bench;
   if (flags.noCheck && !flags.plan.bench)
@@ -121,8 +146,7 @@ Exit codes: 0 every case passed or has no code for the device; 1 one failed or
 did not run; 2 a wrong command line.)";
 
 static void declare(CLI::App &app, Flags &flags) {
-  app.add_option("cases", flags.paths, "Files of cases, or folders of them")
-      ->required();
+  app.add_option("cases", flags.paths, "Files of cases, or folders of them");
   app.add_option("--device", flags.plan.device,
                  "cuda, cuda:N or emulator, which needs bitcode")
       ->capture_default_str();
@@ -133,6 +157,12 @@ static void declare(CLI::App &app, Flags &flags) {
   app.add_option("--cublas", flags.plan.cublas,
                  "The library that gives the ceiling of products (default: "
                  "libcublas.so.13 or .12, where the loader finds it)");
+  app.add_flag("--nccl", flags.nccl,
+               "No cases: one rank exchanges with itself by NCCL");
+  app.add_option(
+      "--nccl-library", flags.ncclLibrary,
+      "NCCL (default: what DSV2_NCCL_LIBRARY names, or libnccl.so.2, "
+      "where the loader finds it)");
   app.add_option("--limit", flags.plan.caseLimit, "Seconds for one case")
       ->capture_default_str()
       ->check(CLI::PositiveNumber);

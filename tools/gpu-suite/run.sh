@@ -8,6 +8,7 @@
 #               [--results=FOLDER] [PART...]
 # Parts: checks    kernels against plain loops
 #        models    small models against the CPU target
+#        nccl      one rank that exchanges with itself by NCCL
 #        bench     kernels, timed
 #        bench-all the same for every chip that the folder has code for
 #        sweep     some products with every configuration of tiles, timed
@@ -28,7 +29,7 @@ for argument; do
   --budget=*) budget=${argument#*=} ;;
   --cublas=*) cublas=${argument#*=} ;;
   --results=*) results=${argument#*=} ;;
-  checks | models | bench | bench-all | sweep | model-bench | sanitizer)
+  checks | models | nccl | bench | bench-all | sweep | model-bench | sanitizer)
     parts+=("$argument")
     ;;
   *)
@@ -37,7 +38,7 @@ for argument; do
     ;;
   esac
 done
-((${#parts[@]})) || parts=(checks models bench model-bench)
+((${#parts[@]})) || parts=(checks models nccl bench model-bench)
 mkdir -p "$results" || exit 2
 summary=$results/summary.txt
 : >"$summary"
@@ -118,6 +119,23 @@ same_numbers() {
 }
 export -f run_models same_numbers
 
+# One rank exchanges with itself, if there is an NCCL; one that Python packages
+# brought will do.
+run_nccl() {
+  local library=
+  if ! ldconfig -p 2>/dev/null | grep -q 'libnccl\.so\.2'; then
+    library=$(timeout 20 find /usr/lib /usr/local /opt "$HOME" -maxdepth 9 \
+      -name 'libnccl.so.2' 2>/dev/null | head -n 1)
+    if [[ -z $library ]]; then
+      echo "there is no libnccl.so.2: nothing was done"
+      return 0
+    fi
+  fi
+  bin/dsv2-gpu-check --device="$device" --nccl \
+    ${library:+--nccl-library="$library"}
+}
+export -f run_nccl
+
 # Under the sanitizer every access is checked, so few and small cases.
 run_sanitizer() {
   local tool= candidate
@@ -179,6 +197,7 @@ for name in "${parts[@]}"; do
       --json="$results/checks.jsonl"
     ;;
   models) part models run_models ;;
+  nccl) part nccl run_nccl ;;
   bench | bench-all | sweep)
     folders=("${bench_folders[@]}")
     [[ $name == bench-all ]] && folders=(cases/bench-*)

@@ -109,6 +109,21 @@ TEST_F(GpuCheckTest, RightAndWrong) {
   expectHolds(result.out, "2 passed, 0 failed");
 }
 
+TEST_F(GpuCheckTest, OneRankExchangesWithItself) {
+  const std::string program = DSV2_GPU_CHECK " --device=emulator --nccl";
+  ProgramResult result = runShell(program + " --nccl-library=" DSV2_FAKE_NCCL);
+  EXPECT_EQ(result.code, 0) << result.err;
+  expectHolds(result.out, "25 exchanges of one rank with itself by NCCL");
+  expectHolds(result.out, "all right");
+  result = runShell(program + " --nccl-library=/nowhere/libnccl.so.2");
+  EXPECT_EQ(result.code, 1);
+  expectHolds(result.err, "/nowhere/libnccl.so.2");
+  // Without it cases are needed.
+  result = runShell(DSV2_GPU_CHECK " --device=emulator");
+  EXPECT_EQ(result.code, 2);
+  expectHolds(result.err, "expected files of cases");
+}
+
 TEST_F(GpuCheckTest, WhatWasNotWrittenIsFound) {
   // The tail of the buffer stays NaN.
   KernelCase &item = add("short");
