@@ -9,6 +9,7 @@
 
 #include "dsv2rt/KernelCases.h"
 
+#include <algorithm>
 #include <cmath>
 
 using namespace mlir;
@@ -18,7 +19,16 @@ using namespace mlir::dsv2::cases;
 BlockWeights::BlockWeights(PackFormat format, int64_t rows, int64_t columns,
                            uint64_t seed, float scale)
     : format(format), blocks(*getBlockFormat(format)), rows(rows),
-      columns(columns), seed(seed), scale(scale) {}
+      period(getPeriod(rows)), columns(columns), seed(seed), scale(scale) {}
+
+int64_t BlockWeights::getPeriod(int64_t rows) {
+  // The buffer is whole periods.
+  constexpr int64_t most = 512;
+  int64_t period = std::min(rows, most);
+  while (rows % period != 0)
+    --period;
+  return period;
+}
 
 uint64_t BlockWeights::random(int64_t row, int64_t index, uint64_t salt) const {
   uint64_t z = seed * 0xD1342543DE82EF95 + salt;
@@ -57,15 +67,27 @@ float BlockWeights::scaleOf(int64_t row, int64_t block) const {
 }
 
 float BlockWeights::at(int64_t row, int64_t column) const {
+  row %= period;
   return float(integer(row, column)) * scaleOf(row, column / blocks.elements);
 }
 
-std::vector<uint8_t> BlockWeights::bytes() const {
+std::vector<uint8_t> BlockWeights::bytes() const { return bytesOf(rows); }
+
+int64_t BlockWeights::addTo(KernelCase &item, std::string name) const {
+  int64_t index = addValues(item, std::move(name), bytesOf(period));
+  ::dsv2rt::CaseBuffer &buffer = item.buffers[index];
+  buffer.fills.front().repeats = rows / period;
+  buffer.bytes = buffer.fills.front().bytes();
+  return index;
+}
+
+std::vector<uint8_t> BlockWeights::bytesOf(int64_t count) const {
   int64_t pitch = blocks.rowBytes(columns);
-  std::vector<uint8_t> result(rows * pitch);
+  std::vector<uint8_t> result(count * pitch);
   bool isQ8 = format == PackFormat::Q8;
-  for (int64_t row = 0; row < rows; ++row) {
-    uint8_t *to = &result[row * pitch];
+  for (int64_t number = 0; number < count; ++number) {
+    int64_t row = number % period;
+    uint8_t *to = &result[number * pitch];
     int64_t padded = blocks.groups(columns) * blocks.groupElements();
     for (int64_t k = 0; k < padded; ++k) {
       int32_t q = k < columns ? integer(row, k) : 0;

@@ -137,7 +137,7 @@ KernelCase &GemmProblem::addTo(KernelCases &cases, const GemmConfig &config,
   bool hasResidual = shape.epilogue == GemmEpilogue::AddResidual;
   int64_t a = addNormal(item, "activations", some * pitchA(), 3 * seed);
   int64_t w = shape.blocks()
-                  ? addValues(item, "weights", blockWeights().bytes())
+                  ? blockWeights().addTo(item, "weights")
                   : addNormal(item, "weights", matrices() * shape.n * shape.k,
                               3 * seed + 1, kWeightScale);
   int64_t out =

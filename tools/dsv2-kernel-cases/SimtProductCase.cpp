@@ -135,7 +135,7 @@ void SimtProductProblem::addTo(KernelCase &item, LaunchBuilder &launch,
       addNormal(item, "input", start + std::max<int64_t>(inputRows, 1) * stride,
                 seed(), 1, element(config.input));
   int64_t w = config.format != PackFormat::Plain
-                  ? addValues(item, "weights", blockWeights().bytes())
+                  ? blockWeights().addTo(item, "weights")
                   : addNormal(item, "weights",
                               matrices() * matrixRows() * config.inputs,
                               seed() + 1, kWeightScale, element(config.weight));

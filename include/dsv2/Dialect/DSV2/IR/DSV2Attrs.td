@@ -133,10 +133,13 @@ def DSV2_PackedAttr : DSV2_Attr<"Packed", "packed", [
     - packed_c9: `rows` and `transposed_rows` have width 1 and a format in
       blocks
 
-    Example:
+    Examples:
 
     ```mlir
     tensor<3072x2048xf32, #dsv2.packed<panels, 32, q8>>
+    ```
+
+    ```mlir
     tensor<3072x2048xf32, #dsv2.packed<rows, 1, q4>>
     ```
   }];
