@@ -155,26 +155,27 @@ cases::LaunchBuilder &cases::LaunchBuilder::i32(int64_t value) {
   return *this;
 }
 
-cases::LaunchBuilder &
-cases::LaunchBuilder::tensor(int64_t buffer, std::vector<int64_t> sizes,
-                             std::vector<int64_t> box, int64_t swizzle,
-                             std::vector<int64_t> pitches) {
+cases::LaunchBuilder &cases::LaunchBuilder::tensor(
+    int64_t buffer, std::vector<int64_t> sizes, std::vector<int64_t> box,
+    int64_t swizzle, std::vector<int64_t> pitches, int64_t elementBytes) {
   DeviceManifest::Parameter parameter;
   parameter.kind = DeviceManifest::ParameterKind::TensorMap;
   parameter.map.rank = int64_t(sizes.size());
   parameter.map.box.assign(box.rbegin(), box.rend());
   parameter.map.swizzle = swizzle;
+  if (elementBytes == 1)
+    parameter.map.element = DeviceManifest::Element::U8;
   CaseArgument &argument = add(CaseArgument::Kind::Tensor, parameter);
   argument.buffer = buffer;
   argument.dims.assign(sizes.rbegin(), sizes.rend());
-  int64_t stride = 2;
+  int64_t stride = elementBytes;
   for (int64_t &dim : argument.dims) {
     argument.strides.push_back(stride);
     dim = std::max<int64_t>(dim, 1);
     stride *= dim;
   }
   for (size_t i = 0; i < pitches.size(); ++i)
-    argument.strides[pitches.size() - i] = 2 * pitches[i];
+    argument.strides[pitches.size() - i] = elementBytes * pitches[i];
   return *this;
 }
 

@@ -80,13 +80,14 @@ public:
   /// The address of a byte of a buffer.
   LaunchBuilder &pointer(int64_t buffer, int64_t offset = 0);
   LaunchBuilder &i32(int64_t value);
-  /// A bf16 tensor at the start of a buffer; sizes, box and pitches outermost
-  /// first. `pitches`, in elements, are of all dimensions but the innermost;
-  /// none: rows are behind each other. A tensor of no elements is described as
-  /// of one row.
+  /// A tensor at the start of a buffer, of bf16 or, with `elementBytes` 1, of
+  /// bytes; sizes, box and pitches outermost first. `pitches`, in elements, are
+  /// of all dimensions but the innermost; none: rows are behind each other. A
+  /// tensor of no elements is described as of one row.
   LaunchBuilder &tensor(int64_t buffer, std::vector<int64_t> sizes,
                         std::vector<int64_t> box, int64_t swizzle = 128,
-                        std::vector<int64_t> pitches = {});
+                        std::vector<int64_t> pitches = {},
+                        int64_t elementBytes = 2);
 
 private:
   ::dsv2rt::CaseArgument &add(CaseArgument::Kind kind,

@@ -8,6 +8,7 @@
 #ifndef DSV2_TOOLS_DSV2_KERNEL_CASES_SIMTPRODUCTCASE_H
 #define DSV2_TOOLS_DSV2_KERNEL_CASES_SIMTPRODUCTCASE_H
 
+#include "BlockWeights.h"
 #include "GemmCase.h"
 
 #include "dsv2/CodeGen/GPU/SimtKernels.h"
@@ -43,6 +44,8 @@ private:
   int64_t matrixRows() const;
   /// Seed of the input; weights and residual have the next ones.
   uint64_t seed() const;
+  /// The weights, if they are in blocks.
+  BlockWeights blockWeights() const;
   float output(int64_t row, int64_t head, int64_t column) const;
   void addCheck(KernelCase &item, int64_t out, Extent extent) const;
   void addWork(KernelCase &item) const;

@@ -27,6 +27,7 @@ template <class Fields> static void visit(Fields &f, GemmFacts &facts) {
   f("f32_output", facts.shape.f32Output);
   f("experts", facts.shape.experts);
   f("heads", facts.shape.heads);
+  f("format", facts.shape.format);
   f("chip", facts.config.chip);
   f("tile_m", facts.config.tileM);
   f("tile_n", facts.config.tileN);
@@ -63,8 +64,8 @@ template <class Fields> static void visit(Fields &f, ProductFacts &facts) {
   f("gated", facts.gated);
   f("residual", facts.residual);
   f("input_bytes", facts.inputBytes);
-  f("weight_bytes", facts.weightBytes);
   f("output_bytes", facts.outputBytes);
+  f("weight_row_bytes", facts.weightRowBytes);
 }
 
 /// By the order of KernelFacts.
@@ -78,7 +79,7 @@ ProductFacts ProductFacts::of(const ProductConfig &config) {
   };
   return {config.outputs,      config.inputs,        config.heads,
           config.experts,      config.gated,         config.residual,
-          bytes(config.input), bytes(config.weight), bytes(config.output)};
+          bytes(config.input), bytes(config.output), config.weightRowBytes()};
 }
 
 //===----------------------------------------------------------------------===//
@@ -96,7 +97,8 @@ public:
   void operator()(StringRef name, bool value) {
     add(name, b.getBoolAttr(value));
   }
-  void operator()(StringRef name, GemmEpilogue value) {
+  template <typename Enum, typename = std::enable_if_t<std::is_enum_v<Enum>>>
+  void operator()(StringRef name, Enum value) {
     (*this)(name, static_cast<int64_t>(value));
   }
   void operator()(StringRef name, const std::string &value) {
@@ -148,10 +150,10 @@ public:
     value = flag && flag.getValue();
   }
   void operator()(StringRef name, GemmEpilogue &value) {
-    int64_t number = 0;
-    (*this)(name, number);
-    isValid &= number <= static_cast<int64_t>(GemmEpilogue::SwiGLU);
-    value = static_cast<GemmEpilogue>(number);
+    readEnum(name, value, GemmEpilogue::SwiGLU);
+  }
+  void operator()(StringRef name, PackFormat &value) {
+    readEnum(name, value, PackFormat::Q4);
   }
   void operator()(StringRef name, std::string &value) {
     auto text = attribute.getAs<StringAttr>(name);
@@ -163,6 +165,14 @@ public:
   bool isValid = true;
 
 private:
+  template <typename Enum>
+  void readEnum(StringRef name, Enum &value, Enum last) {
+    int64_t number = 0;
+    (*this)(name, number);
+    isValid &= number <= static_cast<int64_t>(last);
+    value = static_cast<Enum>(number);
+  }
+
   DictionaryAttr attribute;
 };
 } // namespace

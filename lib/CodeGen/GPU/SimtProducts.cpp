@@ -17,11 +17,19 @@ using namespace mlir;
 using namespace mlir::dsv2;
 using namespace mlir::dsv2::gpu;
 
+int64_t ProductConfig::weightRowBytes() const {
+  if (const BlockFormat *blocks = getBlockFormat(format))
+    return blocks->rowBytes(inputs);
+  return inputs * weight.getIntOrFloatBitWidth() / 8;
+}
+
 static std::string getName(const ProductConfig &config) {
-  std::string name =
-      llvm::formatv("product_{0}x{1}_{2}_{3}_{4}", config.outputs,
-                    config.inputs, elementName(config.input),
-                    elementName(config.weight), elementName(config.output));
+  std::string name = llvm::formatv(
+      "product_{0}x{1}_{2}_{3}_{4}", config.outputs, config.inputs,
+      elementName(config.input),
+      config.format == PackFormat::Plain ? elementName(config.weight)
+                                         : stringifyPackFormat(config.format),
+      elementName(config.output));
   if (config.heads > 1)
     name += "_heads" + std::to_string(config.heads);
   if (config.experts)

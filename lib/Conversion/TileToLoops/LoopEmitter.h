@@ -79,6 +79,7 @@ private:
   void emit(ColumnsOp op);
   void emit(LoadOp op);
   void emit(StoreOp op);
+  void emit(UnpackBlocksOp op);
   void emit(LoadRowsOp op);
   void emit(StoreRowsOp op);
   void emit(PutOp op);
@@ -89,6 +90,7 @@ private:
   Value index(int64_t value);
   Value i32(int64_t value);
   Value f32(double value);
+  Value zeroOf(Type element);
   Value toIndex(Value value);
   Value toI32(Value value);
   Value add(Value a, Value b);

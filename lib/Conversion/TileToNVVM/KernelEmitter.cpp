@@ -148,11 +148,11 @@ LogicalResult KernelEmitter::emitOp(Operation *op) {
             RingTileOp, TmaLoadOp, CpAsyncOp, LoadScalarOp, ClearRowsOp,
             SharedViewOp, SharedStageOp, SplatOp, MapOp, ReduceRowsOp, PackOp,
             SplitOp, ColumnsOp, LoadOp, StoreOp, LoadRowsOp, StoreRowsOp, PutOp,
-            PutRowsOp, GetRowsOp, WgmmaFenceOp, WgmmaOp, WgmmaWaitOp, MmaOp>(
-          [&](auto typed) {
-            emit(typed);
-            return success();
-          })
+            PutRowsOp, GetRowsOp, UnpackBlocksOp, WgmmaFenceOp, WgmmaOp,
+            WgmmaWaitOp, MmaOp>([&](auto typed) {
+        emit(typed);
+        return success();
+      })
       .Case([&](RoleOp typed) { return emitRole(typed); })
       .Case([&](SearchSumsOp typed) { return emitSearch(typed); })
       .Case([&](scf::ForOp typed) { return emitFor(typed); })

@@ -93,6 +93,12 @@ private:
   /// Two f32 as neighbours of type `element` in one value.
   Value packPair(Value low, Value high, Type element);
 
+  void emitTransposed(LoadOp op);
+  void emitTransposed(StoreOp op);
+
+  // EmitUnpack.cpp.
+  void emit(UnpackBlocksOp op);
+
   // EmitProducts.cpp.
   void emit(WgmmaFenceOp op);
   void emit(WgmmaOp op);

@@ -73,8 +73,8 @@ struct MLAPrefillFacts {
 struct ProductFacts {
   int64_t outputs = 0, inputs = 0, heads = 1, experts = 0;
   bool gated = false, residual = false;
-  /// Bytes of an element.
-  int64_t inputBytes = 2, weightBytes = 2, outputBytes = 2;
+  /// Bytes of an element, and of a row of weights.
+  int64_t inputBytes = 2, outputBytes = 2, weightRowBytes = 0;
 
   static ProductFacts of(const ProductConfig &config);
 };
