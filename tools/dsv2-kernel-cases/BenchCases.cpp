@@ -7,6 +7,7 @@
 
 #include "BenchCases.h"
 
+#include "FactsCase.h"
 #include "GemmCase.h"
 #include "MLADecodeCase.h"
 #include "MLAPrefillCase.h"
@@ -16,7 +17,6 @@
 #include <cmath>
 #include <map>
 #include <numeric>
-#include <random>
 
 using namespace mlir;
 using namespace mlir::dsv2;
@@ -332,24 +332,6 @@ void Bench::addExperts() {
 // Products of few rows
 //===----------------------------------------------------------------------===//
 
-/// Rows of each expert when `tokens` tokens choose 6 different ones each.
-static std::vector<int64_t> chosenRows(int64_t experts, int64_t tokens) {
-  std::vector<int64_t> counts(experts, 0);
-  std::mt19937 random(1);
-  for (int64_t t = 0; t < tokens; ++t) {
-    std::vector<bool> isChosen(experts);
-    for (int64_t k = 0; k < std::min<int64_t>(6, experts);) {
-      int64_t expert = random() % experts;
-      if (isChosen[expert])
-        continue;
-      isChosen[expert] = true;
-      ++counts[expert];
-      ++k;
-    }
-  }
-  return counts;
-}
-
 void Bench::addFewRowsFile(const std::string &text,
                            const ProductConfig &config) {
   BenchFile &file = files.emplace_back();
@@ -362,7 +344,8 @@ void Bench::addFewRowsFile(const std::string &text,
          full() ? std::vector<int64_t>{1, 4, 8} : std::vector<int64_t>{3}) {
       std::vector<int64_t> counts = {tokens};
       if (config.experts)
-        counts = chosenRows(config.experts, tokens);
+        counts =
+            chooseExpertRows(config.experts, tokens, /*topK=*/6, /*seed=*/1);
       addProducts(cases, chip, SimtProductProblem(config, counts),
                   Extent::Samples);
       label(cases, "few rows: " + text + " T=" + std::to_string(tokens));

@@ -29,18 +29,23 @@ cases::compileKernels(MLIRContext &context, StringRef chip,
   build(*module);
   if (failed(verify(*module)))
     return llvm::createStringError("the kernel is not valid");
-  PassManager passes(&context);
-  passes.addPass(createConvertTileToNVVMPass());
-  buildLowerDeviceToLLVMPipeline(passes);
-  if (failed(passes.run(*module)))
-    return llvm::createStringError("the kernel cannot be lowered");
   llvm::Expected<GPUTargetInfo> target = GPUTargetInfo::parse(chip);
   if (!target)
     return target.takeError();
-  auto devices = module->getOps<mlir::gpu::GPUModuleOp>();
+  return compileKernels(*module, *target);
+}
+
+llvm::Expected<DeviceCode> cases::compileKernels(ModuleOp module,
+                                                 const GPUTargetInfo &target) {
+  PassManager passes(module.getContext());
+  passes.addPass(createConvertTileToNVVMPass());
+  buildLowerDeviceToLLVMPipeline(passes);
+  if (failed(passes.run(module)))
+    return llvm::createStringError("the kernel cannot be lowered");
+  auto devices = module.getOps<mlir::gpu::GPUModuleOp>();
   if (devices.empty())
     return llvm::createStringError("there is no kernel");
-  return DeviceCode::create(*devices.begin(), *target);
+  return DeviceCode::create(*devices.begin(), target);
 }
 
 static void addImage(KernelCases &cases, StringRef chip,

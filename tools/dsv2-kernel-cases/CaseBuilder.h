@@ -42,6 +42,11 @@ llvm::Expected<DeviceCode>
 compileKernels(MLIRContext &context, llvm::StringRef chip,
                llvm::function_ref<void(ModuleOp)> build);
 
+/// The same for the kernels of `module`, of the tile dialect and in its
+/// gpu.module, which are lowered in place.
+llvm::Expected<DeviceCode> compileKernels(ModuleOp module,
+                                          const GPUTargetInfo &target);
+
 /// Adds what is known of the kernels of `code`, and their images. Machine code
 /// for sm_80 is made for sm_90 too, so that it can be tried there. Parameters
 /// of the kernels follow from the first launch of each.

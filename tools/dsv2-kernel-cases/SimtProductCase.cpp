@@ -22,9 +22,9 @@ static constexpr float kWeightScale = 0.2f;
 
 SimtProductProblem::SimtProductProblem(const ProductConfig &config,
                                        const std::vector<int64_t> &counts,
-                                       int64_t pad)
+                                       int64_t pad, uint64_t variant)
     : config(config), headStride(config.inputs),
-      stride(config.heads * config.inputs + pad), start(pad) {
+      stride(config.heads * config.inputs + pad), start(pad), variant(variant) {
   if (config.experts)
     offsets.push_back(0);
   for (int64_t count : counts) {
@@ -42,7 +42,8 @@ SimtProductProblem::SimtProductProblem(const ProductConfig &config,
 }
 
 uint64_t SimtProductProblem::seed() const {
-  return uint64_t(config.outputs + 3 * config.inputs + rows);
+  // A multiple of 4 so that no seed of one is another's.
+  return uint64_t(config.outputs + 3 * config.inputs + rows) + 4 * variant;
 }
 int64_t SimtProductProblem::matrices() const {
   return std::max(config.experts, config.heads);

@@ -310,10 +310,21 @@ static KernelCost costOf(const ProductFacts &facts, const Costing &c) {
   double weightRows = facts.outputs * (facts.gated ? 2.0 : 1.0);
   KernelCost cost;
   cost.work.bytes =
-      facts.inputBytes * inputs + facts.weightRowBytes * matrices * weightRows +
+      facts.inputBytes * inputs + facts.weightRowBytes() * matrices * weightRows +
       facts.outputBytes * outputs + (facts.residual ? 4 * outputs : 0);
   cost.work.operations = 2 * inputs * weightRows;
   cost.copiedBytes = cost.work.bytes;
+  return cost;
+}
+
+static KernelCost costOf(const ProductsFacts &facts, const Costing &c) {
+  KernelCost cost;
+  for (const ProductFacts &product : facts.products) {
+    KernelCost one = costOf(product, c);
+    cost.work.bytes += one.work.bytes;
+    cost.work.operations += one.work.operations;
+    cost.copiedBytes += one.copiedBytes;
+  }
   return cost;
 }
 

@@ -8,6 +8,7 @@
 #include "SimtNames.h"
 #include "SimtProductEmitter.h"
 #include "dsv2/CodeGen/GPU/KernelCosts.h"
+#include "dsv2/Target/ExpectedInstructions.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -137,6 +138,25 @@ static void emitProducts(SimtBuilder &b, ArrayRef<ProductConfig> configs,
   });
 }
 
+/// Says that weights are read 16 bytes at a time and multiplied by tensor
+/// cores, wherever `kernel` is written so.
+static void expectInstructions(LLVM::LLVMFuncOp kernel) {
+  auto countOp = [](Operation &op, ExpectedInstructions &expected) {
+    if (isa<NVVM::MmaOp>(op))
+      expected.add("mma", 1);
+    auto load = dyn_cast<LLVM::LoadOp>(op);
+    if (!load || load.getAddr().getType() !=
+                     LLVM::LLVMPointerType::get(op.getContext(),
+                                                /*addressSpace=*/1))
+      return;
+    auto vector = dyn_cast<VectorType>(load.getType());
+    if (vector &&
+        vector.getNumElements() * vector.getElementTypeBitWidth() == 8 * 16)
+      expected.add("global_load_16", 1);
+  };
+  ExpectedInstructions::of(kernel.getBody(), countOp).setOn(kernel);
+}
+
 /// The kernel `name` of products whose blocks have one size.
 static LLVM::LLVMFuncOp makeKernel(ModuleOp module, StringRef name,
                                    ArrayRef<ProductConfig> configs) {
@@ -178,6 +198,7 @@ static LLVM::LLVMFuncOp makeKernel(ModuleOp module, StringRef name,
   if (onTensorCores)
     kernel->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
                     Builder(c).getI32IntegerAttr(16 / tiling.warps));
+  expectInstructions(kernel);
   return kernel;
 }
 
@@ -193,7 +214,12 @@ LLVM::LLVMFuncOp
 dsv2::gpu::getOrCreateProductsKernel(ModuleOp module,
                                      ArrayRef<ProductConfig> configs) {
   std::string name;
-  for (const ProductConfig &config : configs)
+  ProductsFacts facts;
+  for (const ProductConfig &config : configs) {
     name += (name.empty() ? "" : "_and_") + getName(config);
-  return makeKernel(module, name, unifyBlocks(configs));
+    facts.products.push_back(ProductFacts::of(config));
+  }
+  LLVM::LLVMFuncOp kernel = makeKernel(module, name, unifyBlocks(configs));
+  setCostFacts(kernel, facts);
+  return kernel;
 }

@@ -219,9 +219,7 @@ LogicalResult KernelEmitter::emitRole(RoleOp op) {
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(branch.thenBlock());
   if (op.getRegisters()) {
-    // What each thread has at the start: all registers shared evenly, in steps
-    // of 8.
-    int64_t initial = 65536 / kernel.getThreads() / 8 * 8;
+    int64_t initial = getInitialRegisters(kernel);
     if (*op.getRegisters() != initial)
       NVVM::SetMaxRegisterOp::create(
           b, *op.getRegisters(),
