@@ -79,8 +79,8 @@ double dsv2::gpu::getScaleUnit(PackFormat format) {
 static Value getHalf(DeviceBuilder &b, Value word, int64_t index) {
   Value bits = arith::TruncIOp::create(b, b.getI16Type(),
                                        shiftRight(b, word, 16 * index));
-  return arith::ExtFOp::create(
-      b, b.getF32Type(), arith::BitcastOp::create(b, b.getF16Type(), bits));
+  Value half = arith::BitcastOp::create(b, b.getF16Type(), bits);
+  return arith::ExtFOp::create(b, b.getF32Type(), half);
 }
 
 /// Bytes 0 and 2 of a word, scales of q4, as f16 that are 2^14 times as large.

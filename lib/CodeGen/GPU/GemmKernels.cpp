@@ -130,8 +130,8 @@ GemmConfig gpu::chooseBlockGemmConfig(StringRef chip, int64_t multiprocessors,
                    std::max<int64_t>(std::max(shape.experts, shape.heads), 1);
   int64_t group = 64 * shape.parts();
   config.tileN = 2 * group;
-  if (shape.n <= group ||
-      tilesM * llvm::divideCeil(shape.n, config.tileN) < multiprocessors)
+  int64_t tilesN = llvm::divideCeil(shape.n, config.tileN);
+  if (shape.n <= group || tilesM * tilesN < multiprocessors)
     config.tileN = group;
   int64_t stageBytes = 2 * config.tileM * config.tileK +
                        config.tileN * (BlockFormat::kGroupBytes + kScaleBytes);
