@@ -113,6 +113,46 @@ mlir::dsv2::chooseKernels(ArrayRef<NamedKernel> kernels, StringRef names,
   return chosen;
 }
 
+namespace {
+/// Builds the tile kernel of each kind of facts, or nothing.
+struct TileKernelBuilder {
+  ModuleOp module;
+
+  tile::KernelOp operator()(const mlir::dsv2::gpu::GemmFacts &facts) const {
+    if (mlir::dsv2::gpu::explainUnsupported(facts.shape, facts.config.chip))
+      return {};
+    return mlir::dsv2::gpu::getOrCreateGemm(module, facts.shape, facts.config);
+  }
+  tile::KernelOp
+  operator()(const mlir::dsv2::gpu::MLADecodeFacts &facts) const {
+    if (mlir::dsv2::gpu::explainUnsupported(facts.shape, facts.chip))
+      return {};
+    return mlir::dsv2::gpu::getOrCreateMLADecode(module, facts.shape,
+                                                 facts.chip);
+  }
+  tile::KernelOp
+  operator()(const mlir::dsv2::gpu::MLAPrefillFacts &facts) const {
+    if (mlir::dsv2::gpu::explainUnsupported(facts.shape, facts.chip))
+      return {};
+    return mlir::dsv2::gpu::getOrCreateMLAPrefill(module, facts.shape,
+                                                  facts.chip);
+  }
+  template <typename Facts> tile::KernelOp operator()(const Facts &) const {
+    return {};
+  }
+};
+} // namespace
+
+tile::KernelOp mlir::dsv2::getTileKernel(const NamedKernel &kernel,
+                                         ModuleOp scratch) {
+  if (auto tile = dyn_cast_or_null<tile::KernelOp>(kernel.op))
+    return tile;
+  if (!kernel.facts)
+    return {};
+  tile::KernelOp built = std::visit(TileKernelBuilder{scratch}, *kernel.facts);
+  return built && built.getSymName() == kernel.name ? built : tile::KernelOp();
+}
+
 OwningOpRef<ModuleOp>
 mlir::dsv2::extractKernels(ModuleOp module, ArrayRef<std::string> names,
                            ArrayRef<GPUTargetInfo> targets) {

@@ -15,6 +15,7 @@
 #define DSV2_TOOLS_DSV2KERNEL_KERNELS_H
 
 #include "dsv2/CodeGen/GPU/KernelCosts.h"
+#include "dsv2/Dialect/Tile/IR/Tile.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
@@ -53,6 +54,10 @@ llvm::Expected<std::vector<NamedKernel>> listKernels(ModuleOp module);
 llvm::Expected<std::vector<NamedKernel>>
 chooseKernels(llvm::ArrayRef<NamedKernel> kernels, StringRef names,
               llvm::ArrayRef<GPUTargetInfo> targets);
+
+/// The kernel of the tile dialect that `kernel` is, or that it was lowered
+/// from: that is built again in `scratch` by its facts. Null if there is none.
+tile::KernelOp getTileKernel(const NamedKernel &kernel, ModuleOp scratch);
 
 /// A module with the kernels of `module` that `names` holds and nothing else
 /// but what they use; of those in a gpu.module, from those for one of

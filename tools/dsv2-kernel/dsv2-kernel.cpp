@@ -388,11 +388,14 @@ processRuns(MLIRContext &context, ArrayRef<NamedKernel> kernels,
   return llvm::Error::success();
 }
 
-static llvm::Error processSchedules(ArrayRef<NamedKernel> kernels) {
+static llvm::Error processSchedules(MLIRContext &context,
+                                    ArrayRef<NamedKernel> kernels) {
+  context.loadAllAvailableDialects();
   bool isFirst = true;
   std::string others;
   for (const NamedKernel &kernel : kernels) {
-    auto tile = dyn_cast<tile::KernelOp>(kernel.op);
+    OwningOpRef<ModuleOp> scratch = ModuleOp::create(UnknownLoc::get(&context));
+    tile::KernelOp tile = getTileKernel(kernel, *scratch);
     if (!tile) {
       others += (others.empty() ? "'" : ", '") + kernel.name + "'";
       continue;
@@ -458,7 +461,7 @@ static llvm::Error processIR(MLIRContext &context,
   if (!kernels)
     return kernels.takeError();
   if (scheduleFlag)
-    return processSchedules(*kernels);
+    return processSchedules(context, *kernels);
   if (runFlag) {
     auto getCode = [&](const GPUTargetInfo &target) -> KernelCode {
       return [&module, &target](ArrayRef<std::string> names)
@@ -507,17 +510,13 @@ static llvm::Error processArtifact(MLIRContext &context,
                                    std::vector<ImageReport> &reports,
                                    bool &isRight) {
   using Kind = ::dsv2rt::DeviceManifest::ImageKind;
-  if (scheduleFlag)
-    return llvm::createStringError(
-        "an artifact has no schedules: give the configuration that it was "
-        "compiled from");
   auto all = artifact.listKernels(context, targets);
   if (!all)
     return all.takeError();
   auto kernels = chooseKernels(*all, kernelFlag, targets);
   if (!kernels)
     return kernels.takeError();
-  if (runFlag || costFlag) {
+  if (runFlag || costFlag || scheduleFlag) {
     // What kernels compute is said by bitcode alone.
     for (const GPUTargetInfo &target : targets)
       if (auto bitcode = artifact.getImage(target.chip, Kind::Bitcode);
@@ -525,6 +524,8 @@ static llvm::Error processArtifact(MLIRContext &context,
         return bitcode.takeError();
     if (costFlag)
       return processCosts(*kernels, targets, {});
+    if (scheduleFlag)
+      return processSchedules(context, *kernels);
     auto getCode = [&](const GPUTargetInfo &target) -> KernelCode {
       return [&artifact, &target](ArrayRef<std::string> names) {
         return artifact.getCases(target.chip, names);

@@ -309,9 +309,10 @@ static KernelCost costOf(const ProductFacts &facts, const Costing &c) {
   double outputs = rows * facts.heads * facts.outputs;
   double weightRows = facts.outputs * (facts.gated ? 2.0 : 1.0);
   KernelCost cost;
-  cost.work.bytes =
-      facts.inputBytes * inputs + facts.weightRowBytes() * matrices * weightRows +
-      facts.outputBytes * outputs + (facts.residual ? 4 * outputs : 0);
+  cost.work.bytes = facts.inputBytes * inputs +
+                    facts.weightRowBytes() * matrices * weightRows +
+                    facts.outputBytes * outputs +
+                    (facts.residual ? 4 * outputs : 0);
   cost.work.operations = 2 * inputs * weightRows;
   cost.copiedBytes = cost.work.bytes;
   return cost;

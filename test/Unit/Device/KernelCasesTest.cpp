@@ -174,7 +174,7 @@ TEST(KernelCasesTest, MembersThatDoNotFit) {
   const std::string item = "/cases/0";
   expectRefused(item + "/name", "", {"cases[0].name"});
   expectRefused(item + "/buffers/0/bytes", 0, {"cases[0].buffers[0].bytes"});
-  expectRefused(item + "/buffers/0/bytes", 1002, {"3 bytes at 1000"});
+  expectRefused(item + "/buffers/0/bytes", 1002, {"12 bytes at 1000"});
   expectRefused(item + "/buffers/0/fills/0/offset", 1, {"fills[0]"});
   expectRefused(item + "/buffers/0/fills/0/offset", -2, {"fills[0].offset"});
   expectRefused(item + "/buffers/0/fills/0/normal/count", 10000,

@@ -195,7 +195,7 @@ TEST_P(GemmRun, Blocks) {
             2);
     check(Problem(blocks, {130}, 1), config(64, 128, groupOf(format), 2), 3);
     // Depths that fill no group, and more steps than a copy has scales for.
-    for (int64_t k : {24, 72, 5 * groupOf(format) + 40}) {
+    for (int64_t k : {int64_t(24), int64_t(72), 5 * groupOf(format) + 40}) {
       GemmShape ragged = shape(40, k);
       ragged.format = format;
       check(Problem(ragged, {33}, k), config(32, 64, groupOf(format), 2), 2);

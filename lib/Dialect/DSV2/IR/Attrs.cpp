@@ -340,8 +340,7 @@ Type PackedAttr::getStorageElementType(Type element) const {
 }
 
 const BlockFormat *PackedAttr::getBlocks() const {
-  return getOrder() == PackOrder::Dense ? nullptr
-                                        : getBlockFormat(getFormat());
+  return getOrder() == PackOrder::Dense ? nullptr : getBlockFormat(getFormat());
 }
 
 const BlockFormat *mlir::dsv2::getBlockFormat(PackFormat format) {
