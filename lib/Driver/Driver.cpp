@@ -153,6 +153,17 @@ static llvm::Error runStages(ModuleOp module, const CompileOptions &options) {
   return llvm::Error::success();
 }
 
+llvm::Expected<OwningOpRef<ModuleOp>>
+mlir::dsv2::compileToIR(MLIRContext &context, const CompileOptions &options) {
+  auto imported = importModule(context, options);
+  if (!imported)
+    return imported.takeError();
+  OwningOpRef<ModuleOp> module = std::move(*imported);
+  if (llvm::Error error = runStages(*module, options))
+    return error;
+  return module;
+}
+
 llvm::Expected<std::vector<CodeVariant>>
 mlir::dsv2::sortTargets(llvm::ArrayRef<std::string> names) {
   auto rank = [](const CPUTargetInfo &target) {

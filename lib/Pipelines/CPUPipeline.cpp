@@ -195,13 +195,9 @@ static std::string checkDeviceOptions(const CPUPipelineOptions &options) {
   auto chips = GPUTargetInfo::parseList(options.gpuChips);
   if (!chips)
     return "gpu-chip: " + llvm::toString(chips.takeError());
-  for (auto [name, format] :
-       {std::pair("weight-format", StringRef(options.weightFormat)),
-        std::pair("kv-format", StringRef(options.kvFormat))})
-    if (format != "f32" && format != "bf16")
-      return (name + llvm::Twine(": expected f32 or bf16 for a GPU, got '") +
-              format + "'")
-          .str();
+  if (options.kvFormat != "f32" && options.kvFormat != "bf16")
+    return "kv-format: expected f32 or bf16 for a GPU, got '" +
+           options.kvFormat + "'";
   if (options.attentionForm == "expanded")
     return "attention-form: expected auto or absorbed for a GPU, got "
            "'expanded'";

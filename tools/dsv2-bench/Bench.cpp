@@ -437,7 +437,7 @@ int Bench::run() {
     status = measureDevice();
   else
     measureLimits();
-  noteReleaseFailure(benchTool, device.get());
+  noteDeviceTroubles(benchTool, device.get());
   if (!status.ok())
     return team.fail(benchTool, status);
   if (flags.output == "json")

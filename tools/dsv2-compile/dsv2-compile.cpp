@@ -47,9 +47,10 @@ static cl::opt<std::string> gpuChipFlag(
 static cl::opt<std::string> gpuCodeFlag(
     "gpu-code", cl::cat(category), cl::init("auto"),
     cl::value_desc("kind[,...]"),
-    cl::desc("What the artifact holds for each chip: cubin (by ptxas), ptx, "
-             "bitcode (for the emulator), or auto: a cubin if ptxas is found, "
-             "else ptx"));
+    cl::desc(
+        "What the artifact holds for each chip: cubin (by ptxas), ptx, "
+        "bitcode (for the emulator), or auto: ptx, and a cubin if ptxas is "
+        "found"));
 static cl::opt<std::string>
     ptxasFlag("ptxas", cl::cat(category), cl::value_desc("program"),
               cl::desc("The assembler of the CUDA toolkit, if it is not where "

@@ -7,6 +7,7 @@
 
 #include "BenchCases.h"
 
+#include "FactsCase.h"
 #include "GemmCase.h"
 #include "MLADecodeCase.h"
 #include "MLAPrefillCase.h"
@@ -16,7 +17,6 @@
 #include <cmath>
 #include <map>
 #include <numeric>
-#include <random>
 
 using namespace mlir;
 using namespace mlir::dsv2;
@@ -187,6 +187,15 @@ static GemmShape makeShape(int64_t n, int64_t k,
   return shape;
 }
 
+/// The formats of weights in blocks.
+static constexpr PackFormat kBlockFormats[] = {PackFormat::Q8, PackFormat::Q4};
+
+/// `shape` with weights in blocks.
+static GemmShape inBlocks(GemmShape shape, PackFormat format) {
+  shape.format = format;
+  return shape;
+}
+
 /// Adds a case to the file of its kernel.
 void Bench::addProduct(const std::string &text, const GemmShape &shape,
                        const std::vector<int64_t> &counts,
@@ -222,6 +231,13 @@ void Bench::addDense() {
     addProduct("gemm T=" + std::to_string(t) + " N=" + std::to_string(n) +
                    " K=" + std::to_string(k),
                makeShape(n, k), {t}, t);
+  for (PackFormat format : kBlockFormats) {
+    auto [t, n, k] = sizes.front();
+    addProduct(stringifyPackFormat(format).str() +
+                   " gemm T=" + std::to_string(t) + " N=" + std::to_string(n) +
+                   " K=" + std::to_string(k),
+               inBlocks(makeShape(n, k), format), {t}, t);
+  }
 }
 
 void Bench::addModelProducts() {
@@ -295,9 +311,19 @@ void Bench::addExperts() {
           text + "gate+up, " + load.name,
           makeShape(2 * m.width, m.hidden, GemmEpilogue::SwiGLU, m.experts),
           load.counts, load.typical);
-      addProduct(text + "down, " + load.name,
-                 makeShape(m.hidden, m.width, GemmEpilogue::Store, m.experts),
-                 load.counts, load.typical);
+      GemmShape down =
+          makeShape(m.hidden, m.width, GemmEpilogue::Store, m.experts);
+      addProduct(text + "down, " + load.name, down, load.counts, load.typical);
+      for (PackFormat format : kBlockFormats) {
+        std::string name = stringifyPackFormat(format).str() + " " + text;
+        addProduct(name + "gate+up, " + load.name,
+                   inBlocks(makeShape(2 * m.width, m.hidden,
+                                      GemmEpilogue::SwiGLU, m.experts),
+                            format),
+                   load.counts, load.typical);
+        addProduct(name + "down, " + load.name, inBlocks(down, format),
+                   load.counts, load.typical);
+      }
     }
   }
 }
@@ -305,24 +331,6 @@ void Bench::addExperts() {
 //===----------------------------------------------------------------------===//
 // Products of few rows
 //===----------------------------------------------------------------------===//
-
-/// Rows of each expert when `tokens` tokens choose 6 different ones each.
-static std::vector<int64_t> chosenRows(int64_t experts, int64_t tokens) {
-  std::vector<int64_t> counts(experts, 0);
-  std::mt19937 random(1);
-  for (int64_t t = 0; t < tokens; ++t) {
-    std::vector<bool> isChosen(experts);
-    for (int64_t k = 0; k < std::min<int64_t>(6, experts);) {
-      int64_t expert = random() % experts;
-      if (isChosen[expert])
-        continue;
-      isChosen[expert] = true;
-      ++counts[expert];
-      ++k;
-    }
-  }
-  return counts;
-}
 
 void Bench::addFewRowsFile(const std::string &text,
                            const ProductConfig &config) {
@@ -336,7 +344,8 @@ void Bench::addFewRowsFile(const std::string &text,
          full() ? std::vector<int64_t>{1, 4, 8} : std::vector<int64_t>{3}) {
       std::vector<int64_t> counts = {tokens};
       if (config.experts)
-        counts = chosenRows(config.experts, tokens);
+        counts =
+            chooseExpertRows(config.experts, tokens, /*topK=*/6, /*seed=*/1);
       addProducts(cases, chip, SimtProductProblem(config, counts),
                   Extent::Samples);
       label(cases, "few rows: " + text + " T=" + std::to_string(tokens));
@@ -371,11 +380,28 @@ void Bench::addFewRows() {
     config.gather = gather;
     return config;
   };
+  auto inBlocks = [&](ProductConfig config, PackFormat format) {
+    config.weight = IntegerType::get(&context, 8);
+    config.format = format;
+    return config;
+  };
+  auto addInBlocks = [&](const std::string &text, const ProductConfig &config) {
+    for (PackFormat format : kBlockFormats)
+      addFewRowsFile(stringifyPackFormat(format).str() + " " + text,
+                     inBlocks(config, format));
+  };
   if (!full()) {
     addFewRowsFile("o+residual", f32(config(64, 128), true));
+    addInBlocks("o+residual", f32(config(64, 128), true));
+    addInBlocks("experts gate+up", gated(ofExperts(config(24, 128), true)));
     return addFewRowsFile("experts gate+up",
                           gated(ofExperts(config(24, 128), true)));
   }
+  addInBlocks("q", config(3072, 2048));
+  addInBlocks("o+residual", f32(config(2048, 2048), true));
+  addInBlocks("experts gate+up", gated(ofExperts(config(1408, 2048), true)));
+  addInBlocks("experts down", f32(ofExperts(config(2048, 1408), false)));
+  addInBlocks("lm_head", f32(config(102400, 2048)));
   addFewRowsFile("q", config(3072, 2048));
   addFewRowsFile("kv_a", config(576, 2048));
   addFewRowsFile("absorb q", byHead(config(512, 128)));

@@ -29,18 +29,23 @@ cases::compileKernels(MLIRContext &context, StringRef chip,
   build(*module);
   if (failed(verify(*module)))
     return llvm::createStringError("the kernel is not valid");
-  PassManager passes(&context);
-  passes.addPass(createConvertTileToNVVMPass());
-  buildLowerDeviceToLLVMPipeline(passes);
-  if (failed(passes.run(*module)))
-    return llvm::createStringError("the kernel cannot be lowered");
   llvm::Expected<GPUTargetInfo> target = GPUTargetInfo::parse(chip);
   if (!target)
     return target.takeError();
-  auto devices = module->getOps<mlir::gpu::GPUModuleOp>();
+  return compileKernels(*module, *target);
+}
+
+llvm::Expected<DeviceCode> cases::compileKernels(ModuleOp module,
+                                                 const GPUTargetInfo &target) {
+  PassManager passes(module.getContext());
+  passes.addPass(createConvertTileToNVVMPass());
+  buildLowerDeviceToLLVMPipeline(passes);
+  if (failed(passes.run(module)))
+    return llvm::createStringError("the kernel cannot be lowered");
+  auto devices = module.getOps<mlir::gpu::GPUModuleOp>();
   if (devices.empty())
     return llvm::createStringError("there is no kernel");
-  return DeviceCode::create(*devices.begin(), *target);
+  return DeviceCode::create(*devices.begin(), target);
 }
 
 static void addImage(KernelCases &cases, StringRef chip,
@@ -155,26 +160,27 @@ cases::LaunchBuilder &cases::LaunchBuilder::i32(int64_t value) {
   return *this;
 }
 
-cases::LaunchBuilder &
-cases::LaunchBuilder::tensor(int64_t buffer, std::vector<int64_t> sizes,
-                             std::vector<int64_t> box, int64_t swizzle,
-                             std::vector<int64_t> pitches) {
+cases::LaunchBuilder &cases::LaunchBuilder::tensor(
+    int64_t buffer, std::vector<int64_t> sizes, std::vector<int64_t> box,
+    int64_t swizzle, std::vector<int64_t> pitches, int64_t elementBytes) {
   DeviceManifest::Parameter parameter;
   parameter.kind = DeviceManifest::ParameterKind::TensorMap;
   parameter.map.rank = int64_t(sizes.size());
   parameter.map.box.assign(box.rbegin(), box.rend());
   parameter.map.swizzle = swizzle;
+  if (elementBytes == 1)
+    parameter.map.element = DeviceManifest::Element::U8;
   CaseArgument &argument = add(CaseArgument::Kind::Tensor, parameter);
   argument.buffer = buffer;
   argument.dims.assign(sizes.rbegin(), sizes.rend());
-  int64_t stride = 2;
+  int64_t stride = elementBytes;
   for (int64_t &dim : argument.dims) {
     argument.strides.push_back(stride);
     dim = std::max<int64_t>(dim, 1);
     stride *= dim;
   }
   for (size_t i = 0; i < pitches.size(); ++i)
-    argument.strides[pitches.size() - i] = 2 * pitches[i];
+    argument.strides[pitches.size() - i] = elementBytes * pitches[i];
   return *this;
 }
 

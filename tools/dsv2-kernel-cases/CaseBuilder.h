@@ -42,6 +42,11 @@ llvm::Expected<DeviceCode>
 compileKernels(MLIRContext &context, llvm::StringRef chip,
                llvm::function_ref<void(ModuleOp)> build);
 
+/// The same for the kernels of `module`, of the tile dialect and in its
+/// gpu.module, which are lowered in place.
+llvm::Expected<DeviceCode> compileKernels(ModuleOp module,
+                                          const GPUTargetInfo &target);
+
 /// Adds what is known of the kernels of `code`, and their images. Machine code
 /// for sm_80 is made for sm_90 too, so that it can be tried there. Parameters
 /// of the kernels follow from the first launch of each.
@@ -80,13 +85,14 @@ public:
   /// The address of a byte of a buffer.
   LaunchBuilder &pointer(int64_t buffer, int64_t offset = 0);
   LaunchBuilder &i32(int64_t value);
-  /// A bf16 tensor at the start of a buffer; sizes, box and pitches outermost
-  /// first. `pitches`, in elements, are of all dimensions but the innermost;
-  /// none: rows are behind each other. A tensor of no elements is described as
-  /// of one row.
+  /// A tensor at the start of a buffer, of bf16 or, with `elementBytes` 1, of
+  /// bytes; sizes, box and pitches outermost first. `pitches`, in elements, are
+  /// of all dimensions but the innermost; none: rows are behind each other. A
+  /// tensor of no elements is described as of one row.
   LaunchBuilder &tensor(int64_t buffer, std::vector<int64_t> sizes,
                         std::vector<int64_t> box, int64_t swizzle = 128,
-                        std::vector<int64_t> pitches = {});
+                        std::vector<int64_t> pitches = {},
+                        int64_t elementBytes = 2);
 
 private:
   ::dsv2rt::CaseArgument &add(CaseArgument::Kind kind,

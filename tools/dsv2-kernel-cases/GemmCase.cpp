@@ -39,7 +39,25 @@ int64_t GemmProblem::matrices() const {
 std::vector<float> GemmProblem::activations() const {
   return caseNumbers(3 * seed, 1, rows * pitchA());
 }
+BlockWeights GemmProblem::blockWeights() const {
+  return {shape.format, matrices() * shape.n, shape.k, 3 * seed + 1,
+          kWeightScale};
+}
+
+float GemmProblem::weight(int64_t row, int64_t k) const {
+  if (shape.blocks())
+    return fromBFloat16(toBFloat16(blockWeights().at(row, k)));
+  return caseNumber(3 * seed + 1, kWeightScale, row * shape.k + k);
+}
+
 std::vector<float> GemmProblem::weights() const {
+  if (shape.blocks()) {
+    std::vector<float> values;
+    for (int64_t row = 0; row < matrices() * shape.n; ++row)
+      for (int64_t k = 0; k < shape.k; ++k)
+        values.push_back(weight(row, k));
+    return values;
+  }
   return caseNumbers(3 * seed + 1, kWeightScale,
                      matrices() * shape.n * shape.k);
 }
@@ -118,8 +136,10 @@ KernelCase &GemmProblem::addTo(KernelCases &cases, const GemmConfig &config,
   int64_t columns = outputPitch(), some = std::max<int64_t>(rows, 1);
   bool hasResidual = shape.epilogue == GemmEpilogue::AddResidual;
   int64_t a = addNormal(item, "activations", some * pitchA(), 3 * seed);
-  int64_t w = addNormal(item, "weights", matrices() * shape.n * shape.k,
-                        3 * seed + 1, kWeightScale);
+  int64_t w = shape.blocks()
+                  ? blockWeights().addTo(item, "weights")
+                  : addNormal(item, "weights", matrices() * shape.n * shape.k,
+                              3 * seed + 1, kWeightScale);
   int64_t out =
       addOutput(item, "output", some * columns * (shape.f32Output ? 4 : 2));
   if (hasResidual) {
@@ -140,10 +160,20 @@ KernelCase &GemmProblem::addTo(KernelCases &cases, const GemmConfig &config,
                     {pitchA(), headPitchA()});
     else
       launch.tensor(a, {rows, shape.k}, {config.tileM, 64});
+    std::vector<int64_t> sizes = {shape.n, shape.k};
+    if (shape.blocks())
+      sizes.back() = shape.weightRowBytes();
     if (shape.experts || shape.heads)
-      launch.tensor(w, {matrices(), shape.n, shape.k}, {1, config.tileN, 64});
-    else
-      launch.tensor(w, {shape.n, shape.k}, {config.tileN, 64});
+      sizes.insert(sizes.begin(), matrices());
+    auto map = [&](int64_t columns, int64_t swizzle) {
+      std::vector<int64_t> box(sizes.size(), 1);
+      box[sizes.size() - 2] = config.tileN;
+      box.back() = columns;
+      launch.tensor(w, sizes, box, swizzle, {}, shape.blocks() ? 1 : 2);
+    };
+    map(64, shape.blocks() ? 64 : 128);
+    if (shape.blocks())
+      map(16, 0);
   } else {
     launch.pointer(a).pointer(w);
   }
@@ -185,9 +215,7 @@ KernelCase &GemmProblem::addTo(KernelCases &cases, const GemmConfig &config,
       for (int64_t j = 0; j < run; ++j)
         check.expected.push_back(output(
             t, c + j, [&](int64_t k) { return caseNumber(3 * seed, 1, k); },
-            [&](int64_t k) {
-              return caseNumber(3 * seed + 1, kWeightScale, k);
-            }));
+            [&](int64_t i) { return weight(i / shape.k, i % shape.k); }));
     }
   }
 

@@ -8,6 +8,7 @@
 #ifndef DSV2_TOOLS_DSV2_KERNEL_CASES_GEMMCASE_H
 #define DSV2_TOOLS_DSV2_KERNEL_CASES_GEMMCASE_H
 
+#include "BlockWeights.h"
 #include "CaseBuilder.h"
 
 #include "dsv2/CodeGen/GPU/GemmKernels.h"
@@ -37,6 +38,8 @@ struct GemmProblem {
   std::vector<float> activations() const;
   std::vector<float> weights() const;
   std::vector<float> residual() const;
+  /// The weights, if they are in blocks.
+  BlockWeights blockWeights() const;
 
   /// Elements from a row of A, and of the output, to the next, and from a head
   /// to the next: with heads there is something between them.
@@ -67,6 +70,8 @@ private:
 
   int64_t matrices() const;
   int64_t expertOf(int64_t row) const;
+  /// Element `k` of a row of all matrices, as products take it.
+  float weight(int64_t row, int64_t k) const;
   template <typename A, typename W>
   float output(int64_t row, int64_t column, A a, W w) const;
 };

@@ -22,9 +22,9 @@ static constexpr float kWeightScale = 0.2f;
 
 SimtProductProblem::SimtProductProblem(const ProductConfig &config,
                                        const std::vector<int64_t> &counts,
-                                       int64_t pad)
+                                       int64_t pad, uint64_t variant)
     : config(config), headStride(config.inputs),
-      stride(config.heads * config.inputs + pad), start(pad) {
+      stride(config.heads * config.inputs + pad), start(pad), variant(variant) {
   if (config.experts)
     offsets.push_back(0);
   for (int64_t count : counts) {
@@ -42,7 +42,8 @@ SimtProductProblem::SimtProductProblem(const ProductConfig &config,
 }
 
 uint64_t SimtProductProblem::seed() const {
-  return uint64_t(config.outputs + 3 * config.inputs + rows);
+  // A multiple of 4 so that no seed of one is another's.
+  return uint64_t(config.outputs + 3 * config.inputs + rows) + 4 * variant;
 }
 int64_t SimtProductProblem::matrices() const {
   return std::max(config.experts, config.heads);
@@ -53,6 +54,11 @@ int64_t SimtProductProblem::matrixRows() const {
   return 2 * int64_t(llvm::alignTo(config.outputs, kGatedRowGroup));
 }
 
+BlockWeights SimtProductProblem::blockWeights() const {
+  return {config.format, matrices() * matrixRows(), config.inputs, seed() + 1,
+          kWeightScale};
+}
+
 float SimtProductProblem::output(int64_t row, int64_t head,
                                  int64_t column) const {
   int64_t matrix = head;
@@ -61,12 +67,16 @@ float SimtProductProblem::output(int64_t row, int64_t head,
              offsets.begin() - 1;
   int64_t inputRow = config.gather ? rowTokens[row] : row;
   int64_t first = start + inputRow * stride + head * headStride;
+  auto weight = [&](int64_t weightRow, int64_t k) {
+    if (config.format != PackFormat::Plain)
+      return blockWeights().at(weightRow, k);
+    return caseNumber(seed() + 1, kWeightScale, weightRow * config.inputs + k);
+  };
   auto dot = [&](int64_t weightRow) {
-    int64_t weight = (matrix * matrixRows() + weightRow) * config.inputs;
     double sum = 0;
     for (int64_t k = 0; k < config.inputs; ++k)
       sum += double(caseNumber(seed(), 1, first + k)) *
-             caseNumber(seed() + 1, kWeightScale, weight + k);
+             weight(matrix * matrixRows() + weightRow, k);
     return sum;
   };
   double value;
@@ -94,7 +104,7 @@ void SimtProductProblem::addWork(KernelCase &item) const {
   double outputs = double(rows) * config.heads * config.outputs;
   double weightRows = config.outputs * (config.gated ? 2.0 : 1.0);
   item.bytes =
-      bytesOf(config.weight) * touched * weightRows * config.inputs +
+      double(config.weightRowBytes()) * touched * weightRows +
       bytesOf(config.input) * double(inputRows) * config.heads * config.inputs +
       bytesOf(config.output) * outputs + (config.residual ? 4 * outputs : 0);
   item.operations +=
@@ -125,9 +135,11 @@ void SimtProductProblem::addTo(KernelCase &item, LaunchBuilder &launch,
   int64_t x =
       addNormal(item, "input", start + std::max<int64_t>(inputRows, 1) * stride,
                 seed(), 1, element(config.input));
-  int64_t w =
-      addNormal(item, "weights", matrices() * matrixRows() * config.inputs,
-                seed() + 1, kWeightScale, element(config.weight));
+  int64_t w = config.format != PackFormat::Plain
+                  ? blockWeights().addTo(item, "weights")
+                  : addNormal(item, "weights",
+                              matrices() * matrixRows() * config.inputs,
+                              seed() + 1, kWeightScale, element(config.weight));
   int64_t out = addOutput(item, "output",
                           some * outStride * (config.output.isF32() ? 4 : 2));
   launch.pointer(x, start * elementBytes(element(config.input))).i32(stride);

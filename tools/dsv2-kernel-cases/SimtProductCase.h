@@ -8,6 +8,7 @@
 #ifndef DSV2_TOOLS_DSV2_KERNEL_CASES_SIMTPRODUCTCASE_H
 #define DSV2_TOOLS_DSV2_KERNEL_CASES_SIMTPRODUCTCASE_H
 
+#include "BlockWeights.h"
 #include "GemmCase.h"
 
 #include "dsv2/CodeGen/GPU/SimtKernels.h"
@@ -17,9 +18,11 @@ namespace mlir::dsv2::cases {
 /// One product of few rows and what it has to give by plain loops.
 struct SimtProductProblem {
   /// `counts` are rows by expert, or the number of rows. `pad` elements come
-  /// before the input and after each row of it.
+  /// before the input and after each row of it. `variant` tells problems with
+  /// the same sizes and different numbers apart.
   SimtProductProblem(const gpu::ProductConfig &config,
-                     const std::vector<int64_t> &counts, int64_t pad = 0);
+                     const std::vector<int64_t> &counts, int64_t pad = 0,
+                     uint64_t variant = 0);
 
   gpu::ProductConfig config;
   int64_t rows = 0;
@@ -30,6 +33,7 @@ struct SimtProductProblem {
   int64_t inputRows;
   /// Elements between heads and rows of the input, and before its first.
   int64_t headStride, stride, start;
+  uint64_t variant;
 
   /// Adds what is special to this product to a case with a launch of its
   /// kernel: buffers, arguments, what it has to give, and the work.
@@ -43,6 +47,8 @@ private:
   int64_t matrixRows() const;
   /// Seed of the input; weights and residual have the next ones.
   uint64_t seed() const;
+  /// The weights, if they are in blocks.
+  BlockWeights blockWeights() const;
   float output(int64_t row, int64_t head, int64_t column) const;
   void addCheck(KernelCase &item, int64_t out, Extent extent) const;
   void addWork(KernelCase &item) const;

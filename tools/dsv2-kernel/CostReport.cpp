@@ -9,34 +9,11 @@
 
 #include "Report.h"
 
-#include "mlir/IR/BuiltinOps.h"
-#include "mlir/IR/SymbolTable.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/JSON.h"
 
 using namespace mlir;
 using namespace mlir::dsv2;
-
-llvm::Expected<std::vector<CostedKernel>>
-mlir::dsv2::findCostedKernels(ModuleOp module) {
-  std::vector<CostedKernel> kernels;
-  std::string invalid;
-  module->walk([&](SymbolOpInterface op) {
-    if (!op->hasAttr(mlir::dsv2::gpu::kCostFactsAttr))
-      return;
-    if (std::optional<mlir::dsv2::gpu::KernelFacts> facts =
-            mlir::dsv2::gpu::getCostFacts(op))
-      kernels.push_back({op.getName().str(), std::move(*facts)});
-    else if (invalid.empty())
-      invalid = op.getName().str();
-  });
-  if (!invalid.empty())
-    return llvm::createStringError("kernel '" + invalid + "': attribute '" +
-                                   mlir::dsv2::gpu::kCostFactsAttr +
-                                   "': expected a family of kernels and all "
-                                   "sizes that its costs follow from");
-  return kernels;
-}
 
 static std::string micros(double seconds) {
   return llvm::formatv("{0:F1}", seconds * 1e6).str();
@@ -64,7 +41,7 @@ static double inFlight(const mlir::dsv2::gpu::KernelCost &cost,
 }
 
 void mlir::dsv2::printCosts(llvm::raw_ostream &os,
-                            llvm::ArrayRef<CostedKernel> kernels,
+                            llvm::ArrayRef<NamedKernel> kernels,
                             const mlir::dsv2::gpu::StepSize &step,
                             const GPUTargetInfo &target,
                             const ImageReport *image) {
@@ -75,8 +52,8 @@ void mlir::dsv2::printCosts(llvm::raw_ostream &os,
       {"kernel", "registers", "shared", "bytes", "FLOP", "limit us", "by",
        "L2 bytes", "tensor cycles", "shared cycles", "serial cycles", "stages",
        "in flight/SM", "predicted us", "share", "bound by"}};
-  for (const CostedKernel &kernel : kernels) {
-    auto cost = mlir::dsv2::gpu::getKernelCost(kernel.facts, step, target);
+  for (const NamedKernel &kernel : kernels) {
+    auto cost = mlir::dsv2::gpu::getKernelCost(*kernel.facts, step, target);
     if (!cost)
       continue;
     const KernelReport *report = nullptr;
@@ -102,7 +79,7 @@ void mlir::dsv2::printCosts(llvm::raw_ostream &os,
 }
 
 void mlir::dsv2::printCostsJSON(llvm::raw_ostream &os,
-                                llvm::ArrayRef<CostedKernel> kernels,
+                                llvm::ArrayRef<NamedKernel> kernels,
                                 const mlir::dsv2::gpu::StepSize &step,
                                 llvm::ArrayRef<GPUTargetInfo> targets) {
   llvm::json::OStream json(os, /*IndentSize=*/2);
@@ -112,9 +89,9 @@ void mlir::dsv2::printCostsJSON(llvm::raw_ostream &os,
     json.attribute("context", step.context);
     json.attributeArray("costs", [&] {
       for (const GPUTargetInfo &target : targets)
-        for (const CostedKernel &kernel : kernels) {
+        for (const NamedKernel &kernel : kernels) {
           auto cost =
-              mlir::dsv2::gpu::getKernelCost(kernel.facts, step, target);
+              mlir::dsv2::gpu::getKernelCost(*kernel.facts, step, target);
           if (!cost)
             continue;
           json.object([&] {

@@ -8,30 +8,21 @@
 #ifndef DSV2_TOOLS_DSV2KERNEL_COSTREPORT_H
 #define DSV2_TOOLS_DSV2KERNEL_COSTREPORT_H
 
-#include "dsv2/CodeGen/GPU/KernelCosts.h"
+#include "Kernels.h"
+
 #include "dsv2/Target/StaticGate.h"
 
 namespace mlir::dsv2 {
 
-/// A kernel that says what it costs.
-struct CostedKernel {
-  std::string name;
-  gpu::KernelFacts facts;
-};
-
-/// The kernels of `module`, lowered or not, that have facts for costs. An error
-/// if those of one are not valid.
-llvm::Expected<std::vector<CostedKernel>> findCostedKernels(ModuleOp module);
-
-/// Prints what the kernels for `target` cost in a step, on the chip's nominal
-/// card. What only the code tells, registers and shared memory, is taken from
-/// `image`; null: it is left open.
-void printCosts(llvm::raw_ostream &os, llvm::ArrayRef<CostedKernel> kernels,
+/// Prints what the kernels for `target`, which have facts, cost in a step, on
+/// the chip's nominal card. What only the code tells, registers and shared
+/// memory, is taken from `image`; null: it is left open.
+void printCosts(llvm::raw_ostream &os, llvm::ArrayRef<NamedKernel> kernels,
                 const gpu::StepSize &step, const GPUTargetInfo &target,
                 const ImageReport *image);
 
 /// Prints the costs for each target as one JSON object, `{"costs": [...]}`.
-void printCostsJSON(llvm::raw_ostream &os, llvm::ArrayRef<CostedKernel> kernels,
+void printCostsJSON(llvm::raw_ostream &os, llvm::ArrayRef<NamedKernel> kernels,
                     const gpu::StepSize &step,
                     llvm::ArrayRef<GPUTargetInfo> targets);
 

@@ -5,10 +5,18 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "ArtifactImages.h"
+#include "CaseBuilder.h"
 #include "CostReport.h"
+#include "Kernels.h"
 #include "Report.h"
+#include "RunReport.h"
+#include "ScheduleReport.h"
 
+#include "dsv2/CodeGen/CPU/LowerToLLVM.h"
 #include "dsv2/Conversion/Passes.h"
+#include "dsv2/Dialect/DSV2/IR/DSV2.h"
+#include "dsv2/Driver/Driver.h"
 #include "dsv2/InitAll.h"
 #include "dsv2/Support/GPUTargetInfo.h"
 #include "dsv2/Support/Version.h"
@@ -16,12 +24,14 @@
 #include "dsv2/Target/Assembler.h"
 #include "dsv2/Target/DeviceCode.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
-#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/CommandLine.h"
+#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/InitLLVM.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/WithColor.h"
@@ -35,11 +45,39 @@ static cl::OptionCategory category("dsv2-kernel options");
 
 static cl::opt<std::string>
     inputFlag(cl::Positional, cl::Required, cl::cat(category),
-              cl::desc("<.mlir with a gpu.module, or .ptx>"));
+              cl::desc("<checkpoint folder, config.json, artifact, .mlir with "
+                       "kernels, or .ptx>"));
 static cl::opt<std::string>
     chipFlag("gpu-chip", cl::cat(category), cl::init("sm_90a"),
              cl::value_desc("chip[+ptxNN][,...]"),
-             cl::desc("Chips to make code for (default: sm_90a)"));
+             cl::desc("Chips to make code for (default: sm_90a; of an "
+                      "artifact, those that it is for)"));
+static cl::opt<std::string> kernelFlag(
+    "kernel", cl::cat(category), cl::value_desc("name[,...]"),
+    cl::desc("Only these kernels, or families of them: gemm, mla_decode, "
+             "mla_combine, mla_prefill, product, products"));
+static cl::opt<std::string> weightFormatFlag(
+    "weight-format", cl::cat(category), cl::init("bf16"),
+    cl::desc("Of a configuration, as of dsv2-compile (default: bf16)"));
+static cl::opt<std::string> kvFormatFlag(
+    "kv-format", cl::cat(category), cl::init("auto"),
+    cl::desc("Of a configuration: auto is f32 for f32 weights, else bf16"));
+static cl::opt<std::string>
+    meshFlag("mesh", cl::cat(category), cl::value_desc("tp=N,ep=N"),
+             cl::desc("Of a configuration: kernels of one of several ranks"));
+static cl::opt<bool> runFlag(
+    "run", cl::cat(category),
+    cl::desc("Run each kernel alone on the emulator, in the step that --tokens "
+             "and others describe, and compare it with plain loops; the exit "
+             "code is 2 if one is wrong"));
+static cl::opt<std::string> seedFlag(
+    "seed", cl::cat(category), cl::init("1"), cl::value_desc("n[,...]"),
+    cl::desc("With --run: seeds of numbers and of the emulator's order, a run "
+             "for each (default: 1)"));
+static cl::opt<bool> scheduleFlag(
+    "schedule", cl::cat(category),
+    cl::desc("Print the schedules of kernels of the tile dialect: roles, "
+             "rings, barriers, copies and products"));
 static cl::opt<bool> listFlag("list", cl::cat(category),
                               cl::desc("List the kernels and stop"));
 static cl::opt<bool> gateFlag(
@@ -50,24 +88,25 @@ static cl::opt<bool> costFlag(
     "cost", cl::cat(category),
     cl::desc("Print what kernels cost in a step on the chips' nominal cards; "
              "with --list and --json without making code"));
-static cl::opt<int64_t> tokensFlag("tokens", cl::cat(category), cl::init(1),
-                                   cl::value_desc("n"),
-                                   cl::desc("With --cost: tokens of the step"));
+static cl::opt<int64_t>
+    tokensFlag("tokens", cl::cat(category), cl::init(1), cl::value_desc("n"),
+               cl::desc("With --cost and --run: tokens of the step"));
 static cl::opt<int64_t> sequencesFlag(
     "sequences", cl::cat(category), cl::init(0), cl::value_desc("n"),
-    cl::desc("With --cost: sequences that the tokens are the last "
+    cl::desc("With --cost and --run: sequences that the tokens are the last "
              "of (0: each of its own)"));
 static cl::opt<int64_t> contextFlag(
-    "context", cl::cat(category), cl::init(4096), cl::value_desc("n"),
-    cl::desc("With --cost: positions of each sequence, those of the "
-             "step included"));
-static cl::opt<int64_t> topKFlag("top-k", cl::cat(category), cl::init(6),
-                                 cl::value_desc("n"),
-                                 cl::desc("With --cost: experts of a token"));
+    "context", cl::cat(category), cl::init(0), cl::value_desc("n"),
+    cl::desc("With --cost and --run: positions of each sequence, those of the "
+             "step included (0: 4096 for --cost, 100 or those of the step for "
+             "--run)"));
 static cl::opt<int64_t>
-    expertsFlag("experts", cl::cat(category), cl::init(0), cl::value_desc("n"),
-                cl::desc("With --cost: experts that have a token (0: what "
-                         "random choices touch)"));
+    topKFlag("top-k", cl::cat(category), cl::init(6), cl::value_desc("n"),
+             cl::desc("With --cost and --run: experts of a token"));
+static cl::opt<int64_t> expertsFlag(
+    "experts", cl::cat(category), cl::init(0), cl::value_desc("n"),
+    cl::desc("With --cost and --run: experts that have a token (0: what "
+             "random choices touch)"));
 static cl::opt<bool> jsonFlag("json", cl::cat(category),
                               cl::desc("Print the table as JSON"));
 static cl::opt<bool> ptxFlag("ptx", cl::cat(category),
@@ -102,15 +141,6 @@ static int fail(llvm::Error error) {
         << info.message() << '\n';
   });
   return 1;
-}
-
-/// Whether `module` is for `chip`: a module with targets is for those alone.
-static bool isFor(mlir::gpu::GPUModuleOp module, StringRef chip) {
-  ArrayAttr targets = module.getTargetsAttr();
-  return !targets || llvm::any_of(targets, [&](Attribute target) {
-    auto nvvm = dyn_cast<NVVM::NVVMTargetAttr>(target);
-    return nvvm && nvvm.getChip() == chip;
-  });
 }
 
 /// The one gpu.module for `chip`.
@@ -151,11 +181,21 @@ static bool wantsReport() {
           emitBitcodeFlag.empty());
 }
 
-/// Assembles `ptx` if something needs that. No cubin is no error where it
-/// would only have made the table longer.
-static llvm::Error assemble(StringRef ptx, const GPUTargetInfo &target,
+/// PTX, and what is known of it beside.
+struct PTXSource {
+  StringRef text;
+  /// What it was made of, or null.
+  const DeviceCode *code = nullptr;
+  /// Whether it comes from an artifact, which has its own cubin or none.
+  bool isCarried = false;
+};
+
+/// Assembles PTX if something needs that. No cubin is no error where it would
+/// only have made the table longer.
+static llvm::Error assemble(const PTXSource &ptx, const GPUTargetInfo &target,
                             std::optional<Cubin> &cubin) {
-  bool isNeeded = gateFlag || !emitCubinFlag.empty();
+  bool isWritten = !ptx.isCarried && !emitCubinFlag.empty();
+  bool isNeeded = gateFlag || isWritten;
   if (!isNeeded && !wantsReport())
     return llvm::Error::success();
   auto ptxas = findCUDAProgram("ptxas", ptxasFlag, "--ptxas");
@@ -167,11 +207,12 @@ static llvm::Error assemble(StringRef ptx, const GPUTargetInfo &target,
         << "; registers, spills and machine code stay unknown\n";
     return llvm::Error::success();
   }
-  auto assembled = assemblePTX(ptx, target, *ptxas, lineInfoFlag);
+  auto assembled = assemblePTX(ptx.text, target, *ptxas, lineInfoFlag);
   if (!assembled)
     return assembled.takeError();
   cubin = std::move(*assembled);
-  return writeFor(target.chip, emitCubinFlag, cubin->image);
+  return isWritten ? writeFor(target.chip, emitCubinFlag, cubin->image)
+                   : llvm::Error::success();
 }
 
 /// The disassembler, or nothing if there is none. One that was named and is
@@ -184,14 +225,12 @@ static llvm::Expected<std::string> findDisassembler() {
   return std::string();
 }
 
-/// Does everything that was asked for with the code of one chip. `code` is
-/// absent if the PTX is all there is.
-static llvm::Error processPTX(StringRef ptx, const GPUTargetInfo &target,
-                              const DeviceCode *code,
+/// Does everything that was asked for with the code of one chip.
+static llvm::Error processPTX(const PTXSource &ptx, const GPUTargetInfo &target,
                               std::vector<ImageReport> &reports) {
   if (ptxFlag)
-    llvm::outs() << ptx;
-  if (llvm::Error error = writeFor(target.chip, emitPTXFlag, ptx))
+    llvm::outs() << ptx.text;
+  if (llvm::Error error = writeFor(target.chip, emitPTXFlag, ptx.text))
     return error;
   std::optional<Cubin> cubin;
   if (llvm::Error error = assemble(ptx, target, cubin))
@@ -199,10 +238,10 @@ static llvm::Error processPTX(StringRef ptx, const GPUTargetInfo &target,
   if (!wantsReport())
     return llvm::Error::success();
   ImageSources sources;
-  sources.ptx = ptx;
-  if (code) {
-    sources.kernels = code->getKernels();
-    sources.module = &code->getModule();
+  sources.ptx = ptx.text;
+  if (ptx.code) {
+    sources.kernels = ptx.code->getKernels();
+    sources.module = &ptx.code->getModule();
   }
   std::string nvdisasm;
   if (cubin) {
@@ -229,8 +268,12 @@ static llvm::Error processModule(ModuleOp module, const GPUTargetInfo &target,
     auto kernels = getKernels(*device);
     if (!kernels)
       return kernels.takeError();
-    for (const KernelInfo &kernel : *kernels)
-      llvm::outs() << target.chip << ' ' << kernel.name << '\n';
+    for (const KernelInfo &kernel : *kernels) {
+      auto only = device->lookupSymbol(kernel.name)
+                      ->getAttrOfType<StringAttr>(kChipAttr);
+      if (!only || only.getValue() == target.chip)
+        llvm::outs() << target.chip << ' ' << kernel.name << '\n';
+    }
     return llvm::Error::success();
   }
   auto code = DeviceCode::create(*device, target);
@@ -243,7 +286,7 @@ static llvm::Error processModule(ModuleOp module, const GPUTargetInfo &target,
   auto ptx = code->getPTX(lineInfoFlag);
   if (!ptx)
     return ptx.takeError();
-  return processPTX(*ptx, target, &*code, reports);
+  return processPTX({*ptx, &*code}, target, reports);
 }
 
 /// The step that costs are of, or an error.
@@ -256,7 +299,7 @@ static llvm::Expected<mlir::dsv2::gpu::StepSize> getStepSize() {
   };
   for (const Flag &flag :
        {Flag{"tokens", tokensFlag, 1}, Flag{"sequences", sequencesFlag, 0},
-        Flag{"context", contextFlag, 1}, Flag{"top-k", topKFlag, 1},
+        Flag{"context", contextFlag, 0}, Flag{"top-k", topKFlag, 1},
         Flag{"experts", expertsFlag, 0}})
     if (flag.value < flag.least || flag.value > largest)
       return llvm::createStringError(
@@ -269,59 +312,263 @@ static llvm::Expected<mlir::dsv2::gpu::StepSize> getStepSize() {
     return llvm::createStringError(
         "--sequences: expected at most the tokens, " + Twine(step.tokens) +
         ", got " + Twine(step.sequences));
+  // Long enough for more than one block, and short enough for the emulator.
+  constexpr int64_t costContext = 4096, runContext = 100;
   step.context = contextFlag;
+  if (!step.context)
+    step.context =
+        runFlag ? std::max<int64_t>(
+                      runContext, llvm::divideCeil(step.tokens, step.sequences))
+                : costContext;
   step.topK = topKFlag;
   step.touchedExperts = expertsFlag;
   return step;
 }
 
-/// Prints the costs of the kernels of `module`, with what `reports` tells.
-static llvm::Error processCosts(ModuleOp module,
+/// Prints the costs of the kernels, with what `reports` tells.
+static llvm::Error processCosts(ArrayRef<NamedKernel> kernels,
                                 ArrayRef<GPUTargetInfo> targets,
                                 ArrayRef<ImageReport> reports) {
   auto step = getStepSize();
   if (!step)
     return step.takeError();
-  auto kernels = findCostedKernels(module);
-  if (!kernels)
-    return kernels.takeError();
-  if (kernels->empty())
+  std::vector<NamedKernel> costed;
+  llvm::copy_if(kernels, std::back_inserter(costed),
+                [](const NamedKernel &kernel) { return kernel.facts; });
+  if (costed.empty())
     return llvm::createStringError("'" + inputFlag +
                                    "' has no kernel that says what it costs");
   if (jsonFlag) {
-    printCostsJSON(llvm::outs(), *kernels, *step, targets);
+    printCostsJSON(llvm::outs(), costed, *step, targets);
     return llvm::Error::success();
   }
   for (auto [i, target] : llvm::enumerate(targets))
-    printCosts(llvm::outs(), *kernels, *step, target,
+    printCosts(llvm::outs(), costed, *step, target,
                i < reports.size() ? &reports[i] : nullptr);
   return llvm::Error::success();
 }
 
-/// Reads, lowers and makes code of a .mlir file.
-static llvm::Error processMLIR(ArrayRef<GPUTargetInfo> targets,
-                               std::vector<ImageReport> &reports) {
-  DialectRegistry registry;
-  registerAllDialects(registry);
-  registerAllExtensions(registry);
-  registerDeviceCodeDialects(registry);
-  MLIRContext context(registry);
-  OwningOpRef<ModuleOp> module =
-      parseSourceFile<ModuleOp>(inputFlag, ParserConfig(&context));
+/// Runs the kernels that say what they compute, and prints what became of them;
+/// `isRight` says whether all are as they should be.
+static llvm::Error
+processRuns(MLIRContext &context, ArrayRef<NamedKernel> kernels,
+            ArrayRef<GPUTargetInfo> targets,
+            llvm::function_ref<KernelCode(const GPUTargetInfo &)> getCode,
+            bool &isRight) {
+  auto step = getStepSize();
+  if (!step)
+    return step.takeError();
+  auto seeds = parseSeeds(seedFlag);
+  if (!seeds)
+    return seeds.takeError();
+  std::vector<std::string> skipped;
+  for (const NamedKernel &kernel : kernels)
+    if (!kernel.facts)
+      skipped.push_back(kernel.name);
+  if (skipped.size() == kernels.size())
+    return llvm::createStringError(
+        "there is nothing to compare " +
+        (skipped.empty() ? "" : "'" + llvm::join(skipped, "', '") + "'") +
+        " with: expected kernels of the families " +
+        llvm::join(mlir::dsv2::gpu::getFamilies(), ", ") +
+        ", which say what they compute");
+  auto runner = KernelRunner::open();
+  if (!runner)
+    return runner.takeError();
+  std::vector<RunOutcome> outcomes;
+  for (const GPUTargetInfo &target : targets)
+    for (const NamedKernel &kernel : kernels)
+      if (kernel.facts && kernel.isFor(target))
+        if (llvm::Error error =
+                runner->run(context, kernel, target, getCode(target), *step,
+                            *seeds, outcomes))
+          return error;
+  isRight =
+      (jsonFlag ? printRunsJSON : printRuns)(llvm::outs(), outcomes, skipped);
+  return llvm::Error::success();
+}
+
+static llvm::Error processSchedules(MLIRContext &context,
+                                    ArrayRef<NamedKernel> kernels) {
+  context.loadAllAvailableDialects();
+  bool isFirst = true;
+  std::string others;
+  for (const NamedKernel &kernel : kernels) {
+    OwningOpRef<ModuleOp> scratch = ModuleOp::create(UnknownLoc::get(&context));
+    tile::KernelOp tile = getTileKernel(kernel, *scratch);
+    if (!tile) {
+      others += (others.empty() ? "'" : ", '") + kernel.name + "'";
+      continue;
+    }
+    if (!isFirst)
+      llvm::outs() << '\n';
+    isFirst = false;
+    printSchedule(llvm::outs(), tile);
+  }
+  if (!isFirst)
+    return llvm::Error::success();
+  return llvm::createStringError(
+      "there is no schedule: expected kernels of the tile dialect, found " +
+      (others.empty() ? "none"
+                      : others + ", which are written for one thread"));
+}
+
+/// Reads a .mlir file, or compiles a configuration to the stage that has
+/// kernels.
+static llvm::Expected<OwningOpRef<ModuleOp>> readModule(MLIRContext &context) {
+  bool isModel = llvm::sys::fs::is_directory(inputFlag) ||
+                 StringRef(inputFlag).ends_with(".json");
+  for (const cl::Option *flag : std::initializer_list<const cl::Option *>{
+           &weightFormatFlag, &kvFormatFlag, &meshFlag})
+    if (!isModel && flag->getNumOccurrences())
+      return llvm::createStringError("--" + flag->ArgStr +
+                                     " is for configurations, got '" +
+                                     inputFlag + "'");
+  if (!isModel) {
+    OwningOpRef<ModuleOp> module =
+        parseSourceFile<ModuleOp>(inputFlag, ParserConfig(&context));
+    if (!module)
+      return llvm::createStringError("cannot read '" + inputFlag + "'");
+    return module;
+  }
+  CompileOptions options;
+  options.input = inputFlag;
+  options.lastStage = Stage::Structure;
+  options.withReference = false;
+  options.pipeline.gpuChips = chipFlag;
+  options.pipeline.weightFormat = weightFormatFlag;
+  options.pipeline.kvFormat = kvFormatFlag;
+  if (kvFormatFlag == "auto")
+    options.pipeline.kvFormat = weightFormatFlag == "f32" ? "f32" : "bf16";
+  options.pipeline.mesh = meshFlag;
+  options.warn = [](StringRef message) {
+    llvm::WithColor::warning(llvm::errs(), "dsv2-kernel") << message << '\n';
+  };
+  return compileToIR(context, options);
+}
+
+/// Takes the kernels of IR as far as is asked for.
+static llvm::Error processIR(MLIRContext &context,
+                             ArrayRef<GPUTargetInfo> targets,
+                             std::vector<ImageReport> &reports, bool &isRight) {
+  auto module = readModule(context);
   if (!module)
-    return llvm::createStringError("cannot read '" + inputFlag + "'");
+    return module.takeError();
+  auto all = listKernels(**module);
+  if (!all)
+    return all.takeError();
+  auto kernels = chooseKernels(*all, kernelFlag, targets);
+  if (!kernels)
+    return kernels.takeError();
+  if (scheduleFlag)
+    return processSchedules(context, *kernels);
+  if (runFlag) {
+    auto getCode = [&](const GPUTargetInfo &target) -> KernelCode {
+      return [&module, &target](ArrayRef<std::string> names)
+                 -> llvm::Expected<std::shared_ptr<::dsv2rt::KernelCases>> {
+        auto code = cases::compileKernels(
+            *extractKernels(**module, names, target), target);
+        if (!code)
+          return code.takeError();
+        cases::ImageKinds kinds;
+        kinds.bitcode = true;
+        auto content = std::make_shared<::dsv2rt::KernelCases>();
+        if (llvm::Error error = cases::addCode(*content, *code, kinds))
+          return error;
+        return content;
+      };
+    };
+    return processRuns(context, *kernels, targets, getCode, isRight);
+  }
   if (costFlag && (listFlag || jsonFlag))
-    return processCosts(*module, targets, {});
+    return processCosts(*kernels, targets, {});
+  OwningOpRef<ModuleOp> part;
+  ModuleOp source = **module;
+  if (!kernelFlag.empty()) {
+    std::vector<std::string> names;
+    for (const NamedKernel &kernel : *kernels)
+      names.push_back(kernel.name);
+    part = extractKernels(source, names, targets);
+    source = *part;
+  }
   PassManager passes(&context);
   passes.addPass(createConvertTileToNVVMPass());
   buildLowerDeviceToLLVMPipeline(passes);
-  if (failed(passes.run(*module)))
+  if (failed(passes.run(source)))
     return llvm::createStringError("cannot lower '" + inputFlag + "'");
   for (const GPUTargetInfo &target : targets)
-    if (llvm::Error error = processModule(*module, target, reports))
+    if (llvm::Error error = processModule(source, target, reports))
       return error;
-  return costFlag ? processCosts(*module, targets, reports)
+  return costFlag ? processCosts(*kernels, targets, reports)
                   : llvm::Error::success();
+}
+
+/// Prints and writes what an artifact has.
+static llvm::Error processArtifact(MLIRContext &context,
+                                   const ArtifactImages &artifact,
+                                   ArrayRef<GPUTargetInfo> targets,
+                                   std::vector<ImageReport> &reports,
+                                   bool &isRight) {
+  using Kind = ::dsv2rt::DeviceManifest::ImageKind;
+  auto all = artifact.listKernels(context, targets);
+  if (!all)
+    return all.takeError();
+  auto kernels = chooseKernels(*all, kernelFlag, targets);
+  if (!kernels)
+    return kernels.takeError();
+  if (runFlag || costFlag || scheduleFlag) {
+    // What kernels compute is said by bitcode alone.
+    for (const GPUTargetInfo &target : targets)
+      if (auto bitcode = artifact.getImage(target.chip, Kind::Bitcode);
+          !bitcode)
+        return bitcode.takeError();
+    if (costFlag)
+      return processCosts(*kernels, targets, {});
+    if (scheduleFlag)
+      return processSchedules(context, *kernels);
+    auto getCode = [&](const GPUTargetInfo &target) -> KernelCode {
+      return [&artifact, &target](ArrayRef<std::string> names) {
+        return artifact.getCases(target.chip, names);
+      };
+    };
+    return processRuns(context, *kernels, targets, getCode, isRight);
+  }
+  for (const GPUTargetInfo &target : targets) {
+    if (listFlag) {
+      for (const NamedKernel &kernel : *kernels)
+        if (kernel.isFor(target))
+          llvm::outs() << target.chip << ' ' << kernel.name << '\n';
+      continue;
+    }
+    if (ptxFlag || !emitPTXFlag.empty() || wantsReport()) {
+      auto ptx = artifact.getImage(target.chip, Kind::Ptx);
+      if (!ptx)
+        return ptx.takeError();
+      // It ends in a zero, as drivers want it.
+      PTXSource source{ptx->rtrim('\0'), nullptr, /*isCarried=*/true};
+      if (llvm::Error error = processPTX(source, target, reports))
+        return error;
+    }
+    for (auto [kind, pattern] :
+         {std::pair(Kind::Bitcode, emitBitcodeFlag.getValue()),
+          std::pair(Kind::Cubin, emitCubinFlag.getValue())}) {
+      if (pattern.empty())
+        continue;
+      auto image = artifact.getImage(target.chip, kind);
+      if (!image)
+        return image.takeError();
+      if (llvm::Error error = writeFor(target.chip, pattern,
+                                       ArrayRef(image->data(), image->size())))
+        return error;
+    }
+  }
+  for (ImageReport &report : reports)
+    llvm::erase_if(report.kernels, [&](const KernelReport &kernel) {
+      return llvm::none_of(*kernels, [&](const NamedKernel &chosen) {
+        return chosen.name == kernel.info.name;
+      });
+    });
+  return llvm::Error::success();
 }
 
 /// Looks at PTX from anywhere, such as a probe written by hand.
@@ -341,11 +588,44 @@ static llvm::Error processPTXFile(ArrayRef<GPUTargetInfo> targets,
         return kernels.takeError();
       for (const PTXKernel &kernel : *kernels)
         llvm::outs() << target.chip << ' ' << kernel.name << '\n';
-    } else if (llvm::Error error =
-                   processPTX(text, target, /*code=*/nullptr, reports)) {
+    } else if (llvm::Error error = processPTX({text}, target, reports)) {
       return error;
     }
   }
+  return llvm::Error::success();
+}
+
+static bool isPTX() { return StringRef(inputFlag).ends_with(".ptx"); }
+
+/// Refuses flags that do not go together.
+static llvm::Error checkFlags(ArrayRef<GPUTargetInfo> targets) {
+  for (StringRef pattern : {emitPTXFlag.getValue(), emitCubinFlag.getValue(),
+                            emitBitcodeFlag.getValue()})
+    if (targets.size() > 1 && !pattern.empty() && !pattern.contains("{chip}"))
+      return llvm::createStringError(
+          "'" + pattern +
+          "' would hold code of several chips: expected "
+          "{chip} in the name");
+  if (isPTX() && costFlag)
+    return llvm::createStringError("PTX does not say what it costs");
+  for (const cl::Option *flag : std::initializer_list<const cl::Option *>{
+           &kernelFlag, &runFlag, &scheduleFlag})
+    if (isPTX() && flag->getNumOccurrences())
+      return llvm::createStringError(
+          "--" + flag->ArgStr +
+          ": expected a configuration, an artifact or IR, got PTX");
+  if (seedFlag.getNumOccurrences() && !runFlag)
+    return llvm::createStringError("--seed needs --run");
+  // Each of these is all that is printed.
+  const cl::opt<bool> *modes[] = {&runFlag, &scheduleFlag, &costFlag,
+                                  &gateFlag};
+  for (const cl::opt<bool> *mode : {&runFlag, &scheduleFlag})
+    for (const cl::opt<bool> *other : modes)
+      if (*mode && *other && mode != other)
+        return llvm::createStringError("--" + mode->ArgStr + " and --" +
+                                       other->ArgStr + " do not go together");
+  if (scheduleFlag && jsonFlag)
+    return llvm::createStringError("--schedule prints no JSON");
   return llvm::Error::success();
 }
 
@@ -362,34 +642,50 @@ int main(int argc, char **argv) {
   cl::ParseCommandLineOptions(
       argc, argv,
       "makes device code of kernels, and says what is in it\n\n"
-      "  dsv2-kernel FILE.mlir                      table of its kernels\n"
-      "  dsv2-kernel FILE.mlir --gate               is each as it should be?\n"
-      "  dsv2-kernel FILE.mlir --emit-cubin=OUT     code for the driver\n"
-      "  dsv2-kernel FILE.mlir --cost --tokens=8    bytes, FLOP, time at "
-      "best\n");
+      "  dsv2-kernel DIR                         table of a model's kernels\n"
+      "  dsv2-kernel DIR --gate                  is each as it should be?\n"
+      "  dsv2-kernel DIR --emit-cubin=OUT        code for the driver\n"
+      "  dsv2-kernel DIR --cost --tokens=8       bytes, FLOP, time at best\n"
+      "  dsv2-kernel DIR --schedule --kernel=K   what its blocks do\n"
+      "  dsv2-kernel DIR --run --kernel=K        does it compute what it "
+      "should?\n");
 
+  // An artifact says itself which chips it is for.
+  std::optional<ArtifactImages> artifact;
+  if (ArtifactImages::isArtifact(inputFlag)) {
+    auto opened = ArtifactImages::open(inputFlag);
+    if (!opened)
+      return fail(opened.takeError());
+    artifact = std::move(*opened);
+    if (!chipFlag.getNumOccurrences())
+      chipFlag = llvm::join(artifact->getChips(), ",");
+  }
   auto targets = GPUTargetInfo::parseList(chipFlag);
   if (!targets)
     return fail(targets.takeError());
-  for (StringRef pattern : {emitPTXFlag.getValue(), emitCubinFlag.getValue(),
-                            emitBitcodeFlag.getValue()})
-    if (targets->size() > 1 && !pattern.empty() && !pattern.contains("{chip}"))
-      return fail(llvm::createStringError(
-          "'" + pattern +
-          "' would hold code of several chips: expected "
-          "{chip} in the name"));
-
-  std::vector<ImageReport> reports;
-  bool isPTX = StringRef(inputFlag).ends_with(".ptx");
-  if (isPTX && costFlag)
-    return fail(llvm::createStringError("PTX does not say what it costs"));
-  if (llvm::Error error = isPTX ? processPTXFile(*targets, reports)
-                                : processMLIR(*targets, reports))
+  if (llvm::Error error = checkFlags(*targets))
     return fail(std::move(error));
-  if (reports.empty() || (costFlag && !gateFlag))
-    return 0;
+
+  DialectRegistry registry;
+  registerAllDialects(registry);
+  registerAllExtensions(registry);
+  registerDeviceCodeDialects(registry);
+  cpu::registerCPUCodeGenDialects(registry);
+  MLIRContext context(registry);
+  std::vector<ImageReport> reports;
+  bool isRight = true;
+  llvm::Error error =
+      artifact ? processArtifact(context, *artifact, *targets, reports, isRight)
+      : isPTX() ? processPTXFile(*targets, reports)
+                : processIR(context, *targets, reports, isRight);
+  if (error)
+    return fail(std::move(error));
   // Exit codes: 1 is an error, 2 a verdict.
   constexpr int kRefused = 2;
+  if (!isRight)
+    return kRefused;
+  if (reports.empty() || (costFlag && !gateFlag))
+    return 0;
   if (jsonFlag)
     return printJSON(llvm::outs(), reports, gateFlag) ? 0 : kRefused;
   printText(llvm::outs(), reports);

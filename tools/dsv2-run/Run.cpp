@@ -69,7 +69,7 @@ void Run::finishDevice() {
   session.reset();
   if (device)
     device->forgetWeights();
-  noteReleaseFailure(runTool, device.get());
+  noteDeviceTroubles(runTool, device.get());
 }
 
 /// Everything that needs no weights.

@@ -103,8 +103,12 @@ Expected<std::shared_ptr<Device>> dsv2rt::openDevice(const ModelFlags &flags,
   return openDeviceFor(artifact, flags.device, rank);
 }
 
-void dsv2rt::noteReleaseFailure(const char *tool, const Device *device) {
-  if (device && !device->releaseFailure().ok())
+void dsv2rt::noteDeviceTroubles(const char *tool, const Device *device) {
+  if (!device)
+    return;
+  if (!device->refusedImages().empty())
+    printNote(tool, "warning: " + device->refusedImages());
+  if (!device->releaseFailure().ok())
     printNote(tool, "warning: " + device->releaseFailure().message());
 }
 

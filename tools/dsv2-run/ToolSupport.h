@@ -91,8 +91,9 @@ Expected<std::shared_ptr<const Artifact>> loadArtifact(const ModelFlags &flags);
 Expected<std::shared_ptr<Device>>
 openDevice(const ModelFlags &flags, const Artifact &artifact, int rank);
 
-/// Says on standard error when the device's driver did not take something back.
-void noteReleaseFailure(const char *tool, const Device *device);
+/// Says on standard error which images the device's driver refused, and when it
+/// did not take something back.
+void noteDeviceTroubles(const char *tool, const Device *device);
 
 /// A line on standard error, if that is a terminal, that is written over with
 /// every percent.

@@ -44,8 +44,8 @@ def EmitDeviceCodePass : Pass<"dsv2-emit-device-code", "::mlir::ModuleOp"> {
     Enters: the module of the target stage with the `gpu.module` of its kernels
     in the LLVM and NVVM dialects. For each chip and kind of `gpu-code` it
     becomes an image: machine code (`cubin`, made by ptxas), text for the
-    driver (`ptx`), or what the emulator runs (`bitcode`). `auto` is a cubin if
-    ptxas is found and PTX if not. Images become globals `dsv2_image_N`, listed
+    driver (`ptx`), or what the emulator runs (`bitcode`). `auto` is PTX, and
+    before it a cubin if ptxas is found. Images become globals `dsv2_image_N`, listed
     in the manifest under `device`. Leaves: no `gpu.module`.
   }];
   let options = [

@@ -11,6 +11,8 @@
 #include "dsv2/Import/ModelConfig.h"
 #include "dsv2/Pipelines/Pipelines.h"
 #include "dsv2/Target/Artifact.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/OwningOpRef.h"
 #include "llvm/Support/Error.h"
 
 #include <functional>
@@ -74,6 +76,12 @@ sortTargets(llvm::ArrayRef<std::string> names);
 /// error returned says which stage failed. Nothing is left at the output path
 /// unless it succeeds.
 llvm::Error compile(MLIRContext &context, const CompileOptions &options);
+
+/// The part of a compilation that is IR: runs the stages up to
+/// `options.lastStage`, one before `Artifact`, for `options.pipeline.targetCPU`
+/// and returns what they leave. Errors as of compile().
+llvm::Expected<OwningOpRef<ModuleOp>>
+compileToIR(MLIRContext &context, const CompileOptions &options);
 
 } // namespace dsv2
 } // namespace mlir

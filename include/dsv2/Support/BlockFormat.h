@@ -21,12 +21,26 @@
 // That is
 // +-2^-13 to +-3.5, and not finite with the highest exponent.
 //
+// Kernels for GPUs read blocks row by row. A row is `rowBytes(K)` bytes, a
+// multiple of 16: groups of 64 bytes with elements, then the scales of all
+// blocks as above, then zeros. A group has 64 / 16 / 2 = 2 blocks of q8, 4 of
+// q4, filled up with blocks of zeros. Its piece i of 16 bytes holds elements
+// 8 i to 8 i + 7 of each of its blocks: what one of the four threads loads that
+// share a row of a tensor core's operand. Two neighbours lie 16 bits apart in
+// a word, so that masks make a pair of bfloat16 of them:
+//
+//   q8: element (b, j) of a group, byte 16 (j / 8) + 8 b + 4 (j / 4 % 2) +
+//       {0, 2, 1, 3}[j % 4]: q itself, in two's complement
+//   q4: element (b, j) of a group, bits 4 (j / 2 % 4) + 16 (j % 2) and on of
+//       the 32-bit word at byte 16 (j / 8) + 4 b: q + 8
+//
 //===----------------------------------------------------------------------===//
 
 #ifndef DSV2_SUPPORT_BLOCKFORMAT_H
 #define DSV2_SUPPORT_BLOCKFORMAT_H
 
 #include <cstdint>
+#include <limits>
 
 namespace mlir::dsv2 {
 
@@ -44,6 +58,26 @@ struct BlockFormat {
   /// Bytes of the block of each of `rows` rows.
   int64_t panelBytes(int64_t rows) const {
     return rows * (elements * elementBits / 8 + scaleBytes);
+  }
+
+  /// Bytes and blocks of a group of a row that GPUs read.
+  static constexpr int64_t kGroupBytes = 64;
+  int64_t groupElements() const { return kGroupBytes * 8 / elementBits; }
+  int64_t groupBlocks() const { return groupElements() / elements; }
+  int64_t groups(int64_t columns) const {
+    return columns / groupElements() + (columns % groupElements() != 0);
+  }
+  /// Where the scales of such a row start, and its bytes. Rows that no memory
+  /// holds have the largest number of bytes.
+  int64_t scaleOffset(int64_t columns) const {
+    return groups(columns) * kGroupBytes;
+  }
+  int64_t rowBytes(int64_t columns) const {
+    constexpr int64_t most = std::numeric_limits<int64_t>::max();
+    int64_t groupTotal = kGroupBytes + groupBlocks() * scaleBytes;
+    if (groups(columns) > (most - 15) / groupTotal)
+      return most;
+    return (groups(columns) * groupTotal + 15) / 16 * 16;
   }
 };
 

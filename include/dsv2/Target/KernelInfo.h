@@ -7,13 +7,15 @@
 //
 // A kernel is an `llvm.func` with `nvvm.kernel` in a `gpu.module`. What has to
 // be known of it beside its code are attributes of that function: those of the
-// NVVM dialect, kSharedBytesAttr of the dsv2 dialect, and the ones below.
+// NVVM dialect, kSharedBytesAttr of the dsv2 dialect, and those of
+// KernelAttributes.h.
 //
 //===----------------------------------------------------------------------===//
 
 #ifndef DSV2_TARGET_KERNELINFO_H
 #define DSV2_TARGET_KERNELINFO_H
 
+#include "dsv2/Target/KernelAttributes.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
 
@@ -29,21 +31,6 @@ class GPUModuleOp;
 } // namespace gpu
 
 namespace dsv2 {
-
-/// A unit attribute that says: the results of this kernel's atomics are used,
-/// and nothing that other threads wrote is read because of them. The static
-/// gate then asks for no fences.
-inline constexpr llvm::StringLiteral kRelaxedAtomicsAttr =
-    "dsv2.relaxed_atomics";
-/// A dictionary from names of instruction counts (InstructionCounts.def) to
-/// the least number that the kernel's PTX must have of each.
-inline constexpr llvm::StringLiteral kExpectAttr = "dsv2.expect";
-/// A unit attribute that says: the kernel may be started before the launches
-/// before it are over, and waits for them itself (griddepcontrol.wait). Chips
-/// before sm_90 have no such starts: kernels for them lose the instruction.
-inline constexpr llvm::StringLiteral kEarlyStartAttr = "dsv2.early_start";
-/// The external array that dynamic shared memory is addressed by.
-inline constexpr llvm::StringLiteral kSharedMemorySymbol = "dsv2_smem";
 
 /// One kernel, as its function's attributes describe it.
 struct KernelInfo {

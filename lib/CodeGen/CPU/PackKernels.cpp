@@ -121,10 +121,14 @@ static void packTransposed(KernelBuilder &b, const Slice &src, const Slice &dst,
       [&] { copy(/*whole=*/false); });
 }
 
-/// Copies row `first` of W, or of its transpose, to a row of `dst`.
+/// Copies row `first` of W, or of its transpose, to a row of `dst`. `width` is
+/// the number of rows.
 static void packRow(KernelBuilder &b, const PackConfig &config,
                     const Slice &src, const Slice &dst, Value first,
-                    Value depth) {
+                    Value width, Value depth) {
+  if (getBlockFormat(config.format))
+    return packBlockRow(b, config.format,
+                        {src, first, width, depth, config.transposed}, dst);
   if (!config.transposed) {
     b.forVectors(depth, [&](Value k, Value count) {
       b.store(b.load(src.memref, src.at({first, k}), count), dst.memref,
@@ -153,7 +157,7 @@ static void packPanel(KernelBuilder &b, const PackConfig &config,
                       const Slice &src, const Slice &dst, Value first,
                       Value width, Value depth) {
   if (config.rows)
-    return packRow(b, config, src, dst, first, depth);
+    return packRow(b, config, src, dst, first, width, depth);
   PanelSource source{src, first, width, depth, config.transposed};
   switch (config.format) {
   case PanelFormat::Q8:
@@ -171,6 +175,8 @@ func::FuncOp dsv2::cpu::getOrCreatePackPanelsKernel(
     ModuleOp module, const PackConfig &config, const CPUTargetInfo &target) {
   MLIRContext *context = module.getContext();
   int64_t leading = config.batched ? 1 : 0;
+  // Rows of bytes, [N, bytes], not panels of one column.
+  bool inRows = config.rows && getBlockFormat(config.format);
   std::string stem = config.rows ? "pack_rows" : "pack";
   if (config.batched)
     stem += "_batched";
@@ -180,10 +186,13 @@ func::FuncOp dsv2::cpu::getOrCreatePackPanelsKernel(
   return getOrCreateKernel(
       module, kernelName(context, stem, config.source, config.format), target,
       {getStridedType(element, 2 + leading),
-       getPanelType(context, target, config.format, leading, config.rows)},
+       inRows ? getStridedType(getPanelElementType(context, config.format),
+                               2 + leading)
+              : getPanelType(context, target, config.format, leading,
+                             config.rows)},
       [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
         Value src = args[0];
-        Value dst = config.rows ? dropColumn(b, args[1]) : args[1];
+        Value dst = config.rows && !inRows ? dropColumn(b, args[1]) : args[1];
         int64_t n = leading + (config.transposed ? 1 : 0);
         int64_t k = leading + (config.transposed ? 0 : 1);
         Value width = b.dim(src, n), depth = b.dim(src, k);
@@ -275,9 +284,12 @@ func::FuncOp dsv2::cpu::getOrCreatePackGatedRowsKernel(
               }
               to.prefix.append({number, b.index(which), i});
               Value row = b.add(b.mul(number, group), i);
+              // Blocks of zeros are not all zero bits.
+              if (getBlockFormat(config.format))
+                return packRow(b, config, from, to, row, rows, depth);
               b.ifThen(
                   b.lt(row, rows),
-                  [&] { packRow(b, config, from, to, row, depth); },
+                  [&] { packRow(b, config, from, to, row, rows, depth); },
                   [&] {
                     b.forEach(b.index(0), depth, [&](Value k) {
                       b.storeF32(b.f32(0.0f), dst, to.at({k}));

@@ -162,18 +162,19 @@ std::pair<Value, Value> dsv2::cpu::roundToBF16(KernelBuilder &b, Value value) {
   return {rounded, bits};
 }
 
-/// Calls `pack` for each block of each row of one panel: with the block's
-/// number, the row's, and the block. Rows past the end of the weight are zeros.
+/// Calls `pack` for each of `blocks` blocks of each of `rows` rows: with the
+/// block's number, the row's, and the block. Rows past the end of the weight
+/// are zeros, and so are blocks past the end of a row.
 static void
-forEachBlock(KernelBuilder &b, const PanelSource &src,
+forEachBlock(KernelBuilder &b, const PanelSource &src, int64_t rows,
+             Value blocks,
              llvm::function_ref<void(Value, Value, const BlockOfRow &)> pack) {
   constexpr int64_t kElements = kQ8Format.elements;
-  int64_t panelWidth = b.getTarget().panelWidth();
-  Value zero = b.index(0), numRows = b.index(panelWidth);
+  Value zero = b.index(0), numRows = b.index(rows);
   Value square;
   if (src.transposed)
-    square = b.scratch({panelWidth, kElements}, b.getF32Type());
-  b.forEach(zero, b.ceilDiv(src.depth, kElements), [&](Value k) {
+    square = b.scratch({rows, kElements}, b.getF32Type());
+  b.forEach(zero, blocks, [&](Value k) {
     if (src.transposed) {
       // Blocks run down the columns of the source: turn the panel's over.
       b.forEach(zero, b.index(kElements), [&](Value j) {
@@ -182,10 +183,9 @@ forEachBlock(KernelBuilder &b, const PanelSource &src,
           Value column = b.add(src.first, n);
           Value valid =
               b.logicalAnd(b.lt(row, src.depth), b.lt(column, src.width));
-          Value value =
-              b.loadF32(src.slice.memref,
-                        src.slice.at({b.select(valid, row, zero),
-                                      b.select(valid, column, src.first)}));
+          Value value = b.loadF32(
+              src.slice.memref, src.slice.at({b.select(valid, row, zero),
+                                              b.select(valid, column, zero)}));
           b.storeScalar(b.select(valid, value, b.f32(0.0f)), square, {n, j});
         });
       });
@@ -198,8 +198,7 @@ forEachBlock(KernelBuilder &b, const PanelSource &src,
       // In place of padding a row is read that exists; its values are dropped.
       Value at = b.add(src.first, n);
       Value valid = b.lt(at, src.width);
-      Slice row{src.slice.memref,
-                src.slice.at({b.select(valid, at, src.first)})};
+      Slice row{src.slice.memref, src.slice.at({b.select(valid, at, zero)})};
       BlockOfRow block = loadBlock(b, row, b.mul(k, kElements), src.depth);
       for (Value &v : block.vectors)
         v = b.select(valid, v, b.splat(0.0f));
@@ -210,25 +209,61 @@ forEachBlock(KernelBuilder &b, const PanelSource &src,
   });
 }
 
+namespace {
+/// A block as multiples of a scale: vectors of q as i32, and the scale as its
+/// format stores it, an integer.
+struct QuantizedBlock {
+  SmallVector<Value> ints;
+  Value scale;
+};
+} // namespace
+
+/// Blocks of all rows of a panel.
+static void forEachPanelBlock(
+    KernelBuilder &b, const PanelSource &src,
+    llvm::function_ref<void(Value, Value, const BlockOfRow &)> pack) {
+  forEachBlock(b, src, b.getTarget().panelWidth(),
+               b.ceilDiv(src.depth, kQ8Format.elements), pack);
+}
+
+static QuantizedBlock quantizeQ8(KernelBuilder &b, const BlockOfRow &block) {
+  // The scale is rounded first, and the elements to multiples of what it was
+  // rounded to.
+  auto [scale, stored] =
+      roundToBF16(b, b.fmul(block.largest, b.f32(1.0f / 127)));
+  Value inverse = b.broadcast(emitInverse(b, scale));
+  QuantizedBlock result;
+  for (Value v : block.vectors)
+    result.ints.push_back(emitRound(b, v, inverse));
+  result.scale = stored;
+  return result;
+}
+
+/// The bytes of `scale`, an integer, as a vector.
+static Value toScaleBytes(KernelBuilder &b, Value scale) {
+  int64_t bytes = scale.getType().getIntOrFloatBitWidth() / 8;
+  Value one = vector::BroadcastOp::create(
+      b, VectorType::get({1}, scale.getType()), scale);
+  if (bytes == 1)
+    return one;
+  return vector::BitCastOp::create(b, VectorType::get({bytes}, b.getI8Type()),
+                                   one);
+}
+
 void dsv2::cpu::packQ8Panel(KernelBuilder &b, const PanelSource &src,
                             const Slice &dst) {
   constexpr int64_t kGroup = 4;
   int64_t lanes = b.lanes(), panelWidth = b.getTarget().panelWidth();
   auto pair = VectorType::get({kGroup}, b.getI8Type());
   auto packBlock = [&](Value k, Value n, const BlockOfRow &block) {
-    // The scale is rounded first, and the elements to multiples of what it
-    // was rounded to.
-    auto [scale, stored] =
-        roundToBF16(b, b.fmul(block.largest, b.f32(1.0f / 127)));
-    Value inverse = b.broadcast(emitInverse(b, scale));
+    QuantizedBlock quantized = quantizeQ8(b, block);
     Value offset = b.splatI32(128);
     auto at = [&](Value byte) {
       SmallVector<Value> indices = dst.at({k});
       indices.push_back(byte);
       return indices;
     };
-    for (auto [i, v] : llvm::enumerate(block.vectors)) {
-      Value ints = emitRound(b, v, inverse);
+    for (auto [i, ints] : llvm::enumerate(quantized.ints)) {
       Value bytes = toBytes(b, arith::AddIOp::create(b, ints, offset));
       for (int64_t j = 0; j < lanes; j += kGroup) {
         Value four = vector::ExtractStridedSliceOp::create(
@@ -239,15 +274,11 @@ void dsv2::cpu::packQ8Panel(KernelBuilder &b, const PanelSource &src,
         vector::StoreOp::create(b, four, dst.memref, at(byte));
       }
     }
-    Value scaleBytes = vector::BitCastOp::create(
-        b, VectorType::get({2}, b.getI8Type()),
-        vector::BroadcastOp::create(b, VectorType::get({1}, b.getI16Type()),
-                                    stored));
-    vector::StoreOp::create(b, scaleBytes, dst.memref,
+    vector::StoreOp::create(b, toScaleBytes(b, quantized.scale), dst.memref,
                             at(b.add(b.mul(n, kQ8Format.scaleBytes),
                                      kQ8Format.elements * panelWidth)));
   };
-  forEachBlock(b, src, packBlock);
+  forEachPanelBlock(b, src, packBlock);
 }
 
 /// The scale that `code` (i32), a byte of q4 without its sign, stands for.
@@ -257,11 +288,7 @@ static Value decodeQ4Scale(KernelBuilder &b, Value code) {
   return arith::BitcastOp::create(b, b.getF32Type(), bits);
 }
 
-void dsv2::cpu::packQ4Panel(KernelBuilder &b, const PanelSource &src,
-                            const Slice &dst) {
-  constexpr int64_t kGroup = 4;
-  int64_t lanes = b.lanes(), panelWidth = b.getTarget().panelWidth();
-  auto four = VectorType::get({kGroup}, b.getI8Type());
+static QuantizedBlock quantizeQ4(KernelBuilder &b, const BlockOfRow &block) {
   // q for a scale: rounded to nearest even, from -8 to 7, as floats.
   auto quantize = [&](Value v, Value inverse) {
     Value q = math::RoundEvenOp::create(b, b.fmul(v, inverse));
@@ -269,56 +296,67 @@ void dsv2::cpu::packQ4Panel(KernelBuilder &b, const PanelSource &src,
     return b.select(b.fcmp(arith::CmpFPredicate::OLT, q, b.splat(7.0f)), q,
                     b.splat(7.0f));
   };
-  auto packBlock = [&](Value k, Value n, const BlockOfRow &block) {
-    // The bits of a float above the 20th are its exponent and 3 of mantissa.
-    Value bits = arith::BitcastOp::create(
-        b, b.getI32Type(), b.fmul(block.largest, b.f32(1.0f / kQ4Divisor)));
-    Value first = arith::SubIOp::create(
-        b, arith::ShRUIOp::create(b, bits, b.i32(20)), b.i32((127 - 13) << 3));
-    constexpr int last = kQ4LastCode - (kQ4Candidates - 1);
-    Value base = b.min(b.max(first, b.i32(0)), b.i32(last));
-    // The largest element gets the one q more that is below zero.
-    Value isNegative =
-        b.fcmp(arith::CmpFPredicate::OEQ, block.highest, block.largest);
-    auto signedScale = [&](Value code) {
-      Value scale = decodeQ4Scale(b, code);
-      return b.select(isNegative, b.fneg(scale), scale);
-    };
-    Value bestCode, bestError;
-    for (int candidate = 0; candidate < kQ4Candidates; ++candidate) {
-      Value code = arith::AddIOp::create(b, base, b.i32(candidate));
-      Value scale = signedScale(code);
-      Value scales = b.broadcast(scale);
-      Value inverse = b.broadcast(b.fdiv(b.f32(1.0f), scale));
-      Value error;
-      for (Value v : block.vectors) {
-        Value d = b.fsub(v, b.fmul(quantize(v, inverse), scales));
-        Value square = b.fmul(d, d);
-        error = error ? b.fadd(error, square) : square;
-      }
-      error = b.reduceAdd(error);
-      if (!bestCode) {
-        bestCode = code, bestError = error;
-        continue;
-      }
-      Value better = b.fcmp(arith::CmpFPredicate::OLT, error, bestError);
-      bestCode = b.select(better, code, bestCode);
-      bestError = b.select(better, error, bestError);
-    }
-    Value inverse = b.broadcast(b.fdiv(b.f32(1.0f), signedScale(bestCode)));
-    // Too large, infinite or NaN: all of these have larger bits.
-    Value isReached = b.le(first, b.i32(last));
-    Value sign = b.select(isNegative, b.i32(0x80), b.i32(0));
-    bestCode = b.select(isReached, arith::OrIOp::create(b, bestCode, sign),
-                        b.i32(kQ4NaN));
-
-    SmallVector<Value> bytes;
+  // The bits of a float above the 20th are its exponent and 3 of mantissa.
+  Value bits = arith::BitcastOp::create(
+      b, b.getI32Type(), b.fmul(block.largest, b.f32(1.0f / kQ4Divisor)));
+  Value first = arith::SubIOp::create(
+      b, arith::ShRUIOp::create(b, bits, b.i32(20)), b.i32((127 - 13) << 3));
+  constexpr int last = kQ4LastCode - (kQ4Candidates - 1);
+  Value base = b.min(b.max(first, b.i32(0)), b.i32(last));
+  // The largest element gets the one q more that is below zero.
+  Value isNegative =
+      b.fcmp(arith::CmpFPredicate::OEQ, block.highest, block.largest);
+  auto signedScale = [&](Value code) {
+    Value scale = decodeQ4Scale(b, code);
+    return b.select(isNegative, b.fneg(scale), scale);
+  };
+  Value bestCode, bestError;
+  for (int candidate = 0; candidate < kQ4Candidates; ++candidate) {
+    Value code = arith::AddIOp::create(b, base, b.i32(candidate));
+    Value scale = signedScale(code);
+    Value scales = b.broadcast(scale);
+    Value inverse = b.broadcast(b.fdiv(b.f32(1.0f), scale));
+    Value error;
     for (Value v : block.vectors) {
-      Value ints = arith::FPToSIOp::create(b, b.vecType(b.getI32Type()),
-                                           quantize(v, inverse));
+      Value d = b.fsub(v, b.fmul(quantize(v, inverse), scales));
+      Value square = b.fmul(d, d);
+      error = error ? b.fadd(error, square) : square;
+    }
+    error = b.reduceAdd(error);
+    if (!bestCode) {
+      bestCode = code, bestError = error;
+      continue;
+    }
+    Value better = b.fcmp(arith::CmpFPredicate::OLT, error, bestError);
+    bestCode = b.select(better, code, bestCode);
+    bestError = b.select(better, error, bestError);
+  }
+  Value inverse = b.broadcast(b.fdiv(b.f32(1.0f), signedScale(bestCode)));
+  // Too large, infinite or NaN: all of these have larger bits.
+  Value isReached = b.le(first, b.i32(last));
+  Value sign = b.select(isNegative, b.i32(0x80), b.i32(0));
+  bestCode = b.select(isReached, arith::OrIOp::create(b, bestCode, sign),
+                      b.i32(kQ4NaN));
+
+  QuantizedBlock result;
+  for (Value v : block.vectors)
+    result.ints.push_back(arith::FPToSIOp::create(b, b.vecType(b.getI32Type()),
+                                                  quantize(v, inverse)));
+  result.scale = arith::TruncIOp::create(b, b.getI8Type(), bestCode);
+  return result;
+}
+
+void dsv2::cpu::packQ4Panel(KernelBuilder &b, const PanelSource &src,
+                            const Slice &dst) {
+  constexpr int64_t kGroup = 4;
+  int64_t lanes = b.lanes(), panelWidth = b.getTarget().panelWidth();
+  auto four = VectorType::get({kGroup}, b.getI8Type());
+  auto packBlock = [&](Value k, Value n, const BlockOfRow &block) {
+    QuantizedBlock quantized = quantizeQ4(b, block);
+    SmallVector<Value> bytes;
+    for (Value ints : quantized.ints)
       bytes.push_back(
           toBytes(b, arith::AddIOp::create(b, ints, b.splatI32(8))));
-    }
     auto group = [&](int64_t g) -> Value {
       return vector::ExtractStridedSliceOp::create(
           b, four, bytes[g * kGroup / lanes],
@@ -340,11 +378,74 @@ void dsv2::cpu::packQ4Panel(KernelBuilder &b, const PanelSource &src,
           b, both, dst.memref,
           at(b.add(b.mul(n, kGroup), pair * kGroup * panelWidth)));
     }
-    Value code = vector::BroadcastOp::create(
-        b, VectorType::get({1}, b.getI8Type()),
-        arith::TruncIOp::create(b, b.getI8Type(), bestCode));
-    vector::StoreOp::create(b, code, dst.memref,
+    vector::StoreOp::create(b, toScaleBytes(b, quantized.scale), dst.memref,
                             at(b.add(n, pairs * kGroup * panelWidth)));
   };
-  forEachBlock(b, src, packBlock);
+  forEachPanelBlock(b, src, packBlock);
+}
+
+/// Writes the elements of block number `block` of a group that starts at
+/// `group` (BlockFormat.h).
+static void storeBlock(KernelBuilder &b, PanelFormat format,
+                       ArrayRef<Value> ints, Value block, const Slice &dst,
+                       Value group) {
+  constexpr int64_t kWord = 4, kPieceWords = 2;
+  int64_t lanes = b.lanes();
+  auto word = VectorType::get({kWord}, b.getI8Type());
+  SmallVector<Value> words;
+  for (Value values : ints) {
+    if (format == PanelFormat::Q4)
+      values = arith::AddIOp::create(b, values, b.splatI32(8));
+    Value bytes = toBytes(b, values);
+    for (int64_t lane = 0; lane < lanes; lane += kWord)
+      words.push_back(vector::ExtractStridedSliceOp::create(
+          b, word, bytes, b.getI64ArrayAttr({lane}), b.getI64ArrayAttr({kWord}),
+          b.getI64ArrayAttr({1})));
+  }
+  auto store = [&](Value bytes, Value at) {
+    vector::StoreOp::create(b, bytes, dst.memref, dst.at({at}));
+  };
+  for (size_t i = 0; i < words.size(); i += kPieceWords) {
+    Value low = words[i], high = words[i + 1];
+    auto order = [&](ArrayRef<int64_t> elements) -> Value {
+      return vector::ShuffleOp::create(b, low, high, elements);
+    };
+    Value piece = b.add(group, 16 * static_cast<int64_t>(i) / kPieceWords);
+    if (format == PanelFormat::Q8) {
+      Value at = b.add(piece, b.mul(block, 2 * kWord));
+      store(order({0, 2, 1, 3}), at);
+      store(order({4, 6, 5, 7}), b.add(at, kWord));
+      continue;
+    }
+    Value shift = arith::ConstantOp::create(
+        b, DenseElementsAttr::get(word, b.getI8IntegerAttr(4)));
+    Value upper = arith::ShLIOp::create(b, order({2, 6, 3, 7}), shift);
+    store(arith::OrIOp::create(b, order({0, 4, 1, 5}), upper),
+          b.add(piece, b.mul(block, kWord)));
+  }
+}
+
+void dsv2::cpu::packBlockRow(KernelBuilder &b, PanelFormat format,
+                             const PanelSource &src, const Slice &dst) {
+  const BlockFormat &blocks = *getBlockFormat(format);
+  Value groups = b.ceilDiv(src.depth, blocks.groupElements());
+  Value scales = b.mul(groups, BlockFormat::kGroupBytes);
+  Value count = b.mul(groups, blocks.groupBlocks());
+  forEachBlock(
+      b, src, /*rows=*/1, count, [&](Value k, Value, const BlockOfRow &block) {
+        QuantizedBlock quantized = format == PanelFormat::Q8
+                                       ? quantizeQ8(b, block)
+                                       : quantizeQ4(b, block);
+        storeBlock(
+            b, format, quantized.ints, b.rem(k, blocks.groupBlocks()), dst,
+            b.mul(b.div(k, blocks.groupBlocks()), BlockFormat::kGroupBytes));
+        vector::StoreOp::create(
+            b, toScaleBytes(b, quantized.scale), dst.memref,
+            dst.at({b.add(scales, b.mul(k, blocks.scaleBytes))}));
+      });
+  int64_t last = cast<MemRefType>(dst.memref.getType()).getRank() - 1;
+  Value zero = arith::ConstantOp::create(b, b.getI8IntegerAttr(0));
+  b.forEach(b.add(scales, b.mul(count, blocks.scaleBytes)),
+            b.dim(dst.memref, last),
+            [&](Value at) { b.storeScalar(zero, dst.memref, dst.at({at})); });
 }

@@ -56,6 +56,11 @@ struct PanelSource {
 void packQ8Panel(KernelBuilder &b, const PanelSource &src, const Slice &dst);
 void packQ4Panel(KernelBuilder &b, const PanelSource &src, const Slice &dst);
 
+/// Packs row `src.first` as the row of bytes that GPUs read, in a format that
+/// has blocks.
+void packBlockRow(KernelBuilder &b, PanelFormat format, const PanelSource &src,
+                  const Slice &dst);
+
 /// Rows of the tallest such tile. In registers a row takes two integer sums and
 /// two float ones.
 int64_t getQuantTileRows(const CPUTargetInfo &target);

@@ -23,17 +23,20 @@ using namespace mlir::dsv2::gpu;
 // Configuration
 //===----------------------------------------------------------------------===//
 
-int64_t GemmConfig::threads() const {
+int64_t GemmConfig::threads(const GemmShape &shape) const {
+  // Rows of the left operand: those of A, or of a weight in blocks.
+  int64_t rows = shape.blocks() ? tileN / shape.parts() : tileM;
   // sm_90a: a warpgroup for each 64 rows and one for the producer. sm_80: a
   // warp for each 16 rows, each with all of the columns.
-  return chip == "sm_90a" ? 128 * (tileM / 64 + 1) : 2 * tileM;
+  return chip == "sm_90a" ? 128 * (rows / 64 + 1) : 2 * rows;
 }
 
 std::optional<std::string> gpu::explainUnsupported(const GemmShape &shape,
                                                    StringRef chip) {
   int64_t rows = shape.epilogue == GemmEpilogue::SwiGLU ? 16 : 8;
-  // Pieces of 16 bytes; without the copy engine whole steps of a product.
-  int64_t depth = chip == "sm_90a" ? 8 : 16;
+  // Pieces of 16 bytes; without the copy engine whole steps of a product, but
+  // for weights in blocks, whose rows are filled up.
+  int64_t depth = chip == "sm_90a" || shape.blocks() ? 8 : 16;
   if (shape.n < rows || shape.n % rows != 0)
     return "a product with weights of " + std::to_string(shape.n) +
            " rows: expected a multiple of " + std::to_string(rows);
@@ -49,6 +52,8 @@ std::optional<std::string> gpu::explainUnsupported(const GemmShape &shape,
 
 GemmConfig gpu::chooseGemmConfig(StringRef chip, int64_t multiprocessors,
                                  const GemmShape &shape, int64_t rows) {
+  if (shape.blocks())
+    return chooseBlockGemmConfig(chip, multiprocessors, shape, rows);
   GemmConfig config;
   config.chip = chip.str();
   bool hopper = chip == "sm_90a";
@@ -76,7 +81,8 @@ GemmConfig gpu::chooseGemmConfig(StringRef chip, int64_t multiprocessors,
     while (shape.k % config.tileK != 0)
       config.tileK /= 2;
     // A piece of 16 bytes for each thread, at least.
-    config.tileN = std::max(config.tileN, 8 * config.threads() / config.tileK);
+    config.tileN =
+        std::max(config.tileN, 8 * config.threads(shape) / config.tileK);
   }
   int64_t stageBytes = (config.tileM + config.tileN) * config.tileK * 2;
   int64_t budget = tile::getSharedLimit(chip) - 1024;
@@ -97,11 +103,44 @@ std::string gpu::getGemmName(const GemmShape &shape, const GemmConfig &config) {
     name += "_residual";
   if (shape.epilogue == GemmEpilogue::SwiGLU)
     name += "_swiglu";
+  if (shape.blocks())
+    name += ("_" + stringifyPackFormat(shape.format)).str();
   name += shape.f32Output ? "_f32" : "_bf16";
   name += "_" + config.chip + "_m" + std::to_string(config.tileM) + "n" +
           std::to_string(config.tileN) + "k" + std::to_string(config.tileK) +
           "s" + std::to_string(config.stages);
   return name;
+}
+
+GemmConfig gpu::chooseBlockGemmConfig(StringRef chip, int64_t multiprocessors,
+                                      const GemmShape &shape, int64_t rows) {
+  GemmConfig config;
+  config.chip = chip.str();
+  bool hopper = chip == "sm_90a";
+  config.tileK = shape.blocks()->groupElements();
+  // Sums of 64 rows of weights, or 16 in a warp, and as many rows of A take
+  // tileM / 2 registers; gate and up have some each. The more rows, the less
+  // often weights are unpacked.
+  int64_t most = 128 / shape.parts();
+  config.tileM = 16;
+  while (config.tileM < std::min(rows, most))
+    config.tileM *= 2;
+  // Two groups of weights, if all multiprocessors have some then.
+  int64_t tilesM = llvm::divideCeil(rows, config.tileM) *
+                   std::max<int64_t>(std::max(shape.experts, shape.heads), 1);
+  int64_t group = 64 * shape.parts();
+  config.tileN = 2 * group;
+  int64_t tilesN = llvm::divideCeil(shape.n, config.tileN);
+  if (shape.n <= group || tilesM * tilesN < multiprocessors)
+    config.tileN = group;
+  int64_t stageBytes = 2 * config.tileM * config.tileK +
+                       config.tileN * (BlockFormat::kGroupBytes + kScaleBytes);
+  int64_t budget = tile::getSharedLimit(chip) - 1024;
+  config.stages = std::clamp<int64_t>(budget / stageBytes, 2, hopper ? 8 : 4);
+  // No more than there are steps, but two.
+  config.stages =
+      std::clamp<int64_t>(shape.blocks()->groups(shape.k), 2, config.stages);
+  return config;
 }
 
 //===----------------------------------------------------------------------===//
@@ -186,13 +225,17 @@ gpu::forEachGemmTile(TileBuilder &b, const GemmShape &shape,
 
 SmallVector<Type> gpu::getGemmArgumentTypes(MLIRContext *context,
                                             const GemmShape &shape,
-                                            Type matrixA, Type weight) {
+                                            Type matrixA, Type weight,
+                                            Type scales) {
   Builder types(context);
   Type i32 = types.getI32Type();
   Type element =
       shape.f32Output ? Type(types.getF32Type()) : Type(types.getBF16Type());
   Type output = tile::GlobalType::get(context, element);
-  SmallVector<Type> arguments{matrixA, weight, output};
+  SmallVector<Type> arguments{matrixA, weight};
+  if (scales)
+    arguments.push_back(scales);
+  arguments.push_back(output);
   if (shape.epilogue == GemmEpilogue::AddResidual)
     arguments.push_back(output);
   arguments.push_back(shape.experts ? tile::GlobalType::get(context, i32)
@@ -207,6 +250,8 @@ GemmArguments gpu::getGemmArguments(TileBuilder &b, const GemmShape &shape) {
   unsigned next = 0;
   result.matrixA = b.argument(next++);
   result.weight = b.argument(next++);
+  if (shape.blocks() && isa<tile::TensorMapType>(result.weight.getType()))
+    result.scales = b.argument(next++);
   result.output = b.argument(next++);
   if (shape.epilogue == GemmEpilogue::AddResidual)
     result.residual = b.argument(next++);
@@ -223,6 +268,12 @@ GemmArguments gpu::getGemmArguments(TileBuilder &b, const GemmShape &shape) {
     result.headStrideA = b.argument(next++);
   }
   return result;
+}
+
+Value gpu::emitGate(TileBuilder &b, Value gate, Value up) {
+  const double log2e = 1.4426950408889634;
+  Value power = b.exp2(b.fmul(gate, b.f32(-log2e)));
+  return b.fmul(b.fdiv(gate, b.fadd(power, b.f32(1))), up);
 }
 
 void gpu::emitGemmEpilogue(TileBuilder &b, const GemmShape &shape,
@@ -247,11 +298,8 @@ void gpu::emitGemmEpilogue(TileBuilder &b, const GemmShape &shape,
       offset /= 2;
       auto half = b.fragment(type.getRows(), width / 2, type.getWarps());
       auto split = tile::SplitOp::create(b, half, half, part);
-      part = b.map({split.getEven(), split.getOdd()}, half, [&](ValueRange x) {
-        const double log2e = 1.4426950408889634;
-        Value power = b.exp2(b.fmul(x[0], b.f32(-log2e)));
-        return b.fmul(b.fdiv(x[0], b.fadd(power, b.f32(1))), x[1]);
-      });
+      part = b.map({split.getEven(), split.getOdd()}, half,
+                   [&](ValueRange x) { return emitGate(b, x[0], x[1]); });
     }
     Value partColumn = b.add(column, offset);
     Value columns = b.sub(b.i32(shape.outputColumns()), partColumn);
@@ -260,7 +308,7 @@ void gpu::emitGemmEpilogue(TileBuilder &b, const GemmShape &shape,
     if (arguments.residual) {
       Value before = tile::LoadOp::create(
           b, part.getType(), arguments.residual, firstRow, partColumn,
-          arguments.outputStride, rows, columns);
+          arguments.outputStride, rows, columns, /*transposed=*/false);
       part = b.map({part, before}, part.getType(),
                    [&](ValueRange x) { return b.fadd(x[0], x[1]); });
     }
@@ -279,17 +327,28 @@ tile::KernelOp gpu::getOrCreateGemm(ModuleOp module, const GemmShape &shape,
   if (auto kernel = module.lookupSymbol<tile::KernelOp>(name))
     return kernel;
   bool hopper = config.chip == "sm_90a";
-  tile::KernelOp kernel =
-      (hopper ? createGemmSm90 : createGemmSm80)(module, name, shape, config);
+  auto create = shape.blocks()
+                    ? hopper ? createBlockGemmSm90 : createBlockGemmSm80
+                : hopper ? createGemmSm90
+                         : createGemmSm80;
+  tile::KernelOp kernel = create(module, name, shape, config);
   MLIRContext *c = module.getContext();
   SmallVector<KernelParameter> parameters;
   if (hopper) {
     SmallVector<int64_t> boxA = {config.tileM, 64}, boxW = {config.tileN, 64};
     if (shape.heads)
       boxA.insert(boxA.begin() + 1, 1);
-    if (shape.heads || shape.experts)
+    SmallVector<int64_t> boxScales = {config.tileN, kScaleBytes};
+    if (shape.heads || shape.experts) {
       boxW.insert(boxW.begin(), 1);
-    parameters = {tensorMapOf(c, 0, boxA), tensorMapOf(c, 1, boxW)};
+      boxScales.insert(boxScales.begin(), 1);
+    }
+    parameters = {tensorMapOf(c, 0, boxA)};
+    if (shape.blocks())
+      parameters.append({tensorMapOf(c, 1, boxW, BlockFormat::kGroupBytes),
+                         tensorMapOf(c, 1, boxScales, 0)});
+    else
+      parameters.push_back(tensorMapOf(c, 1, boxW));
   } else {
     parameters = {pointerOf(c, 0), pointerOf(c, 1)};
   }

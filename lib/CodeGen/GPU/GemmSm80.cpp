@@ -23,7 +23,7 @@ tile::KernelOp gpu::createGemmSm80(ModuleOp module, StringRef name,
   context->getOrLoadDialect<tile::TileDialect>();
   Builder types(context);
   Type address = tile::GlobalType::get(context, types.getBF16Type());
-  int64_t threads = config.threads();
+  int64_t threads = config.threads(shape);
   TileBuilder b(module, name,
                 getGemmArgumentTypes(context, shape, address, address),
                 config.chip, threads);

@@ -39,7 +39,7 @@ tile::KernelOp gpu::createGemmSm90(ModuleOp module, StringRef name,
   int64_t warpgroups = config.tileM / 64;
   TileBuilder b(module, name,
                 getGemmArgumentTypes(context, shape, map(boxA), map(boxW)),
-                config.chip, config.threads());
+                config.chip, config.threads(shape));
   GemmArguments arguments = getGemmArguments(b, shape);
 
   Value ring = b.makeRing(config.stages,

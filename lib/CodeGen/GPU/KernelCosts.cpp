@@ -33,7 +33,8 @@ KernelWork gpu::getGemmWork(const GemmShape &shape, int64_t rows,
   double outputs = double(rows) * heads * shape.outputColumns();
   int64_t passes = shape.epilogue == GemmEpilogue::AddResidual ? 2 : 1;
   KernelWork work;
-  work.bytes = kHalf * (inputs + double(matrices) * shape.n * shape.k) +
+  work.bytes = kHalf * inputs +
+               double(matrices) * shape.n * shape.weightRowBytes() +
                outputBytes(shape.f32Output) * outputs * passes;
   work.operations = 2 * inputs * shape.n;
   return work;
@@ -120,15 +121,24 @@ static KernelCost costOf(const GemmFacts &facts, const Costing &c) {
   int64_t tiles = matrices * llvm::divideCeil(rowsOfMatrix, config.tileM) *
                   llvm::divideCeil(shape.n, config.tileN);
   int64_t depth = llvm::alignTo(shape.k, config.tileK);
-  // What copies do not find is not copied, but takes part in products.
-  int64_t copiedRows =
-      std::min(rowsOfMatrix, config.tileM) + std::min(shape.n, config.tileN);
-  double tileBytes = double(kHalf) * copiedRows * depth;
+  // What copies do not find is not copied, but takes part in products. Scales
+  // of blocks are copied for four steps at a time, in each.
+  double stepBytes =
+      double(kHalf) * std::min(rowsOfMatrix, config.tileM) * config.tileK +
+      double(std::min(shape.n, config.tileN)) *
+          (shape.blocks() ? BlockFormat::kGroupBytes + 16
+                          : kHalf * config.tileK);
+  double tileBytes = stepBytes * (depth / config.tileK);
   // Each warpgroup of 64 rows, or warp of 16, reads its rows and all of the
-  // weights.
+  // weights; rows are those of the weights if these are in blocks.
   int64_t groupRows = c.hasWgmma ? 64 : 16;
   double readBytes = double(config.tileM / groupRows) *
                      (groupRows + config.tileN) * depth * kHalf;
+  if (shape.blocks())
+    readBytes =
+        double(config.tileN) *
+        (double(config.tileM) * depth * kHalf / (groupRows * shape.parts()) +
+         double(depth / config.tileK) * BlockFormat::kGroupBytes);
   double tileOperations = 2.0 * config.tileM * config.tileN * depth;
   // Stores leave at the rate of the L2 cache, and the products of the block's
   // next tile wait for them.
@@ -149,7 +159,7 @@ static KernelCost costOf(const GemmFacts &facts, const Costing &c) {
   // One stage is being multiplied.
   cost.bytesInFlight =
       double(std::min<int64_t>(tiles, c.peak.multiprocessors)) *
-      (config.stages - 1) * copiedRows * config.tileK * kHalf;
+      (config.stages - 1) * stepBytes;
   return cost;
 }
 
@@ -300,11 +310,22 @@ static KernelCost costOf(const ProductFacts &facts, const Costing &c) {
   double weightRows = facts.outputs * (facts.gated ? 2.0 : 1.0);
   KernelCost cost;
   cost.work.bytes = facts.inputBytes * inputs +
-                    facts.weightBytes * matrices * weightRows * facts.inputs +
+                    facts.weightRowBytes() * matrices * weightRows +
                     facts.outputBytes * outputs +
                     (facts.residual ? 4 * outputs : 0);
   cost.work.operations = 2 * inputs * weightRows;
   cost.copiedBytes = cost.work.bytes;
+  return cost;
+}
+
+static KernelCost costOf(const ProductsFacts &facts, const Costing &c) {
+  KernelCost cost;
+  for (const ProductFacts &product : facts.products) {
+    KernelCost one = costOf(product, c);
+    cost.work.bytes += one.work.bytes;
+    cost.work.operations += one.work.operations;
+    cost.copiedBytes += one.copiedBytes;
+  }
   return cost;
 }
 

@@ -10,6 +10,8 @@
 
 #include "mlir/IR/Builders.h"
 
+#include <cmath>
+
 using namespace mlir;
 using namespace mlir::dsv2;
 using namespace mlir::dsv2::gpu;
@@ -18,8 +20,6 @@ using namespace mlir::dsv2::gpu;
 // Fields: the one list of them, for writing and for reading
 //===----------------------------------------------------------------------===//
 
-// The scale of scores costs nothing and is left out.
-
 template <class Fields> static void visit(Fields &f, GemmFacts &facts) {
   f("n", facts.shape.n);
   f("k", facts.shape.k);
@@ -27,6 +27,7 @@ template <class Fields> static void visit(Fields &f, GemmFacts &facts) {
   f("f32_output", facts.shape.f32Output);
   f("experts", facts.shape.experts);
   f("heads", facts.shape.heads);
+  f("format", facts.shape.format);
   f("chip", facts.config.chip);
   f("tile_m", facts.config.tileM);
   f("tile_n", facts.config.tileN);
@@ -37,6 +38,7 @@ template <class Fields> static void visit(Fields &f, MLADecodeShape &shape) {
   f("heads", shape.heads);
   f("latent", shape.latent);
   f("rope", shape.rope);
+  f("scale", shape.scale);
   f("f32_output", shape.f32Output);
 }
 template <class Fields> static void visit(Fields &f, MLADecodeFacts &facts) {
@@ -52,6 +54,7 @@ template <class Fields> static void visit(Fields &f, MLAPrefillFacts &facts) {
   f("nope", facts.shape.nope);
   f("rope", facts.shape.rope);
   f("value", facts.shape.value);
+  f("scale", facts.shape.scale);
   f("f32_output", facts.shape.f32Output);
   f("chip", facts.chip);
 }
@@ -62,23 +65,60 @@ template <class Fields> static void visit(Fields &f, ProductFacts &facts) {
   f("experts", facts.experts);
   f("gated", facts.gated);
   f("residual", facts.residual);
+  f("gather", facts.gather);
   f("input_bytes", facts.inputBytes);
   f("weight_bytes", facts.weightBytes);
   f("output_bytes", facts.outputBytes);
+  f("format", facts.format);
+}
+template <class Fields> static void visit(Fields &f, ProductsFacts &facts) {
+  f("products", facts.products);
 }
 
 /// By the order of KernelFacts.
 static constexpr llvm::StringLiteral kFamilies[] = {
-    "gemm", "mla_decode", "mla_combine", "mla_prefill", "product"};
+    "gemm", "mla_decode", "mla_combine", "mla_prefill", "product", "products"};
 static_assert(std::size(kFamilies) == std::variant_size_v<KernelFacts>);
+
+StringRef gpu::getFamily(const KernelFacts &facts) {
+  return kFamilies[facts.index()];
+}
+ArrayRef<llvm::StringLiteral> gpu::getFamilies() { return kFamilies; }
 
 ProductFacts ProductFacts::of(const ProductConfig &config) {
   auto bytes = [](Type type) -> int64_t {
     return type.getIntOrFloatBitWidth() / 8;
   };
-  return {config.outputs,      config.inputs,        config.heads,
-          config.experts,      config.gated,         config.residual,
-          bytes(config.input), bytes(config.weight), bytes(config.output)};
+  return {config.outputs,       config.inputs,       config.heads,
+          config.experts,       config.gated,        config.residual,
+          config.gather,        bytes(config.input), bytes(config.weight),
+          bytes(config.output), config.format};
+}
+
+int64_t ProductFacts::weightRowBytes() const {
+  if (const BlockFormat *blocks = getBlockFormat(format))
+    return blocks->rowBytes(inputs);
+  return inputs * weightBytes;
+}
+
+ProductConfig ProductFacts::getConfig(MLIRContext *context) const {
+  Builder b(context);
+  auto element = [&](int64_t bytes) -> Type {
+    return bytes == 4 ? Type(b.getF32Type()) : Type(b.getBF16Type());
+  };
+  ProductConfig config;
+  config.outputs = outputs;
+  config.inputs = inputs;
+  config.heads = heads;
+  config.experts = experts;
+  config.gated = gated;
+  config.residual = residual;
+  config.gather = gather;
+  config.input = element(inputBytes);
+  config.weight = element(weightBytes);
+  config.output = element(outputBytes);
+  config.format = format;
+  return config;
 }
 
 //===----------------------------------------------------------------------===//
@@ -96,7 +136,20 @@ public:
   void operator()(StringRef name, bool value) {
     add(name, b.getBoolAttr(value));
   }
-  void operator()(StringRef name, GemmEpilogue value) {
+  void operator()(StringRef name, double value) {
+    add(name, b.getF64FloatAttr(value));
+  }
+  void operator()(StringRef name, std::vector<ProductFacts> &value) {
+    SmallVector<Attribute> each;
+    for (ProductFacts &facts : value) {
+      Writer writer(b.getContext());
+      visit(writer, facts);
+      each.push_back(writer.get());
+    }
+    add(name, b.getArrayAttr(each));
+  }
+  template <typename Enum, typename = std::enable_if_t<std::is_enum_v<Enum>>>
+  void operator()(StringRef name, Enum value) {
     (*this)(name, static_cast<int64_t>(value));
   }
   void operator()(StringRef name, const std::string &value) {
@@ -147,11 +200,31 @@ public:
     isValid &= flag != nullptr;
     value = flag && flag.getValue();
   }
+  void operator()(StringRef name, double &value) {
+    auto number = attribute.getAs<FloatAttr>(name);
+    isValid &= number && number.getType().isF64() &&
+               std::isfinite(number.getValueAsDouble());
+    if (isValid)
+      value = number.getValueAsDouble();
+  }
+  void operator()(StringRef name, std::vector<ProductFacts> &value) {
+    auto array = attribute.getAs<ArrayAttr>(name);
+    isValid &= array && !array.empty();
+    for (Attribute element : array ? array.getValue() : ArrayRef<Attribute>()) {
+      auto fields = dyn_cast<DictionaryAttr>(element);
+      isValid &= fields != nullptr;
+      if (!fields)
+        return;
+      Reader reader(fields);
+      visit(reader, value.emplace_back());
+      isValid &= reader.isValid;
+    }
+  }
   void operator()(StringRef name, GemmEpilogue &value) {
-    int64_t number = 0;
-    (*this)(name, number);
-    isValid &= number <= static_cast<int64_t>(GemmEpilogue::SwiGLU);
-    value = static_cast<GemmEpilogue>(number);
+    readEnum(name, value, GemmEpilogue::SwiGLU);
+  }
+  void operator()(StringRef name, PackFormat &value) {
+    readEnum(name, value, PackFormat::Q4);
   }
   void operator()(StringRef name, std::string &value) {
     auto text = attribute.getAs<StringAttr>(name);
@@ -163,6 +236,14 @@ public:
   bool isValid = true;
 
 private:
+  template <typename Enum>
+  void readEnum(StringRef name, Enum &value, Enum last) {
+    int64_t number = 0;
+    (*this)(name, number);
+    isValid &= number <= static_cast<int64_t>(last);
+    value = static_cast<Enum>(number);
+  }
+
   DictionaryAttr attribute;
 };
 } // namespace
@@ -190,8 +271,13 @@ static bool hasSizes(const KernelFacts &facts) {
            gemm->config.tileN && gemm->config.tileK && gemm->config.stages;
   if (auto *prefill = std::get_if<MLAPrefillFacts>(&facts))
     return prefill->shape.heads && prefill->shape.value;
+  auto isProduct = [](const ProductFacts &product) {
+    return product.outputs && product.inputs && product.heads;
+  };
   if (auto *product = std::get_if<ProductFacts>(&facts))
-    return product->outputs && product->inputs && product->heads;
+    return isProduct(*product);
+  if (auto *several = std::get_if<ProductsFacts>(&facts))
+    return llvm::all_of(several->products, isProduct);
   auto isShape = [](const MLADecodeShape &shape) {
     return shape.heads && shape.latent;
   };
@@ -201,7 +287,11 @@ static bool hasSizes(const KernelFacts &facts) {
 }
 
 std::optional<KernelFacts> gpu::getCostFacts(Operation *kernel) {
-  auto attribute = kernel->getAttrOfType<DictionaryAttr>(kCostFactsAttr);
+  return getCostFacts(kernel->getAttr(kCostFactsAttr));
+}
+
+std::optional<KernelFacts> gpu::getCostFacts(Attribute value) {
+  auto attribute = dyn_cast_or_null<DictionaryAttr>(value);
   auto family =
       attribute ? attribute.getAs<StringAttr>("family") : StringAttr();
   if (!family)

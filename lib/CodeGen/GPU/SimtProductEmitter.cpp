@@ -86,7 +86,8 @@ Value ProductEmitter::getWeightRow(Value output, int64_t part) {
   // Rows of all matrices, numbered through.
   if (matrix)
     row = b.add(b.mul(matrix, matrixRows), row);
-  return b.at(args.weights, config.weight, row, b.i32(config.inputs), b.i32(0));
+  return b.at(args.weights, b.getI8Type(), row, b.i32(config.weightRowBytes()),
+              b.i32(0));
 }
 
 void ProductEmitter::forExpert(Value slot,
@@ -165,10 +166,7 @@ void ProductEmitter::emitNarrow(Value first, Value count) {
           Value value = b.loadFloat(config.input, b.at(x, config.input, k));
           SmallVector<Value> next;
           for (auto [weight, sum] : llvm::zip(weights, carried))
-            next.push_back(b.fma(
-                value,
-                b.loadFloat(config.weight, b.at(weight, config.weight, k)),
-                sum));
+            next.push_back(b.fma(value, loadWeight(b, config, weight, k), sum));
           return next;
         });
     for (Value &sum : sums)

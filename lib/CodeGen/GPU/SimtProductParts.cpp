@@ -32,17 +32,23 @@ static constexpr int64_t kTileRows = 16;
 static constexpr int64_t kStepColumns = 64;
 
 ProductTiling::ProductTiling(const ProductConfig &config) {
-  bool isBF16 =
-      config.weight.isBF16() && (config.input.isBF16() || config.input.isF32());
-  isWide = config.inputs % (kLoadBytes / getBytes(config.weight)) == 0;
-  onTensorCores = isWide && isBF16;
+  const BlockFormat *blocks = getBlockFormat(config.format);
+  bool forTensorCores = (blocks || config.weight.isBF16()) &&
+                        (config.input.isBF16() || config.input.isF32());
+  // Rows of blocks have whole pieces; what they are multiplied with, 8 elements
+  // at a time, may not.
+  isWide = blocks ? config.inputs % 8 == 0
+                  : config.inputs % (kLoadBytes / getBytes(config.weight)) == 0;
+  onTensorCores = isWide && forTensorCores;
   warps = 4;
   splits = 1;
   tileOutputs = 1;
   if (onTensorCores) {
-    // A warp wants two steps, 8 loads a thread, at least; then the more warps
-    // share a tile, the more multiprocessors have something to load.
-    int64_t steps = llvm::divideCeil(config.inputs, kStepColumns);
+    // A warp wants two steps, 8 loads a thread (4 of blocks), at least; then
+    // the more warps share a tile, the more multiprocessors have something to
+    // load.
+    int64_t steps = blocks ? blocks->groups(config.inputs)
+                           : llvm::divideCeil(config.inputs, kStepColumns);
     tileOutputs = kTileRows / rowsPerOutput(config);
     splits = std::clamp<int64_t>(llvm::bit_floor(uint64_t(steps / 2)), 1, 8);
     warps = std::max<int64_t>(splits, 4);
@@ -102,19 +108,24 @@ SmallVector<Value> ProductSums::mask(SmallVector<Value> words,
 
 void ProductSums::emit(Value first, Value count, Value shared,
                        llvm::function_ref<void()> beforeInput) {
-  using Loaded = SmallVector<std::pair<Place, SmallVector<Value>>>;
+  struct Load {
+    Place place;
+    int64_t index;
+    SmallVector<Value> weights;
+  };
+  using Loaded = SmallVector<Load>;
   auto load = [&](int64_t begin, int64_t end, Value round) {
     Loaded loaded;
     for (int64_t i = begin; i < end; ++i) {
       Place place = getPlace(i, round);
-      loaded.emplace_back(place, loadWeights(place));
+      loaded.push_back({place, i, loadWeights(place, i)});
     }
     return loaded;
   };
   auto add = [&](const Loaded &loaded, ValueRange before) {
     SmallVector<Value> sums(before);
-    for (auto [i, one] : llvm::enumerate(loaded))
-      sums = accumulate(one.first, i, one.second, sums);
+    for (const Load &one : loaded)
+      sums = accumulate(one.place, one.index, one.weights, sums);
     return sums;
   };
   int64_t wholeRounds = 0;
@@ -143,21 +154,53 @@ void ProductSums::emit(Value first, Value count, Value shared,
 // Tensor cores
 //===----------------------------------------------------------------------===//
 
+TensorCoreSums::TensorCoreSums(SimtBuilder &b, const ProductConfig &config,
+                               ProductRows &rows, Value output)
+    : ProductSums(b, config, rows) {
+  Value lane = b.lane();
+  group = b.div(lane, 4);
+  thread = b.rem(lane, 4);
+  Value own = b.add(output, group);
+  if (config.gated)
+    weightRows = {rows.getWeightRow(own, 0), rows.getWeightRow(own, 1)};
+  else
+    weightRows = {rows.getWeightRow(own, 0),
+                  rows.getWeightRow(b.add(own, 8), 0)};
+}
+
+void TensorCoreSums::prepare(Value first, Value count) {
+  // Columns past the last row are computed from that and not used.
+  inputRow =
+      rows.getInputRow(b.add(first, b.min(group, b.sub(count, b.i32(1)))));
+}
+
+SmallVector<Value> TensorCoreSums::loadInput(Value address) {
+  SmallVector<Value> x =
+      b.loadWords(kInputs * getBytes(config.input) / 4, address);
+  if (config.input.isF32())
+    x = b.pack(b.getBF16Type(), b.unpack(config.input, x));
+  return x;
+}
+
+void TensorCoreSums::storeTile(ValueRange sums, Value shared) {
+  for (int64_t i = 0; i < 4; ++i) {
+    Value row = b.add(b.mul(thread, 2), i % 2);
+    Value column = b.add(group, i / 2 * 8);
+    b.store(sums[i], b.at(shared, b.getF32Type(),
+                          b.add(b.mul(row, pitch(config)), column)));
+  }
+}
+
 namespace {
 
-/// With g = lane / 4 and t = lane % 4, a thread loads 8 columns from 8 t on of
-/// the rows g and g + 8 of the weights and of row g of the input. Each load is
-/// good for two instructions, whose columns of K are then not in order; both
-/// operands agree on it.
-class TensorCoreSums : public ProductSums {
+/// Weights of bf16: each piece is good for two instructions, whose columns of K
+/// are then not in order; both operands agree on it.
+class HalfSums : public TensorCoreSums {
 public:
-  TensorCoreSums(SimtBuilder &b, const ProductConfig &config, ProductRows &rows,
-                 Value output, Value split)
-      : ProductSums(b, config, rows) {
-    Value lane = b.lane();
-    group = b.div(lane, 4);
-    thread = b.rem(lane, 4);
-    vector = 8;
+  HalfSums(SimtBuilder &b, const ProductConfig &config, ProductRows &rows,
+           Value output, Value split)
+      : TensorCoreSums(b, config, rows, output) {
+    vector = kInputs;
     firstElement = b.add(b.mul(split, kStepColumns), b.mul(thread, vector));
     lastFirstElement = (tiling.splits - 1) * kStepColumns + 3 * vector;
     int64_t steps = llvm::divideCeil(
@@ -166,13 +209,6 @@ public:
     int64_t roundSteps = std::min<int64_t>(steps, 4);
     loads = 2 * steps;
     roundLoads = 2 * roundSteps;
-    if (config.gated) {
-      Value own = b.add(output, group);
-      weightRows = {rows.getWeightRow(own, 0), rows.getWeightRow(own, 1)};
-    } else {
-      weightRows = {rows.getWeightRow(b.add(output, group), 0),
-                    rows.getWeightRow(b.add(b.add(output, group), 8), 0)};
-    }
   }
 
 private:
@@ -183,15 +219,10 @@ private:
   int64_t getOffset(int64_t index) const override {
     return index / 2 * kStepColumns * tiling.splits + index % 2 * kHalfStep;
   }
-  void prepare(Value first, Value count) override {
-    // Columns past the last row are computed from that and not used.
-    inputRow =
-        rows.getInputRow(b.add(first, b.min(group, b.sub(count, b.i32(1)))));
-  }
   SmallVector<Value> getZeros() override {
     return SmallVector<Value>(4 * kAccumulators, b.f32(0.0));
   }
-  SmallVector<Value> loadWeights(const Place &place) override {
+  SmallVector<Value> loadWeights(const Place &place, int64_t) override {
     SmallVector<Value> words;
     for (Value row : weightRows)
       llvm::append_range(words,
@@ -203,11 +234,7 @@ private:
                                 ArrayRef<Value> w, ValueRange before) override {
     // Zeros here make what was loaded of the weights count for nothing.
     SmallVector<Value> x =
-        b.loadWords(vector * getBytes(config.input) / 4,
-                    getAddress(inputRow, config.input, place));
-    if (config.input.isF32())
-      x = b.pack(config.weight, b.unpack(config.input, x));
-    x = mask(x, place);
+        mask(loadInput(getAddress(inputRow, config.input, place)), place);
     SmallVector<Value> sums(before);
     for (int64_t half = 0; half < 2; ++half) {
       int64_t k = 2 * half;
@@ -221,17 +248,11 @@ private:
     return sums;
   }
   void store(ValueRange sums, Value shared) override {
-    for (int64_t i = 0; i < 4; ++i) {
-      Value sum = b.fadd(sums[i], sums[4 + i]);
-      Value row = b.add(b.mul(thread, 2), i % 2);
-      Value column = b.add(group, i / 2 * 8);
-      b.store(sum, b.at(shared, b.getF32Type(),
-                        b.add(b.mul(row, pitch(config)), column)));
-    }
+    SmallVector<Value> totals;
+    for (int64_t i = 0; i < 4; ++i)
+      totals.push_back(b.fadd(sums[i], sums[4 + i]));
+    storeTile(totals, shared);
   }
-
-  Value group, thread, inputRow;
-  SmallVector<Value, 2> weightRows;
 };
 
 /// One output: every lane takes a vector of columns at a time.
@@ -266,7 +287,7 @@ private:
   static int64_t getWords(Type element, int64_t count) {
     return count * getBytes(element) / 4;
   }
-  SmallVector<Value> loadWeights(const Place &place) override {
+  SmallVector<Value> loadWeights(const Place &place, int64_t) override {
     SmallVector<Value> words;
     for (Value row : weightRows)
       llvm::append_range(words,
@@ -314,7 +335,10 @@ private:
 std::unique_ptr<ProductSums>
 ProductSums::create(SimtBuilder &b, const ProductConfig &config,
                     ProductRows &rows, Value output, Value split, bool oneRow) {
-  if (ProductTiling(config).onTensorCores)
-    return std::make_unique<TensorCoreSums>(b, config, rows, output, split);
+  if (ProductTiling(config).onTensorCores) {
+    if (config.format != PackFormat::Plain)
+      return createBlockSums(b, config, rows, output, split);
+    return std::make_unique<HalfSums>(b, config, rows, output, split);
+  }
   return std::make_unique<VectorSums>(b, config, rows, output, split, oneRow);
 }

@@ -43,6 +43,11 @@ inline int64_t rowsPerOutput(const ProductConfig &config) {
   return config.gated ? 2 : 1;
 }
 
+/// Element `k` of the row of weights that starts at `row`, as f32: for what is
+/// not read 16 bytes at a time.
+Value loadWeight(SimtBuilder &b, const ProductConfig &config, Value row,
+                 Value k);
+
 /// What ProductSums asks of the kernel around it.
 class ProductRows {
 public:
@@ -112,7 +117,7 @@ protected:
 
   virtual void prepare(Value first, Value count) = 0;
   virtual SmallVector<Value> getZeros() = 0;
-  virtual SmallVector<Value> loadWeights(const Place &place) = 0;
+  virtual SmallVector<Value> loadWeights(const Place &place, int64_t index) = 0;
   /// `sums` and what load `index` adds to them, which has `weights`.
   virtual SmallVector<Value> accumulate(const Place &place, int64_t index,
                                         ArrayRef<Value> weights,
@@ -133,6 +138,35 @@ protected:
   /// Loads of a row that a thread needs, and of a round.
   int64_t loads = 0, roundLoads = 0;
 };
+
+/// Sums on tensor cores. With g = lane / 4 and t = lane % 4, a thread loads
+/// pieces of 16 bytes of the rows g and g + 8 of the weights, and what they are
+/// multiplied with of row g of the input.
+class TensorCoreSums : public ProductSums {
+protected:
+  TensorCoreSums(SimtBuilder &b, const ProductConfig &config, ProductRows &rows,
+                 Value output);
+
+  void prepare(Value first, Value count) override;
+  /// Elements of the input from `address` on, `vector` of them, as words of
+  /// bf16.
+  SmallVector<Value> loadInput(Value address);
+  /// Stores the four sums of a thread.
+  void storeTile(ValueRange sums, Value shared);
+
+  /// Elements of the input that a piece is multiplied with at once.
+  static constexpr int64_t kInputs = 8;
+
+  Value group, thread, inputRow;
+  SmallVector<Value, 2> weightRows;
+};
+
+/// The sums of ProductSums::create for weights in blocks
+/// (SimtProductBlocks.cpp).
+std::unique_ptr<ProductSums> createBlockSums(SimtBuilder &b,
+                                             const ProductConfig &config,
+                                             ProductRows &rows, Value output,
+                                             Value split);
 
 } // namespace mlir::dsv2::gpu
 

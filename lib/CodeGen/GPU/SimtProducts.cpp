@@ -8,6 +8,7 @@
 #include "SimtNames.h"
 #include "SimtProductEmitter.h"
 #include "dsv2/CodeGen/GPU/KernelCosts.h"
+#include "dsv2/Target/ExpectedInstructions.h"
 
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -17,11 +18,19 @@ using namespace mlir;
 using namespace mlir::dsv2;
 using namespace mlir::dsv2::gpu;
 
+int64_t ProductConfig::weightRowBytes() const {
+  if (const BlockFormat *blocks = getBlockFormat(format))
+    return blocks->rowBytes(inputs);
+  return inputs * weight.getIntOrFloatBitWidth() / 8;
+}
+
 static std::string getName(const ProductConfig &config) {
-  std::string name =
-      llvm::formatv("product_{0}x{1}_{2}_{3}_{4}", config.outputs,
-                    config.inputs, elementName(config.input),
-                    elementName(config.weight), elementName(config.output));
+  std::string name = llvm::formatv(
+      "product_{0}x{1}_{2}_{3}_{4}", config.outputs, config.inputs,
+      elementName(config.input),
+      config.format == PackFormat::Plain ? elementName(config.weight)
+                                         : stringifyPackFormat(config.format),
+      elementName(config.output));
   if (config.heads > 1)
     name += "_heads" + std::to_string(config.heads);
   if (config.experts)
@@ -129,6 +138,24 @@ static void emitProducts(SimtBuilder &b, ArrayRef<ProductConfig> configs,
   });
 }
 
+/// Says that weights are read 16 bytes at a time and multiplied by tensor
+/// cores, wherever `kernel` is written so.
+static void expectInstructions(LLVM::LLVMFuncOp kernel) {
+  auto countOp = [](Operation &op, ExpectedInstructions &expected) {
+    if (isa<NVVM::MmaOp>(op))
+      expected.add("mma", 1);
+    // Those of weights alone are marked so.
+    auto load = dyn_cast<LLVM::LoadOp>(op);
+    if (!load || !load.getInvariant())
+      return;
+    auto vector = dyn_cast<VectorType>(load.getType());
+    if (vector &&
+        vector.getNumElements() * vector.getElementTypeBitWidth() == 8 * 16)
+      expected.add("global_load_16", 1);
+  };
+  ExpectedInstructions::of(kernel.getBody(), countOp).setOn(kernel);
+}
+
 /// The kernel `name` of products whose blocks have one size.
 static LLVM::LLVMFuncOp makeKernel(ModuleOp module, StringRef name,
                                    ArrayRef<ProductConfig> configs) {
@@ -170,6 +197,7 @@ static LLVM::LLVMFuncOp makeKernel(ModuleOp module, StringRef name,
   if (onTensorCores)
     kernel->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
                     Builder(c).getI32IntegerAttr(16 / tiling.warps));
+  expectInstructions(kernel);
   return kernel;
 }
 
@@ -185,7 +213,12 @@ LLVM::LLVMFuncOp
 dsv2::gpu::getOrCreateProductsKernel(ModuleOp module,
                                      ArrayRef<ProductConfig> configs) {
   std::string name;
-  for (const ProductConfig &config : configs)
+  ProductsFacts facts;
+  for (const ProductConfig &config : configs) {
     name += (name.empty() ? "" : "_and_") + getName(config);
-  return makeKernel(module, name, unifyBlocks(configs));
+    facts.products.push_back(ProductFacts::of(config));
+  }
+  LLVM::LLVMFuncOp kernel = makeKernel(module, name, unifyBlocks(configs));
+  setCostFacts(kernel, facts);
+  return kernel;
 }

@@ -40,6 +40,9 @@ Type TileBuilder::tensorMap(ArrayRef<int64_t> box, int64_t swizzle) {
 SharedType TileBuilder::sharedTile(ArrayRef<int64_t> shape, int64_t swizzle) {
   return SharedType::get(shape, getBF16Type(), swizzle);
 }
+SharedType TileBuilder::byteTile(ArrayRef<int64_t> shape, int64_t swizzle) {
+  return SharedType::get(shape, getI8Type(), swizzle);
+}
 FragmentType TileBuilder::fragment(int64_t rows, int64_t columns,
                                    int64_t warps) {
   return FragmentType::get(getContext(), {rows, columns}, getF32Type(), warps);
@@ -197,8 +200,8 @@ Value TileBuilder::sharedView(Value tile, Value row, int64_t rows, Value column,
       tile, row, column);
 }
 void TileBuilder::cpAsync(Value source, Value row, Value column, Value stride,
-                          Value valid, Value tile) {
-  CpAsyncOp::create(*this, source, row, column, stride, valid, tile);
+                          Value valid, Value tile, Value columns) {
+  CpAsyncOp::create(*this, source, row, column, stride, valid, columns, tile);
 }
 void TileBuilder::cpAsyncCommit() { CpAsyncCommitOp::create(*this); }
 void TileBuilder::cpAsyncWait(int64_t pending) {
@@ -283,6 +286,10 @@ Value TileBuilder::wgmmaDone(Value value) {
 Value TileBuilder::wgmmaKeep(int64_t pending, Value value) {
   return WgmmaWaitOp::create(*this, pending, ValueRange(), ValueRange(value))
       .getResult(0);
+}
+SmallVector<Value> TileBuilder::wgmmaKeep(int64_t pending, ValueRange values) {
+  return SmallVector<Value>(
+      WgmmaWaitOp::create(*this, pending, ValueRange(), values).getResults());
 }
 Value TileBuilder::mma(Value a, Value b, Value acc, bool transposed) {
   return MmaOp::create(*this, acc.getType(), a, b, acc, transposed);

@@ -117,9 +117,11 @@ private:
   /// What `product` is to kernels of tensor cores, or nothing if it is none for
   /// them on one of the chips: another type, or rows that may lie apart.
   std::optional<dsv2::gpu::GemmShape> getGemmShape(const Product &product);
-  /// A product of `x` with `rows` rows, into `output`.
-  Value emitProduct(dsv2::gpu::ProductConfig config, Value x, Value weights,
-                    ValueRange optional, Value output, Value rows);
+  /// Gives `product` the weights that `weight`, of the old function, is.
+  void setWeights(Product &product, Value weight);
+  /// A product of `x` with `rows` rows, into `output`; `product` has the sizes
+  /// and the weights.
+  Value emitProduct(Product product, Value x, Value output, Value rows);
   /// Products that do not depend on each other: one launch for few tokens.
   SmallVector<Value> emitProducts(MutableArrayRef<Product> products);
   /// One of them on tensor cores if it is for them; `rows` may be many.

@@ -62,7 +62,10 @@ private:
         assembler = *found;
       else
         llvm::consumeError(found.takeError());
-      return SmallVector<StringRef>{exists ? "cubin" : "ptx"};
+      // A driver may be too old for the code of this ptxas, and new enough for
+      // the text.
+      return exists ? SmallVector<StringRef>{"cubin", "ptx"}
+                    : SmallVector<StringRef>{"ptx"};
     }
     SmallVector<StringRef> kinds;
     StringRef(gpuCode).split(kinds, ',');

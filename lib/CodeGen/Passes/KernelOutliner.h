@@ -283,7 +283,7 @@ protected:
   DenseMap<Value, RowCount> rowCounts;
 };
 
-/// Refuses weights in formats that have no kernels for GPUs.
+/// Refuses weights in layouts that no kernel for GPUs reads.
 LogicalResult checkDeviceWeights(ModuleOp module);
 
 /// Rebuilds `function` with launches on a device (DeviceOutliner.h).

@@ -199,7 +199,7 @@ static Attribute describe(LLVM::LLVMFuncOp kernel,
       StringRef dtype = element.isF32()    ? "f32"
                         : element.isBF16() ? "bf16"
                         : element.isF16()  ? "f16"
-                                           : "i8";
+                                           : "u8";
       facts.append({
           b.getNamedAttr("dtype", b.getStringAttr(dtype)),
           b.getNamedAttr("rank", b.getI64IntegerAttr(box.size())),

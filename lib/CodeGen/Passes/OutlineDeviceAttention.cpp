@@ -231,12 +231,12 @@ LogicalResult DeviceOutliner::outlineAppend(LatentAppendOp op) {
 }
 
 Value DeviceOutliner::getAbsorbedQueries(LatentAttentionOp op, Value output) {
-  dsv2::gpu::ProductConfig config;
-  config.outputs = getWidth(output);
-  config.inputs = getWidth(op.getQNope());
-  config.heads = cast<RankedTensorType>(op.getType()).getDimSize(1);
-  return emitProduct(config, lookup(op.getQNope()), lookup(op.getWUk()), {},
-                     output, tokens);
+  Product product;
+  product.config.outputs = getWidth(output);
+  product.config.inputs = getWidth(op.getQNope());
+  product.config.heads = cast<RankedTensorType>(op.getType()).getDimSize(1);
+  setWeights(product, op.getWUk());
+  return emitProduct(std::move(product), lookup(op.getQNope()), output, tokens);
 }
 
 Value DeviceOutliner::emitSimtAttention(
@@ -325,9 +325,11 @@ Value DeviceOutliner::emitTileAttention(LatentAttentionOp op,
 }
 
 /// The matrices of all heads under each other: [heads * N, K, 1] of [heads, N,
-/// K, 1].
+/// K, 1], or [heads * N, bytes] of [heads, N, bytes].
 static Value stackHeads(ImplicitLocOpBuilder &b, Value weights) {
-  SmallVector<ReassociationIndices> groups = {{0, 1}, {2}, {3}};
+  SmallVector<ReassociationIndices> groups = {{0, 1}, {2}};
+  if (cast<MemRefType>(weights.getType()).getRank() == 4)
+    groups.push_back({3});
   return memref::CollapseShapeOp::create(b, weights, groups);
 }
 
@@ -342,11 +344,13 @@ LogicalResult DeviceOutliner::outlineExpanded(LatentAttentionOp op) {
   // Keys and values of the step's own tokens, which are all that there are: the
   // entry is for new sequences (Manifest::prefillWhole).
   auto expand = [&](Value weights, int64_t width) -> Value {
-    dsv2::gpu::ProductConfig config;
-    config.outputs = shape->heads * width;
-    config.inputs = getWidth(latents);
-    Value rows = emitProduct(config, latents, stackHeads(b, lookup(weights)),
-                             {}, emptyRows({config.outputs}, bf16), tokens);
+    Product product;
+    product.config.outputs = shape->heads * width;
+    product.config.inputs = getWidth(latents);
+    setWeights(product, weights);
+    product.weights = stackHeads(b, product.weights);
+    Value output = emptyRows({product.config.outputs}, bf16);
+    Value rows = emitProduct(std::move(product), latents, output, tokens);
     SmallVector<ReassociationIndices> groups = {{0}, {1, 2}};
     return tensor::ExpandShapeOp::create(
         b,
@@ -397,11 +401,12 @@ LogicalResult DeviceOutliner::outlineAttention(LatentAttentionOp op) {
   Value latents = shape ? emitTileAttention(op, *shape, output)
                         : emitSimtAttention(op, *cache, output);
 
-  dsv2::gpu::ProductConfig values;
-  values.outputs = value;
-  values.inputs = cache->latent;
-  values.heads = heads;
-  Value result = emitProduct(values, latents, lookup(op.getWUv()), {},
+  Product values;
+  values.config.outputs = value;
+  values.config.inputs = cache->latent;
+  values.config.heads = heads;
+  setWeights(values, op.getWUv());
+  Value result = emitProduct(std::move(values), latents,
                              emptyRows({heads, value}, bf16), tokens);
   mapping.map(op.getResult(), result);
   tap(op, result);

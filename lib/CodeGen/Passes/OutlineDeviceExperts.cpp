@@ -31,7 +31,7 @@ LogicalResult DeviceOutliner::outlineRoute(RouteOp op) {
   config.outputs = cast<RankedTensorType>(op.getGate().getType()).getDimSize(0);
   config.inputs = getWidth(op.getInput());
   products[0].x = lookup(op.getInput());
-  products[0].weights = lookup(op.getGate());
+  setWeights(products[0], op.getGate());
   products[0].output = emptyRows({config.outputs}, b.getF32Type());
   products[0].rows = tokens;
   // Shared experts are busy while experts are being chosen, or later, while
@@ -152,7 +152,7 @@ LogicalResult DeviceOutliner::outlineExperts(ExpertFFNOp op) {
   gated.config.gated = true;
   gated.config.gather = true;
   gated.x = rows.input;
-  gated.weights = lookup(op.getGate());
+  setWeights(gated, op.getGate());
   llvm::append_values(gated.optional, offsets, rows.rowTokens);
   gated.output = rowsOf(gated.config.outputs, b.getBF16Type());
   gated.rows = numRows;
@@ -169,7 +169,7 @@ LogicalResult DeviceOutliner::outlineExperts(ExpertFFNOp op) {
   downs[0].config.outputs = downType.getDimSize(1);
   downs[0].config.inputs = gated.config.outputs;
   downs[0].x = units;
-  downs[0].weights = lookup(op.getDown());
+  setWeights(downs[0], op.getDown());
   downs[0].optional.push_back(offsets);
   downs[0].output = rowsOf(downs[0].config.outputs, b.getF32Type());
   downs[0].rows = numRows;

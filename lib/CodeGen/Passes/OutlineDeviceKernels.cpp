@@ -13,10 +13,15 @@ using namespace mlir::dsv2;
 LogicalResult mlir::dsv2::checkDeviceWeights(ModuleOp module) {
   WalkResult result = module.walk([](PackOp op) {
     auto type = cast<RankedTensorType>(op.getType());
-    if (!cast<PackedAttr>(type.getEncoding()).getBlocks())
+    auto encoding = cast<PackedAttr>(type.getEncoding());
+    bool inPanels = encoding.getOrder() == PackOrder::Panels ||
+                    encoding.getOrder() == PackOrder::TransposedPanels;
+    bool isRead = inPanels ? encoding.getWidth() == 1 && !encoding.getBlocks()
+                           : encoding.getOrder() != PackOrder::GatedPanels;
+    if (isRead)
       return WalkResult::advance();
-    op.emitOpError("expected a format that has kernels for GPUs, f32 or bf16, "
-                   "got ")
+    op.emitOpError("expected a layout that kernels for GPUs read, which is "
+                   "rows, got ")
         << type;
     return WalkResult::interrupt();
   });

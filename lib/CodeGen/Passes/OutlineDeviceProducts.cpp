@@ -42,10 +42,11 @@ std::optional<dsv2::gpu::GemmShape>
 DeviceOutliner::getGemmShape(const Product &product) {
   const dsv2::gpu::ProductConfig &config = product.config;
   Value x = product.x, output = product.output;
-  if (!config.input.isBF16() || !config.weight.isBF16() ||
+  dsv2::gpu::GemmShape shape;
+  shape.format = config.format;
+  if (!config.input.isBF16() || (!shape.blocks() && !config.weight.isBF16()) ||
       (!config.output.isBF16() && !config.output.isF32()))
     return std::nullopt;
-  dsv2::gpu::GemmShape shape;
   auto type = cast<ShapedType>(x.getType());
   if (type.getRank() == 3) {
     if (!isAligned(x) || !isAligned(output))
@@ -78,7 +79,8 @@ static Value getMatrices(ImplicitLocOpBuilder &b, Value weights,
                          const dsv2::gpu::GemmShape &shape) {
   int64_t rank = cast<MemRefType>(weights.getType()).getRank();
   bool gated = shape.epilogue == dsv2::gpu::GemmEpilogue::SwiGLU;
-  // [E?, N, K, 1], or [E?, N / 16, 2, 8, K]; E: experts or heads.
+  // [E?, N, K, 1], or [E?, N / 16, 2, 8, K]; E: experts or heads. With blocks
+  // there are bytes in place of K and of [K, 1].
   SmallVector<ReassociationIndices> groups;
   int64_t dim = 0;
   if (shape.experts || shape.heads)
@@ -91,6 +93,8 @@ static Value getMatrices(ImplicitLocOpBuilder &b, Value weights,
   while (dim < rank)
     columns.push_back(dim++);
   groups.push_back(columns);
+  if (static_cast<int64_t>(groups.size()) == rank)
+    return weights;
   return memref::CollapseShapeOp::create(b, weights, groups);
 }
 
@@ -200,12 +204,19 @@ DeviceOutliner::emitProducts(MutableArrayRef<Product> products) {
   });
 }
 
-Value DeviceOutliner::emitProduct(dsv2::gpu::ProductConfig config, Value x,
-                                  Value weights, ValueRange optional,
-                                  Value output, Value rows) {
-  Product product{config, x,   weights, SmallVector<Value>(optional),
-                  output, rows};
+Value DeviceOutliner::emitProduct(Product product, Value x, Value output,
+                                  Value rows) {
+  product.x = x;
+  product.output = output;
+  product.rows = rows;
   return emitProducts(product).front();
+}
+
+void DeviceOutliner::setWeights(Product &product, Value weight) {
+  auto type = cast<RankedTensorType>(weight.getType());
+  auto encoding = dyn_cast_or_null<PackedAttr>(type.getEncoding());
+  product.weights = lookup(weight);
+  product.config.format = encoding ? encoding.getFormat() : PackFormat::Plain;
 }
 
 /// Whether all that `value` is used for, through views, is to be queries.
@@ -246,7 +257,7 @@ LogicalResult DeviceOutliner::outlineLinear(LinearOp op, Value residual,
     if (residual)
       product.optional.push_back(residual);
     product.x = lookup(linear.getInput());
-    product.weights = lookup(linear.getWeight());
+    setWeights(product, linear.getWeight());
     // Queries go into products.
     product.output = isQueries(to->getResult(0))
                          ? emptyRows({product.config.outputs}, b.getBF16Type())
@@ -267,7 +278,7 @@ DeviceOutliner::Product DeviceOutliner::getGatedProduct(GatedFFNOp op) {
   product.config.inputs = getWidth(op.getInput());
   product.config.gated = true;
   product.x = lookup(op.getInput());
-  product.weights = lookup(op.getGate());
+  setWeights(product, op.getGate());
   product.output = emptyRows({product.config.outputs}, b.getBF16Type());
   product.rows = tokens;
   return product;
@@ -284,7 +295,7 @@ DeviceOutliner::Product DeviceOutliner::getDownProduct(GatedFFNOp op,
   if (residual)
     product.optional.push_back(residual);
   product.x = units;
-  product.weights = lookup(op.getDown());
+  setWeights(product, op.getDown());
   product.output = destination(result);
   product.rows = tokens;
   return product;
@@ -315,15 +326,15 @@ LogicalResult DeviceOutliner::outlineLogits(LogitsOp op) {
                               empty({ShapedType::kDynamic, width},
                                     getElement(input), rows))
                      .front();
-  dsv2::gpu::ProductConfig config;
-  config.outputs = getWidth(op.getResult());
-  config.inputs = width;
+  Product product;
+  product.config.outputs = getWidth(op.getResult());
+  product.config.inputs = width;
+  setWeights(product, op.getWeight());
   // A part of the vocabulary is gathered with those of the other ranks.
   bool isWhole = op.getType() == logits.getType();
   Value output =
       isWhole ? logits : empty(op.getType().getShape(), b.getF32Type(), rows);
-  Value result =
-      emitProduct(config, chosen, lookup(op.getWeight()), {}, output, rows);
+  Value result = emitProduct(std::move(product), chosen, output, rows);
   mapping.map(op.getResult(), result);
   if (isWhole)
     tap(op, result);

@@ -160,7 +160,7 @@ static void launchPack(ImplicitLocOpBuilder &b, ModuleOutliner &outliner,
   } else {
     cpu::PackConfig config;
     config.format = format;
-    config.transposed = encoding.getOrder() == PackOrder::TransposedPanels;
+    config.transposed = isTransposed(encoding.getOrder());
     config.batched = sourceRank == 3;
     config.rows = outliner.kind == KernelKind::Device;
     auto create = encoding.getOrder() == PackOrder::GatedRows

@@ -83,6 +83,8 @@ LogicalResult LoopEmitter::emitGridBlock() {
     memref::StoreOp::create(b, value, memory, at);
   };
   auto poison = [&](Type element) -> Value {
+    if (element.isInteger(8))
+      return arith::ConstantOp::create(b, b.getI8IntegerAttr(-1));
     return arith::ConstantOp::create(
         b, b.getFloatAttr(
                element,
@@ -206,7 +208,7 @@ LogicalResult LoopEmitter::emitOp(Operation *op) {
             RingTileOp, SharedStageOp, SharedViewOp, TmaLoadOp, CpAsyncOp,
             LoadScalarOp, ClearRowsOp, SplatOp, MapOp, ReduceRowsOp, PackOp,
             SplitOp, ColumnsOp, LoadOp, StoreOp, LoadRowsOp, StoreRowsOp, PutOp,
-            PutRowsOp, GetRowsOp>([&](auto typed) {
+            PutRowsOp, GetRowsOp, UnpackBlocksOp>([&](auto typed) {
         emit(typed);
         return success();
       })

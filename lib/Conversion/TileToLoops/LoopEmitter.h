@@ -79,6 +79,7 @@ private:
   void emit(ColumnsOp op);
   void emit(LoadOp op);
   void emit(StoreOp op);
+  void emit(UnpackBlocksOp op);
   void emit(LoadRowsOp op);
   void emit(StoreRowsOp op);
   void emit(PutOp op);
@@ -89,6 +90,7 @@ private:
   Value index(int64_t value);
   Value i32(int64_t value);
   Value f32(double value);
+  Value zeroOf(Type element);
   Value toIndex(Value value);
   Value toI32(Value value);
   Value add(Value a, Value b);
@@ -105,6 +107,9 @@ private:
   /// Memory for a tile in registers, freed at the end of the op's block.
   Value makeTile(Type type);
   void copyTile(Value from, Value to);
+  /// to[place] = condition ? from[at] : 0; nothing is read without.
+  void copyElement(Value condition, Value from, ValueRange at, Value to,
+                   ValueRange place);
   SmallVector<Value> emitScalarOp(Operation *op,
                                   llvm::function_ref<Value(Value)> operand);
 

@@ -23,6 +23,9 @@ Value LoopEmitter::i32(int64_t value) {
 Value LoopEmitter::f32(double value) {
   return arith::ConstantOp::create(b, b.getF32FloatAttr(value));
 }
+Value LoopEmitter::zeroOf(Type element) {
+  return arith::ConstantOp::create(b, cast<TypedAttr>(b.getZeroAttr(element)));
+}
 Value LoopEmitter::toIndex(Value value) {
   return b.createOrFold<arith::IndexCastOp>(b.getIndexType(), value);
 }
@@ -99,6 +102,19 @@ Value LoopEmitter::makeTile(Type type) {
   return memory;
 }
 
+void LoopEmitter::copyElement(Value condition, Value from, ValueRange at,
+                              Value to, ValueRange place) {
+  // Not chosen between: LLVM would move bf16 between blocks as f32 and call a
+  // library to round it.
+  Type element = cast<MemRefType>(to.getType()).getElementType();
+  memref::StoreOp::create(b, zeroOf(element), to, place);
+  auto branch = scf::IfOp::create(b, condition, /*withElseRegion=*/false);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  Value value = memref::LoadOp::create(b, from, at);
+  memref::StoreOp::create(b, value, to, place);
+}
+
 void LoopEmitter::copyTile(Value from, Value to) {
   memref::CopyOp::create(b, from, to);
 }
@@ -156,17 +172,7 @@ void LoopEmitter::emit(TmaLoadOp op) {
           b, inside,
           arith::AndIOp::create(b, less(at[d], size), less(index(-1), at[d])));
     }
-    auto branch = scf::IfOp::create(b, tile.getElementType(), inside, true);
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(branch.thenBlock());
-    scf::YieldOp::create(b, memref::LoadOp::create(b, source, at).getResult());
-    b.setInsertionPointToStart(branch.elseBlock());
-    Value zero =
-        arith::ConstantOp::create(b, b.getFloatAttr(tile.getElementType(), 0));
-    scf::YieldOp::create(b, zero);
-    b.setInsertionPointAfter(branch);
-    memref::StoreOp::create(b, branch.getResult(0), target,
-                            ValueRange{row, column});
+    copyElement(inside, source, at, target, {row, column});
   });
   // The stage is full when all of its bytes have come.
   int64_t bytes = tile.getRows() * tile.getColumns() * tile.getElementBytes();
@@ -195,26 +201,22 @@ void LoopEmitter::emit(CpAsyncOp op) {
         firstColumn = toIndex(lookup(op.getColumn())),
         stride = toIndex(lookup(op.getStride())),
         valid = toIndex(lookup(op.getValid()));
+  Value columns = op.getColumns() ? toIndex(lookup(op.getColumns()))
+                                  : index(tile.getColumns());
+  // Whole pieces.
+  int64_t pieceColumns = 16 / tile.getElementBytes();
+  columns = mul(arith::CeilDivSIOp::create(b, columns, index(pieceColumns)),
+                index(pieceColumns));
   forEach(tile.getRows(), [&](Value row) {
     auto own = scf::IfOp::create(b, DSV2_IS_OWN_ROW(row), false);
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(own.thenBlock());
     forEach(tile.getColumns(), [&](Value column) {
-      auto branch =
-          scf::IfOp::create(b, tile.getElementType(), less(row, valid), true);
-      OpBuilder::InsertionGuard inner(b);
-      b.setInsertionPointToStart(branch.thenBlock());
+      Value isValid =
+          arith::AndIOp::create(b, less(row, valid), less(column, columns));
       Value number =
           elementNumber(add(firstRow, row), stride, add(firstColumn, column));
-      scf::YieldOp::create(
-          b, memref::LoadOp::create(b, source, number).getResult());
-      b.setInsertionPointToStart(branch.elseBlock());
-      Value zero = arith::ConstantOp::create(
-          b, b.getFloatAttr(tile.getElementType(), 0));
-      scf::YieldOp::create(b, zero);
-      b.setInsertionPointAfter(branch);
-      memref::StoreOp::create(b, branch.getResult(0), target,
-                              ValueRange{row, column});
+      copyElement(isValid, source, number, target, {row, column});
     });
   });
 }
@@ -234,8 +236,7 @@ void LoopEmitter::emit(ClearRowsOp op) {
     auto branch = scf::IfOp::create(b, isOurs, false);
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(branch.thenBlock());
-    Value zero =
-        arith::ConstantOp::create(b, b.getFloatAttr(tile.getElementType(), 0));
+    Value zero = zeroOf(tile.getElementType());
     forEach(tile.getColumns(), [&](Value column) {
       memref::StoreOp::create(b, zero, lookup(op.getTile()),
                               ValueRange{row, column});
@@ -378,13 +379,16 @@ void LoopEmitter::emit(LoadOp op) {
         columns = toIndex(lookup(op.getColumns()));
   forEach(op.getType().getRows(), op.getType().getColumns(),
           [&](Value row, Value column) {
-            Value valid = arith::AndIOp::create(b, less(row, rows),
-                                                less(column, columns));
+            Value down = row, across = column;
+            if (op.getTransposed())
+              std::swap(down, across);
+            Value valid = arith::AndIOp::create(b, less(down, rows),
+                                                less(across, columns));
             auto branch = scf::IfOp::create(b, f32Type, valid, true);
             OpBuilder::InsertionGuard guard(b);
             b.setInsertionPointToStart(branch.thenBlock());
-            Value number = elementNumber(add(firstRow, row), stride,
-                                         add(firstColumn, column));
+            Value number = elementNumber(add(firstRow, down), stride,
+                                         add(firstColumn, across));
             scf::YieldOp::create(b, widen(memref::LoadOp::create(
                                         b, lookup(op.getSource()), number)));
             b.setInsertionPointToStart(branch.elseBlock());
@@ -405,8 +409,11 @@ void LoopEmitter::emit(StoreOp op) {
         rows = toIndex(lookup(op.getRows())),
         columns = toIndex(lookup(op.getColumns()));
   forEach(type.getRows(), type.getColumns(), [&](Value row, Value column) {
+    Value down = row, across = column;
+    if (op.getTransposed())
+      std::swap(down, across);
     Value valid =
-        arith::AndIOp::create(b, less(row, rows), less(column, columns));
+        arith::AndIOp::create(b, less(down, rows), less(across, columns));
     if (op.getFirst())
       valid = arith::AndIOp::create(
           b, valid,
@@ -419,8 +426,79 @@ void LoopEmitter::emit(StoreOp op) {
                                          ValueRange{row, column});
     memref::StoreOp::create(
         b, narrow(value, element), lookup(op.getTarget()),
-        elementNumber(add(firstRow, row), stride, add(firstColumn, column)));
+        elementNumber(add(firstRow, down), stride, add(firstColumn, across)));
   });
+}
+
+void LoopEmitter::emit(UnpackBlocksOp op) {
+  const BlockFormat &blocks = op.getBlocks();
+  bool isQ8 = op.getFormat() == BlockKind::q8;
+  Value result = makeTile(op.getType());
+  auto div = [&](Value x, int64_t y) -> Value {
+    return arith::DivUIOp::create(b, x, index(y));
+  };
+  auto rem = [&](Value x, int64_t y) -> Value {
+    return arith::RemUIOp::create(b, x, index(y));
+  };
+  auto times = [&](Value x, int64_t y) { return mul(x, index(y)); };
+  auto byte = [&](Value tile, Value row, Value at) -> Value {
+    return arith::ExtUIOp::create(
+        b, i32Type,
+        memref::LoadOp::create(b, lookup(tile), ValueRange{row, at})
+            .getResult());
+  };
+  auto both = [&](Value x, int64_t bits) -> Value {
+    return arith::AndIOp::create(b, x, i32(bits));
+  };
+  auto left = [&](Value x, int64_t bits) -> Value {
+    return arith::ShLIOp::create(b, x, i32(bits));
+  };
+  Value firstScale = times(toIndex(lookup(op.getWord())), 4);
+  forEach(op.getType().getRows(), op.getType().getColumns(),
+          [&](Value row, Value column) {
+            Value from = row;
+            if (op.getPart())
+              from = add(add(times(div(row, 8), 16), rem(row, 8)),
+                         index(8 * *op.getPart()));
+            Value block = div(column, blocks.elements);
+            Value j = rem(column, 8);
+            Value piece = times(div(rem(column, blocks.elements), 8), 16);
+            // Bit and byte of the element, whose neighbour lies 16 bits apart.
+            Value word = isQ8 ? add(times(block, 2), div(j, 4)) : block;
+            Value bit = add(
+                times(isQ8 ? div(rem(j, 4), 2) : div(j, 2), blocks.elementBits),
+                times(rem(j, 2), 16));
+            Value at = add(add(piece, times(word, 4)), div(bit, 8));
+            Value bits = byte(op.getData(), from, at);
+            Value q;
+            if (isQ8) {
+              q = arith::ShRSIOp::create(b, left(bits, 24), i32(24));
+            } else {
+              bits = arith::ShRUIOp::create(b, bits, toI32(rem(bit, 8)));
+              q = add(both(bits, 15), i32(-8));
+            }
+            Value scaleAt = add(firstScale, times(block, blocks.scaleBytes));
+            Value code = byte(op.getScales(), from, scaleAt);
+            Value scale;
+            if (isQ8) {
+              Value high = byte(op.getScales(), from, add(scaleAt, index(1)));
+              scale = arith::OrIOp::create(b, left(code, 16), left(high, 24));
+            } else {
+              Value size = both(code, 0x7f);
+              Value sign = left(both(code, 0x80), 24);
+              scale = add(left(size, 20), i32((127 - 13) << 23));
+              Value isNaN = arith::CmpIOp::create(b, arith::CmpIPredicate::eq,
+                                                  size, i32(kQ4NaN));
+              scale = arith::SelectOp::create(b, isNaN, i32(0x7fc00000), scale);
+              scale = arith::OrIOp::create(b, scale, sign);
+            }
+            Value product = arith::MulFOp::create(
+                b, arith::SIToFPOp::create(b, f32Type, q),
+                arith::BitcastOp::create(b, f32Type, scale));
+            memref::StoreOp::create(b, narrow(product, b.getBF16Type()), result,
+                                    ValueRange{row, column});
+          });
+  values[op] = result;
 }
 
 void LoopEmitter::emit(LoadRowsOp op) {

@@ -184,23 +184,38 @@ void KernelEmitter::emit(CpAsyncOp op) {
   int64_t pieceElements = 16 / type.getElementBytes();
   int64_t piecesInRow = type.getColumns() / pieceElements;
   int64_t threads = role.getActiveThreads();
-  int64_t rounds = type.getRows() * piecesInRow / threads;
+  int64_t pieces = type.getRows() * piecesInRow;
+  int64_t rounds = std::max<int64_t>(pieces / threads, 1);
   Value valid = lookupOne(op.getValid());
   Value roleThread = hide(this->roleThread);
   auto copy = [&](Value row, Value piece, int64_t morePieces, Value to) {
     Value isValid = less(row, valid);
     // Nothing is read of a row that is not valid, but its address is made.
+    Value fromRow = add(lookupOne(op.getRow()), select(isValid, row, i32(0)));
+    Value column = mul(piece, pieceElements);
+    int64_t moreColumns = morePieces * pieceElements;
+    if (op.getColumns()) {
+      column = add(column, moreColumns);
+      moreColumns = 0;
+      Value isInside = less(column, lookupOne(op.getColumns()));
+      column = select(isInside, column, i32(0));
+      isValid = arith::AndIOp::create(b, isValid, isInside);
+    }
     Value from = elementAddress(
-        lookupOne(op.getSource()), type.getElementType(),
-        add(lookupOne(op.getRow()), select(isValid, row, i32(0))),
-        lookupOne(op.getStride()),
-        add(lookupOne(op.getColumn()), mul(piece, pieceElements)));
-    from = bytesFrom(from, 16 * morePieces);
+        lookupOne(op.getSource()), type.getElementType(), fromRow,
+        lookupOne(op.getStride()), add(lookupOne(op.getColumn()), column));
+    from = bytesFrom(from, moreColumns * type.getElementBytes());
     NVVM::CpAsyncOp::create(b, to, from, 16, NVVM::LoadCacheModifierKind::CG,
                             select(isValid, i32(16), i32(0)));
   };
   // Panel by panel if these are whole rounds: then a thread's pieces differ by
   // constants, which take no registers.
+  OpBuilder::InsertionGuard guard(b);
+  if (pieces < threads) {
+    auto some = scf::IfOp::create(b, less(roleThread, i32(pieces)),
+                                  /*withElseRegion=*/false);
+    b.setInsertionPointToStart(some.thenBlock());
+  }
   int64_t inPanelRow = piecesInRow / type.getPanels();
   int64_t inPanel = type.getRows() * inPanelRow;
   bool even = inPanel % threads == 0 && threads % inPanelRow == 0 &&

@@ -182,6 +182,8 @@ void KernelEmitter::emit(ColumnsOp op) {
 //===----------------------------------------------------------------------===//
 
 void KernelEmitter::emit(LoadOp op) {
+  if (op.getTransposed())
+    return emitTransposed(op);
   FragmentType type = op.getType();
   Type element = op.getSource().getType().getElementType();
   auto pair = VectorType::get({2}, element);
@@ -234,7 +236,96 @@ void KernelEmitter::emit(LoadOp op) {
   bind(op, SmallVector<Value>(branch.getResults()));
 }
 
+/// Calls `body` with slab, eight columns, row half and column of each register.
+static void forEachRegister(
+    FragmentType type,
+    llvm::function_ref<void(int64_t, int64_t, int64_t, int64_t)> body) {
+  for (int64_t s = 0; s < type.getSlabs(); ++s)
+    for (int64_t j = 0; j < type.getColumns() / 8; ++j)
+      for (int64_t h = 0; h < 2; ++h)
+        for (int64_t e = 0; e < 2; ++e)
+          body(s, j, h, e);
+}
+
+void KernelEmitter::emitTransposed(LoadOp op) {
+  FragmentType type = op.getType();
+  Type element = op.getSource().getType().getElementType();
+  int64_t bytes = element.getIntOrFloatBitWidth() / 8;
+  Value rows = lookupOne(op.getRows()), columns = lookupOne(op.getColumns());
+  Value zero = arith::ConstantOp::create(b, b.getF32FloatAttr(0));
+  Value none = i32(0);
+  // As without transposition: what is not valid is read from elsewhere.
+  Value any = arith::AndIOp::create(b, less(none, rows), less(none, columns));
+  auto branch =
+      scf::IfOp::create(b, SmallVector<Type>(type.getRegisters(), f32Type), any,
+                        /*addThenBlock=*/true, /*addElseBlock=*/true);
+  {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToStart(branch.thenBlock());
+    SmallVector<Value> result(type.getRegisters());
+    Value row0 = firstRow(type.getWarps()), column0 = firstColumn();
+    forEachRegister(type, [&](int64_t s, int64_t j, int64_t h, int64_t e) {
+      Value row = add(row0, 16 * s * type.getWarps() + 8 * h);
+      Value column = add(column0, 8 * j + e);
+      Value isRow = less(column, rows), isColumn = less(row, columns);
+      Value address = elementAddress(
+          lookupOne(op.getSource()), element,
+          add(lookupOne(op.getRow()), select(isRow, column, none)),
+          lookupOne(op.getStride()),
+          add(lookupOne(op.getColumn()), select(isColumn, row, none)));
+      Value value = LLVM::LoadOp::create(b, element, address, bytes);
+      if (!element.isF32())
+        value = LLVM::FPExtOp::create(b, f32Type, value);
+      Value both = arith::AndIOp::create(b, isRow, isColumn);
+      result[registerOf(type, s, j, h, e)] = select(both, value, zero);
+    });
+    scf::YieldOp::create(b, result);
+    b.setInsertionPointToStart(branch.elseBlock());
+    scf::YieldOp::create(b, SmallVector<Value>(type.getRegisters(), zero));
+  }
+  bind(op, SmallVector<Value>(branch.getResults()));
+}
+
+void KernelEmitter::emitTransposed(StoreOp op) {
+  FragmentType type = op.getValue().getType();
+  Type element = op.getTarget().getType().getElementType();
+  int64_t bytes = element.getIntOrFloatBitWidth() / 8;
+  Value rows = lookupOne(op.getRows()), columns = lookupOne(op.getColumns());
+  Value lane = hide(this->lane);
+  Value row0 = firstRow(type.getWarps(), lane), column0 = firstColumn(lane);
+  ArrayRef<Value> source = lookup(op.getValue());
+  // A column of the fragment is a row of the matrix, of which the thread has
+  // every eighth element.
+  for (int64_t j = 0; j < type.getColumns() / 8; ++j)
+    for (int64_t e = 0; e < 2; ++e) {
+      Value column = add(column0, 8 * j + e);
+      auto ifRow = scf::IfOp::create(b, less(column, rows),
+                                     /*withElseRegion=*/false);
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointToStart(ifRow.thenBlock());
+      Value address = elementAddress(lookupOne(op.getTarget()), element,
+                                     add(lookupOne(op.getRow()), column),
+                                     lookupOne(op.getStride()),
+                                     add(lookupOne(op.getColumn()), row0));
+      for (int64_t s = 0; s < type.getSlabs(); ++s)
+        for (int64_t h = 0; h < 2; ++h) {
+          int64_t more = 16 * s * type.getWarps() + 8 * h;
+          auto ifColumn = scf::IfOp::create(b, less(add(row0, more), columns),
+                                            /*withElseRegion=*/false);
+          OpBuilder::InsertionGuard inner(b);
+          b.setInsertionPointToStart(ifColumn.thenBlock());
+          Value value = source[registerOf(type, s, j, h, e)];
+          if (!element.isF32())
+            value = LLVM::FPTruncOp::create(b, element, value);
+          LLVM::StoreOp::create(b, value, bytesFrom(address, more * bytes),
+                                bytes);
+        }
+    }
+}
+
 void KernelEmitter::emit(StoreOp op) {
+  if (op.getTransposed())
+    return emitTransposed(op);
   FragmentType type = op.getValue().getType();
   Type element = op.getTarget().getType().getElementType();
   Value rows = lookupOne(op.getRows()), columns = lookupOne(op.getColumns());

@@ -148,11 +148,11 @@ LogicalResult KernelEmitter::emitOp(Operation *op) {
             RingTileOp, TmaLoadOp, CpAsyncOp, LoadScalarOp, ClearRowsOp,
             SharedViewOp, SharedStageOp, SplatOp, MapOp, ReduceRowsOp, PackOp,
             SplitOp, ColumnsOp, LoadOp, StoreOp, LoadRowsOp, StoreRowsOp, PutOp,
-            PutRowsOp, GetRowsOp, WgmmaFenceOp, WgmmaOp, WgmmaWaitOp, MmaOp>(
-          [&](auto typed) {
-            emit(typed);
-            return success();
-          })
+            PutRowsOp, GetRowsOp, UnpackBlocksOp, WgmmaFenceOp, WgmmaOp,
+            WgmmaWaitOp, MmaOp>([&](auto typed) {
+        emit(typed);
+        return success();
+      })
       .Case([&](RoleOp typed) { return emitRole(typed); })
       .Case([&](SearchSumsOp typed) { return emitSearch(typed); })
       .Case([&](scf::ForOp typed) { return emitFor(typed); })
@@ -219,9 +219,7 @@ LogicalResult KernelEmitter::emitRole(RoleOp op) {
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(branch.thenBlock());
   if (op.getRegisters()) {
-    // What each thread has at the start: all registers shared evenly, in steps
-    // of 8.
-    int64_t initial = 65536 / kernel.getThreads() / 8 * 8;
+    int64_t initial = getInitialRegisters(kernel);
     if (*op.getRegisters() != initial)
       NVVM::SetMaxRegisterOp::create(
           b, *op.getRegisters(),

@@ -18,6 +18,16 @@
 
 namespace mlir::dsv2::tile {
 
+/// Registers of a thread at the start of a kernel whose roles move them
+/// (setmaxnreg): all of a multiprocessor shared evenly, in steps of 8.
+inline int64_t getInitialRegisters(KernelOp kernel) {
+  return 65536 / kernel.getThreads() / 8 * 8;
+}
+
+/// Says on `function`, which `kernel` becomes, how many instructions of matrix
+/// units, copies and barriers its PTX must have at least (kExpectAttr).
+void setExpectations(KernelOp kernel, Operation *function);
+
 /// Walks a kernel and writes what each thread does. A uniform value becomes one
 /// value, a tile in registers one value for each register; a tile in shared
 /// memory its address, a ring's state its stage and the parity of its round.
@@ -92,6 +102,12 @@ private:
   Value rowAddress(RowsType type, Value tile, int64_t i);
   /// Two f32 as neighbours of type `element` in one value.
   Value packPair(Value low, Value high, Type element);
+
+  void emitTransposed(LoadOp op);
+  void emitTransposed(StoreOp op);
+
+  // EmitUnpack.cpp.
+  void emit(UnpackBlocksOp op);
 
   // EmitProducts.cpp.
   void emit(WgmmaFenceOp op);

@@ -85,6 +85,7 @@ LogicalResult mlir::dsv2::lowerTileKernel(KernelOp kernel) {
   function->setAttr(kEarlyStartAttr, builder.getUnitAttr());
   for (NamedAttribute attribute : kernel->getDiscardableAttrs())
     function->setDiscardableAttr(attribute.getName(), attribute.getValue());
+  setExpectations(kernel, function);
   // A descriptor of 128 bytes in the constant bank of the parameters (PTX ISA,
   // "cp.async.bulk.tensor"), never copied.
   for (auto [index, type] : llvm::enumerate(kernel.getArgumentTypes()))

@@ -194,6 +194,19 @@ findSharedOverflow(mlir::gpu::GPUModuleOp module, ArrayRef<KernelInfo> kernels,
   return std::nullopt;
 }
 
+/// Takes what kernels compute along, for those who get nothing but bitcode.
+static void keepFacts(mlir::gpu::GPUModuleOp source, llvm::Module &module) {
+  for (auto kernel : source.getOps<LLVM::LLVMFuncOp>()) {
+    Attribute facts = kernel->getAttr(kCostFactsAttr);
+    llvm::Function *function = module.getFunction(kernel.getName());
+    if (!facts || !function)
+      continue;
+    std::string text;
+    llvm::raw_string_ostream(text) << facts;
+    function->addFnAttr(kCostFactsAttr, text);
+  }
+}
+
 DeviceCode::DeviceCode(DeviceCode &&) = default;
 DeviceCode &DeviceCode::operator=(DeviceCode &&other) {
   target = std::move(other.target);
@@ -248,6 +261,7 @@ llvm::Expected<DeviceCode> DeviceCode::create(mlir::gpu::GPUModuleOp source,
   auto machine = createTargetMachine(target);
   if (!machine)
     return machine.takeError();
+  keepFacts(copy, *code.module);
   code.module->setTargetTriple((*machine)->getTargetTriple());
   code.module->setDataLayout((*machine)->createDataLayout());
   markConvergent(*code.module);

@@ -77,6 +77,10 @@ public:
   /// as many: the median of several copies of `bytes` bytes.
   Expected<double> measureCopyRate(int64_t bytes) const;
 
+  /// Which images of programs the driver refused, why, and what runs instead,
+  /// one sentence a program; empty when there are none.
+  std::string refusedImages() const;
+
   /// The first failure to give something back to the driver, which happens
   /// where no call can return it; Ok when there was none.
   Status releaseFailure() const;

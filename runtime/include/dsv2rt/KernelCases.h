@@ -47,8 +47,9 @@ constexpr int64_t kCasePeriod = int64_t(1) << 22;
 struct CaseFill {
   /// First byte.
   int64_t offset = 0;
-  /// These bytes, if there are any.
+  /// These bytes, so many times behind each other, if there are any.
   std::vector<uint8_t> data;
+  int64_t repeats = 1;
   /// Else `count` elements, of which number i is caseNumber(seed, scale,
   /// offset / elementBytes(element) + i). BF16 or F32.
   CaseElement element = CaseElement::BF16;
@@ -57,7 +58,8 @@ struct CaseFill {
   float scale = 1;
 
   int64_t bytes() const {
-    return data.empty() ? count * elementBytes(element) : int64_t(data.size());
+    return data.empty() ? count * elementBytes(element)
+                        : repeats * int64_t(data.size());
   }
 };
 

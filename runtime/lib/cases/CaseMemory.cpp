@@ -32,36 +32,37 @@ Status CaseMemory::put(const CaseBuffer &buffer, CUdeviceptr base,
   const Driver &driver = context->driver();
   auto what = [&] { return "filling buffer " + quote(buffer.name); };
   CUdeviceptr to = base + CUdeviceptr(fill.offset);
-  if (!fill.data.empty()) {
+  // The first bytes from the host, the rest copied on the device: always from
+  // the start, as much as there is, until the end.
+  auto putAndRepeat = [&](const std::vector<uint8_t> &bytes) {
+    int64_t made = int64_t(bytes.size()), all = fill.bytes();
     Status status = context->call(driver.cuMemcpyHtoDAsync_v2, what, to,
-                                  fill.data.data(), fill.data.size(), stream);
+                                  bytes.data(), bytes.size(), stream);
+    while (status.ok() && made < all) {
+      int64_t more = std::min(made, all - made);
+      status = context->call(driver.cuMemcpyDtoDAsync_v2, what,
+                             to + CUdeviceptr(made), to, size_t(more), stream);
+      made += more;
+    }
     return status.ok() ? wait("filling a buffer") : status;
-  }
-  // One period from the host, the rest copied on the device: always from the
-  // start and whole periods, until the end.
+  };
+  if (!fill.data.empty())
+    return putAndRepeat(fill.data);
+  // One period of random numbers.
   int64_t bytes = elementBytes(fill.element);
   int64_t first = fill.offset / bytes;
-  int64_t made = std::min(fill.count, kCasePeriod);
-  std::vector<uint8_t> staging(size_t(made * bytes));
-  for (int64_t i = 0; i < made; ++i) {
-    float value = caseNumber(fill.seed, fill.scale, first + i);
+  std::vector<uint8_t> staging(
+      size_t(std::min(fill.count, kCasePeriod) * bytes));
+  for (size_t i = 0; i < staging.size() / size_t(bytes); ++i) {
+    float value = caseNumber(fill.seed, fill.scale, first + int64_t(i));
     if (fill.element == CaseElement::BF16) {
       uint16_t half = toBFloat16(value);
-      std::memcpy(&staging[size_t(i * 2)], &half, 2);
+      std::memcpy(&staging[i * 2], &half, 2);
     } else {
-      std::memcpy(&staging[size_t(i * 4)], &value, 4);
+      std::memcpy(&staging[i * 4], &value, 4);
     }
   }
-  Status status = context->call(driver.cuMemcpyHtoDAsync_v2, what, to,
-                                staging.data(), staging.size(), stream);
-  while (status.ok() && made < fill.count) {
-    int64_t more = std::min(made, fill.count - made);
-    status = context->call(driver.cuMemcpyDtoDAsync_v2, what,
-                           to + CUdeviceptr(made * bytes), to,
-                           size_t(more * bytes), stream);
-    made += more;
-  }
-  return status.ok() ? wait("filling a buffer") : status;
+  return putAndRepeat(staging);
 }
 
 Status CaseMemory::fill(const KernelCase &item) {

@@ -84,6 +84,7 @@ CaseFill Reader::readFill(const json &object, const std::string &path) {
     if (bytes.empty())
       reader.fail("data", "at least one byte", "none");
     fill.data.assign(bytes.begin(), bytes.end());
+    fill.repeats = reader.integerOr("repeats", 1, maxBytes, 1);
     return fill;
   }
   ObjectReader normal(reader.object("normal"), path + ".normal", status);
@@ -286,9 +287,15 @@ private:
     for (size_t i = 0; i < buffer.fills.size(); ++i) {
       const CaseFill &fill = buffer.fills[i];
       int64_t alignment = fill.data.empty() ? elementBytes(fill.element) : 1;
-      if (fill.count < 0 || fill.count > maxBytes || fill.offset < 0 ||
-          fill.offset > buffer.bytes || fill.offset % alignment ||
-          fill.bytes() > buffer.bytes - fill.offset)
+      bool hasSize =
+          fill.data.empty()
+              ? fill.count >= 0 && fill.count <= maxBytes
+              : fill.repeats >= 1 &&
+                    fill.repeats <= maxBytes / int64_t(fill.data.size());
+      if (!hasSize)
+        return wrong(where, ".fills[", i, "]: expected at most 2^40 bytes");
+      if (fill.offset < 0 || fill.offset > buffer.bytes ||
+          fill.offset % alignment || fill.bytes() > buffer.bytes - fill.offset)
         return wrong(where, ".fills[", i, "]: ", fill.bytes(), " bytes at ",
                      fill.offset, " do not fit in the buffer's ", buffer.bytes);
     }

@@ -78,6 +78,8 @@ json bufferJson(const CaseBuffer &buffer, Data &data) {
     json item = {{"offset", fill.offset}};
     if (!fill.data.empty()) {
       item["data"] = data.add(fill.data);
+      if (fill.repeats != 1)
+        item["repeats"] = fill.repeats;
     } else {
       item["normal"] = {{"element", caseElementName(fill.element)},
                         {"count", fill.count},

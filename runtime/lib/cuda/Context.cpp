@@ -117,3 +117,15 @@ Status Context::releaseFailure() const {
   std::lock_guard<std::mutex> lock(mutex);
   return firstReleaseFailure;
 }
+
+void Context::noteRefusal(const std::string &sentence) {
+  std::lock_guard<std::mutex> lock(mutex);
+  // Programs of one artifact are refused alike.
+  if (refusedImages.find(sentence) == std::string::npos)
+    refusedImages += (refusedImages.empty() ? "" : "\n") + sentence;
+}
+
+std::string Context::refusals() const {
+  std::lock_guard<std::mutex> lock(mutex);
+  return refusedImages;
+}

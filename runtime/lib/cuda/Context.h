@@ -59,6 +59,11 @@ public:
   /// The first failure of release(), or Ok.
   Status releaseFailure() const;
 
+  /// Remembers an image that the driver refused while another one runs; see
+  /// Device::refusedImages().
+  void noteRefusal(const std::string &sentence);
+  std::string refusals() const;
+
   /// Bytes that can be allocated, and all bytes.
   Status memory(size_t &available, size_t &total) const;
 
@@ -76,6 +81,7 @@ private:
   std::string where;
   mutable std::mutex mutex;
   Status firstReleaseFailure;
+  std::string refusedImages;
 };
 
 } // namespace dsv2rt::cuda

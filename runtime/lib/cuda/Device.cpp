@@ -91,6 +91,8 @@ Expected<std::shared_ptr<Device>> Device::open(const std::string &name,
 
 const Device::Info &Device::info() const { return impl->context->info(); }
 std::string Device::text() const { return impl->context->text(); }
+std::string Device::refusedImages() const { return impl->context->refusals(); }
+
 Status Device::releaseFailure() const {
   return impl->context->releaseFailure();
 }
@@ -188,11 +190,11 @@ static Status wrongTarget(const Artifact &artifact, const std::string &asked) {
 Status dsv2rt::checkTarget(const Artifact &artifact, const Device *device) {
   if (artifact.manifest().device.has_value() != (device != nullptr))
     return wrongTarget(artifact, device ? device->text() : "the CPU");
-  return device
-             ? chooseImage(*artifact.manifest().device,
-                           "artifact " + quote(artifact.path()), device->info())
-                   .status()
-             : Status();
+  return device ? chooseImages(*artifact.manifest().device,
+                               "artifact " + quote(artifact.path()),
+                               device->info())
+                      .status()
+                : Status();
 }
 
 Expected<std::shared_ptr<Device>>

@@ -8,6 +8,7 @@
 #include "ImageChoice.h"
 #include "Support.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <tuple>
 
@@ -49,27 +50,37 @@ bool cuda::canRun(const DeviceManifest::Image &image,
   return chip.number <= own;
 }
 
-int64_t dsv2rt::suitableImage(const DeviceManifest &code,
-                              const Device::Info &device) {
-  auto rank = [&](int64_t i) {
+/// Of the images those that the device runs, the best first.
+static std::vector<size_t> suitableImages(const DeviceManifest &code,
+                                          const Device::Info &device) {
+  auto rank = [&](size_t i) {
     const DeviceManifest::Image &image = code.images[i];
     Chip chip(image.chip);
+    // Of equals the first.
     return std::make_tuple(image.kind != ImageKind::Ptx, chip.number,
-                           chip.exact, chip.family);
+                           chip.exact, chip.family, code.images.size() - i);
   };
-  int64_t best = -1;
-  for (int64_t i = 0; i < int64_t(code.images.size()); ++i)
-    if (canRun(code.images[i], device) && (best < 0 || rank(i) > rank(best)))
-      best = i;
-  return best;
+  std::vector<size_t> suitable;
+  for (size_t i = 0; i < code.images.size(); ++i)
+    if (canRun(code.images[i], device))
+      suitable.push_back(i);
+  std::sort(suitable.begin(), suitable.end(),
+            [&](size_t a, size_t b) { return rank(a) > rank(b); });
+  return suitable;
 }
 
-Expected<size_t> cuda::chooseImage(const DeviceManifest &code,
-                                   const std::string &name,
-                                   const Device::Info &device) {
-  int64_t best = suitableImage(code, device);
-  if (best >= 0)
-    return size_t(best);
+int64_t dsv2rt::suitableImage(const DeviceManifest &code,
+                              const Device::Info &device) {
+  std::vector<size_t> suitable = suitableImages(code, device);
+  return suitable.empty() ? -1 : int64_t(suitable.front());
+}
+
+Expected<std::vector<size_t>> cuda::chooseImages(const DeviceManifest &code,
+                                                 const std::string &name,
+                                                 const Device::Info &device) {
+  std::vector<size_t> suitable = suitableImages(code, device);
+  if (!suitable.empty())
+    return suitable;
   return makeError(StatusCode::Unsupported, name, " has code for ",
                    code.imagesText(), ", but device ", device.name, " ",
                    quote(device.model), " is of compute capability ",

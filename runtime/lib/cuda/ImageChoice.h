@@ -14,6 +14,7 @@
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
 namespace dsv2rt::cuda {
 
@@ -24,12 +25,13 @@ int chipNumber(const std::string &chip);
 /// Whether the device runs the image; suitableImage() has the rules.
 bool canRun(const DeviceManifest::Image &image, const Device::Info &device);
 
-/// Index of the image of `code` to load, as of suitableImage(). Errors:
-/// Unsupported, naming the device's compute capability and all images; `name`
-/// is what the message calls their owner.
-Expected<size_t> chooseImage(const DeviceManifest &code,
-                             const std::string &name,
-                             const Device::Info &device);
+/// Indices of the images of `code` that the device runs, the best first, as of
+/// suitableImage(). Errors: Unsupported if there are none, naming the device's
+/// compute capability and all images; `name` is what the message calls their
+/// owner.
+Expected<std::vector<size_t>> chooseImages(const DeviceManifest &code,
+                                           const std::string &name,
+                                           const Device::Info &device);
 
 } // namespace dsv2rt::cuda
 

@@ -153,27 +153,62 @@ Status Program::loadKernel(Context &context,
   return status;
 }
 
-Expected<std::unique_ptr<Program>>
-Program::load(const std::shared_ptr<Context> &context, ProgramSource source) {
-  Expected<size_t> index =
-      chooseImage(*source.code, source.name, context->info());
-  if (!index.ok())
-    return index.status();
-  std::unique_ptr<Program> program(new Program());
-  program->source = std::move(source);
-  const DeviceManifest &device = *program->source.code;
-  const std::string &chip = device.images[index.value()].chip;
-  program->imageChip = chipNumber(chip);
-  Status status = program->loadModule(context, index.value());
-  for (const DeviceManifest::Kernel &kernel : device.kernels) {
+Status Program::loadKernels(Context &context, const std::string &chip) {
+  Status status;
+  for (const DeviceManifest::Kernel &kernel : source.code->kernels) {
     if (!status.ok())
       break;
     if (kernel.chip.empty() || kernel.chip == chip)
-      status = program->loadKernel(*context, kernel);
+      status = loadKernel(context, kernel);
     else
-      program->functions.push_back({nullptr, &kernel});
+      functions.push_back({nullptr, &kernel});
   }
-  if (!status.ok())
-    return status;
-  return program;
+  return status;
+}
+
+/// Whether the driver has looked at an image and does not want it; after other
+/// failures it would not take another either. What the emulator refuses it does
+/// not know: nothing stands in for that.
+static bool isRefusal(const Status &status, const Device::Info &device) {
+  return !device.emulated && (status.code() == StatusCode::CorruptData ||
+                              status.code() == StatusCode::Unsupported);
+}
+
+Expected<std::unique_ptr<Program>>
+Program::load(const std::shared_ptr<Context> &context, ProgramSource source) {
+  Expected<std::vector<size_t>> suitable =
+      chooseImages(*source.code, source.name, context->info());
+  if (!suitable.ok())
+    return suitable.status();
+  std::unique_ptr<Program> program(new Program());
+  program->source = std::move(source);
+  const DeviceManifest &device = *program->source.code;
+  Status refused;
+  for (size_t index : suitable.value()) {
+    const DeviceManifest::Image &image = device.images[index];
+    program->imageChip = chipNumber(image.chip);
+    Status status = program->loadModule(context, index);
+    if (status.ok()) {
+      if (!refused.ok())
+        context->noteRefusal(strCat(refused.message(), "; ", program->imageName,
+                                    " runs instead"));
+      status = program->loadKernels(*context, image.chip);
+      if (!status.ok())
+        return status;
+      return program;
+    }
+    if (!isRefusal(status, context->info()))
+      return status;
+    refused =
+        refused.ok()
+            ? status
+            : makeError(refused.code(), refused.message(),
+                        "; the next image is refused too: ", status.message());
+  }
+  if (suitable.value().size() == 1 &&
+      device.images[suitable.value().front()].kind == ImageKind::Cubin)
+    refused = makeError(refused.code(), refused.message(),
+                        "; there is no PTX beside it, as dsv2-compile "
+                        "--gpu-code=cubin,ptx adds it");
+  return refused;
 }

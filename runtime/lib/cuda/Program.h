@@ -34,9 +34,12 @@ ProgramSource sourceOf(std::shared_ptr<const Artifact> artifact);
 /// One of several images, loaded, and its kernels, ready to be launched.
 class Program {
 public:
-  /// Loads the image that suits the device. Errors: Unsupported when there is
-  /// none or a kernel needs more than the device has; CorruptData when the
-  /// driver refuses the image or it lacks a kernel; those of the driver.
+  /// Loads the image that suits the device best and the driver takes: where it
+  /// refuses one, the next one may do, such as PTX beside machine code. What
+  /// was refused is noted in `context`. Errors: Unsupported when there is no
+  /// image for the device or a kernel needs more than it has; CorruptData or
+  /// Unsupported when the driver refuses all of them, with each refusal; those
+  /// of the driver.
   static Expected<std::unique_ptr<Program>>
   load(const std::shared_ptr<Context> &context, ProgramSource source);
 
@@ -59,6 +62,7 @@ public:
 private:
   Program() = default;
   Status loadModule(const std::shared_ptr<Context> &context, size_t index);
+  Status loadKernels(Context &context, const std::string &chip);
   Status loadKernel(Context &context, const DeviceManifest::Kernel &facts);
 
   ProgramSource source;

@@ -122,8 +122,14 @@
 // -----
 
 // packed_c9
-// expected-error @below {{expected the format 'plain' for 'gated_rows', got 'q8'}}
-"test.type"() : () -> tensor<2x8x64xf32, #dsv2.packed<gated_rows, 8, q8>>
+// expected-error @below {{expected width 1 and a format in blocks for 'rows', got 1 and 'plain'}}
+"test.type"() : () -> tensor<8x64xf32, #dsv2.packed<rows, 1>>
+
+// -----
+
+// packed_c9
+// expected-error @below {{expected width 1 and a format in blocks for 'transposed_rows', got 8 and 'q4'}}
+"test.type"() : () -> tensor<8x64xf32, #dsv2.packed<transposed_rows, 8, q4>>
 
 // -----
 

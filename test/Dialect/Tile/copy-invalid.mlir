@@ -458,7 +458,7 @@ func.func @f(%p: !dsv2_tile.global<f32>, %i: i32, %t: !tile) {
 
 // cp_async_c2
 func.func @f(%p: !dsv2_tile.global<bf16>, %i: i32, %t: !dsv2_tile.shared<2x64x64xbf16>) {
-  // expected-error @below {{expected a tile without stages of a multiple of 1 pieces of 16 bytes, got '!dsv2_tile.shared<2x64x64xbf16>'}}
+  // expected-error @below {{expected a tile without stages of a multiple of 1 pieces of 16 bytes, or fewer, got '!dsv2_tile.shared<2x64x64xbf16>'}}
   dsv2_tile.cp_async %p[%i, %i] stride %i valid %i to %t : !dsv2_tile.global<bf16>, !dsv2_tile.shared<2x64x64xbf16>
   return
 }
@@ -467,11 +467,11 @@ func.func @f(%p: !dsv2_tile.global<bf16>, %i: i32, %t: !dsv2_tile.shared<2x64x64
 
 // cp_async_c2
 dsv2_tile.kernel @k(%p: !dsv2_tile.global<bf16>) attributes {chip = "sm_80", threads = 128 : i32} {
-  %t = dsv2_tile.shared : !dsv2_tile.shared<8x16xbf16>
+  %t = dsv2_tile.shared : !dsv2_tile.shared<24x64xbf16>
   %c = arith.constant 0 : i32
   dsv2_tile.role "all" warps 0 to 4 by 1 (%i) {
-    // expected-error @below {{expected a tile without stages of a multiple of 128 pieces of 16 bytes, got '!dsv2_tile.shared<8x16xbf16>'}}
-    dsv2_tile.cp_async %p[%c, %c] stride %c valid %c to %t : !dsv2_tile.global<bf16>, !dsv2_tile.shared<8x16xbf16>
+    // expected-error @below {{expected a tile without stages of a multiple of 128 pieces of 16 bytes, or fewer, got '!dsv2_tile.shared<24x64xbf16>'}}
+    dsv2_tile.cp_async %p[%c, %c] stride %c valid %c to %t : !dsv2_tile.global<bf16>, !dsv2_tile.shared<24x64xbf16>
   }
 }
 

@@ -162,6 +162,62 @@ func.func @f(%p: !dsv2_tile.global<i32>, %i: i32, %f: !frag) {
 
 // -----
 
+// store_c2
+!frag = !dsv2_tile.frag<64x64xf32>
+
+func.func @f(%p: !dsv2_tile.global<f32>, %i: i32, %f: !frag) {
+  // expected-error @below {{expected no 'first' with 'transposed'}}
+  dsv2_tile.store %f to %p[%i, %i] stride %i valid %i, %i first %i transposed : !frag, !dsv2_tile.global<f32>
+  return
+}
+
+// -----
+
+// unpack_blocks_c1
+func.func @f(%d: !dsv2_tile.shared<64x64xi8>, %s: !dsv2_tile.shared<64x16xi8>, %i: i32) {
+  // expected-error @below {{expected 64 bytes a row with a swizzle of 64 and 16 bytes a row of scales without, got '!dsv2_tile.shared<64x64xi8>' and '!dsv2_tile.shared<64x16xi8>'}}
+  %w = dsv2_tile.unpack_blocks q8 %d, %s[%i] : !dsv2_tile.shared<64x64xi8>, !dsv2_tile.shared<64x16xi8> -> !dsv2_tile.operand<64x64xbf16>
+  return
+}
+
+// -----
+
+// unpack_blocks_c2
+!data = !dsv2_tile.shared<64x64xi8, swizzle = 64>
+!scales = !dsv2_tile.shared<64x16xi8>
+
+func.func @f(%d: !data, %s: !scales, %i: i32) {
+  // expected-error @below {{expected 64 rows of data and of scales for a result of 128 columns}}
+  %w = dsv2_tile.unpack_blocks q4 %d, %s[%i] : !data, !scales -> !dsv2_tile.operand<64x64xbf16>
+  return
+}
+
+// -----
+
+// unpack_blocks_c2
+!data = !dsv2_tile.shared<64x64xi8, swizzle = 64>
+!scales = !dsv2_tile.shared<64x16xi8>
+
+func.func @f(%d: !data, %s: !scales, %i: i32) {
+  // expected-error @below {{expected 128 rows of data and of scales for a result of 64 columns}}
+  %w = dsv2_tile.unpack_blocks q8 %d, %s[%i] part 0 : !data, !scales -> !dsv2_tile.operand<64x64xbf16>
+  return
+}
+
+// -----
+
+// unpack_blocks_c3
+!data = !dsv2_tile.shared<128x64xi8, swizzle = 64>
+!scales = !dsv2_tile.shared<128x16xi8>
+
+func.func @f(%d: !data, %s: !scales, %i: i32) {
+  // expected-error @below {{expected 'part' to be 0 or 1, got 2}}
+  %w = dsv2_tile.unpack_blocks q8 %d, %s[%i] part 2 : !data, !scales -> !dsv2_tile.operand<64x64xbf16>
+  return
+}
+
+// -----
+
 // load_rows_c1
 func.func @f(%p: !dsv2_tile.global<bf16>, %i: i32) {
   // expected-error @below {{expected elements of type f32, got '!dsv2_tile.global<bf16>'}}

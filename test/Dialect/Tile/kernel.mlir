@@ -119,6 +119,32 @@ dsv2_tile.kernel @ampere(%p: !dsv2_tile.global<bf16>, %n: i32)
   }
 }
 
+// CHECK-LABEL: dsv2_tile.kernel @blocks
+dsv2_tile.kernel @blocks(%w: !dsv2_tile.global<i8>, %p: !dsv2_tile.global<bf16>, %n: i32)
+    attributes {chip = "sm_80", threads = 128 : i32} {
+  %c0 = arith.constant 0 : i32
+  %data = dsv2_tile.shared : !dsv2_tile.shared<128x64xi8, swizzle = 64>
+  %scales = dsv2_tile.shared : !dsv2_tile.shared<128x16xi8>
+  %t = dsv2_tile.shared : !tile
+  dsv2_tile.role "all" warps 0 to 4 by 4 (%i) {
+    // CHECK: dsv2_tile.cp_async %{{.*}}[%{{.*}}, %{{.*}}] stride %{{.*}} valid %{{.*}} to %{{.*}} : <i8>, <128x64xi8, swizzle = 64>
+    dsv2_tile.cp_async %w[%c0, %c0] stride %n valid %n to %data : !dsv2_tile.global<i8>, !dsv2_tile.shared<128x64xi8, swizzle = 64>
+    dsv2_tile.cp_async %w[%c0, %c0] stride %n valid %n to %scales : !dsv2_tile.global<i8>, !dsv2_tile.shared<128x16xi8>
+    // CHECK: dsv2_tile.cp_async %{{.*}} valid %[[N:.*]], %[[N]] to
+    dsv2_tile.cp_async %p[%c0, %c0] stride %n valid %n, %n to %t : !dsv2_tile.global<bf16>, !tile
+    dsv2_tile.cp_async_commit
+    dsv2_tile.cp_async_wait 0
+    dsv2_tile.barrier 1 threads 128
+    // CHECK: dsv2_tile.unpack_blocks q8 %{{.*}}, %{{.*}}[%{{.*}}] part 1 : <128x64xi8, swizzle = 64>, <128x16xi8> -> <64x64xbf16>
+    %a = dsv2_tile.unpack_blocks q8 %data, %scales[%c0] part 1 : !dsv2_tile.shared<128x64xi8, swizzle = 64>, !dsv2_tile.shared<128x16xi8> -> !dsv2_tile.operand<64x64xbf16>
+    // CHECK: dsv2_tile.load %{{.*}} valid %{{.*}}, %{{.*}} transposed : <bf16> -> <64x64xf32>
+    %z = dsv2_tile.load %p[%c0, %c0] stride %n valid %n, %n transposed : !dsv2_tile.global<bf16> -> !frag
+    %f = dsv2_tile.mma %a, %t acc %z : !dsv2_tile.operand<64x64xbf16>, !tile -> !frag
+    // CHECK: dsv2_tile.store %{{.*}} valid %{{.*}}, %{{.*}} transposed : <64x64xf32>, <bf16>
+    dsv2_tile.store %f to %p[%c0, %c0] stride %n valid %n, %n transposed : !frag, !dsv2_tile.global<bf16>
+  }
+}
+
 // CHECK-LABEL: dsv2_tile.kernel @hand_over
 dsv2_tile.kernel @hand_over(%p: !dsv2_tile.global<i32>, %n: i32)
     attributes {chip = "sm_90a", threads = 256 : i32} {

@@ -1,7 +1,7 @@
 // RUN: dsv2-opt %s -split-input-file -verify-diagnostics
 
 // global_c1
-// expected-error @below {{expected elements of type f32, bf16 or i32, got 'f16'}}
+// expected-error @below {{expected elements of type f32, bf16, i32 or i8, got 'f16'}}
 func.func private @f(!dsv2_tile.global<f16>)
 
 // -----
@@ -13,7 +13,7 @@ func.func private @f(!dsv2_tile.tensor_map<512x64xbf16>)
 // -----
 
 // tensor_map_c2
-// expected-error @below {{expected elements of type f32 or bf16, got 'f16'}}
+// expected-error @below {{expected elements of type f32, bf16 or i8, got 'f16'}}
 func.func private @f(!dsv2_tile.tensor_map<64x64xf16>)
 
 // -----
@@ -43,7 +43,7 @@ func.func private @f(!dsv2_tile.shared<64xbf16>)
 // -----
 
 // shared_c2
-// expected-error @below {{expected elements of type f32 or bf16, got 'f16'}}
+// expected-error @below {{expected elements of type f32, bf16 or i8, got 'f16'}}
 func.func private @f(!dsv2_tile.shared<64x64xf16>)
 
 // -----

@@ -180,6 +180,33 @@ double dsv2test::relativeError(const Matrix &actual,
   return worst / (*high - *low);
 }
 
+/// KL divergence, in nats, of the distribution that `found` gives from the one
+/// that `expected` gives.
+static double divergence(const float *expected, const float *found,
+                         int64_t count) {
+  auto logSum = [&](const float *logits) {
+    double largest = *std::max_element(logits, logits + count), sum = 0;
+    for (int64_t i = 0; i < count; ++i)
+      sum += std::exp(logits[i] - largest);
+    return largest + std::log(sum);
+  };
+  double p = logSum(expected), q = logSum(found), result = 0;
+  for (int64_t i = 0; i < count; ++i)
+    result += std::exp(expected[i] - p) * ((expected[i] - p) - (found[i] - q));
+  return result;
+}
+
+void Agreement::add(const Matrix &expected, const Matrix &found) {
+  int64_t count = found.columns;
+  for (int64_t i = 0; i < found.rows; ++i) {
+    const float *e = expected.row(i), *f = found.row(i);
+    divergenceSum += ::divergence(e, f, count);
+    same += std::max_element(e, e + count) - e ==
+            std::max_element(f, f + count) - f;
+    ++tokens;
+  }
+}
+
 Matrix dsv2test::evaluate(Session &session, const std::vector<int32_t> &ids,
                           int64_t chunk) {
   SequenceId sequence = require(session.addSequence(), "sequence");

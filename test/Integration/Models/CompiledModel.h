@@ -81,6 +81,22 @@ Matrix evaluate(dsv2rt::Session &session, const std::vector<int32_t> &ids,
 /// the expected ones.
 double relativeError(const Matrix &actual, const GoldenPrompt &prompt);
 
+/// How much logits say differently from others.
+struct Agreement {
+  int64_t tokens = 0;
+
+  void add(const Matrix &expected, const Matrix &found);
+  /// KL divergence of a token's distribution from the expected one, in nats, on
+  /// average.
+  double divergence() const { return divergenceSum / double(tokens); }
+  /// Share of the tokens whose most likely successor is the expected one.
+  double sameTop() const { return double(same) / double(tokens); }
+
+private:
+  double divergenceSum = 0;
+  int64_t same = 0;
+};
+
 /// `count` greedy tokens after `ids`.
 std::vector<int32_t> decodeGreedily(dsv2rt::Session &session,
                                     const std::vector<int32_t> &ids,

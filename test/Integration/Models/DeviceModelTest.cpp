@@ -26,6 +26,9 @@ namespace {
 
 /// What bf16 weights and activations may cost, as for the CPU target.
 constexpr double kTolerance = 2e-2;
+/// What bf16 activations may differ from the CPU's, which are in blocks of
+/// bytes.
+constexpr double kBlockTolerance = 4e-2;
 /// The emulator runs some tens of tokens a second.
 constexpr size_t kMaxPrompt = 64;
 constexpr size_t kGreedy = 12;
@@ -124,6 +127,81 @@ TEST_P(ExpandedDeviceModel, Prompts) {
   expectLogitsOfTheOracle();
 }
 
+//===----------------------------------------------------------------------===//
+// Weights in blocks
+//===----------------------------------------------------------------------===//
+
+/// A fixture, a chip and a format of weights.
+using BlockCase = std::tuple<const char *, const char *, const char *>;
+
+class BlockDeviceModel : public testing::TestWithParam<BlockCase> {
+protected:
+  void SetUp() override {
+    auto [name, chip, format] = GetParam();
+    fixture = loadFixture(name);
+    setenv("DSV2_EMULATOR_LIBRARY", DSV2_EMULATOR_LIBRARY, /*overwrite=*/1);
+    std::string weights = std::string(" --weight-format=") + format;
+    model = CompiledModel::get(
+        fixture, std::string("--target=cuda --gpu-code=bitcode --gpu-chip=") +
+                     chip + weights);
+    host = CompiledModel::get(fixture, "--attention-form=absorbed" + weights);
+  }
+
+  Fixture fixture;
+  /// The same weights on both sides: the CPU's products round the rows that
+  /// meet them to blocks of bytes, the GPU's to bf16.
+  std::shared_ptr<const CompiledModel> model, host;
+};
+
+TEST_P(BlockDeviceModel, LogitsOfTheCPU) {
+  auto session = model->createEmulatedSession();
+  auto hostSession = host->createSession();
+  for (GoldenPrompt prompt : fixture.prompts) {
+    if (prompt.ids.size() > kMaxPrompt)
+      continue;
+    prompt.logits = evaluate(*hostSession, prompt.ids, 0);
+    prompt.rows.clear();
+    for (size_t row = 0; row < prompt.ids.size(); ++row)
+      prompt.rows.push_back(row);
+    // Kernels for many rows and for few.
+    for (int64_t chunk : {0, 7}) {
+      double error =
+          relativeError(evaluate(*session, prompt.ids, chunk), prompt);
+      EXPECT_LE(error, kBlockTolerance)
+          << "prompt of " << prompt.ids.size() << " tokens, chunk " << chunk;
+    }
+  }
+}
+
+TEST_P(BlockDeviceModel, GreedyTokensOfTheCPU) {
+  auto session = model->createEmulatedSession();
+  auto hostSession = host->createSession();
+  for (const GoldenPrompt &prompt : fixture.prompts)
+    if (prompt.ids.size() <= 7)
+      EXPECT_EQ(decodeGreedily(*session, prompt.ids, 0, kGreedy),
+                decodeGreedily(*hostSession, prompt.ids, 0, kGreedy))
+          << "prompt of " << prompt.ids.size() << " tokens";
+}
+
+// The bounds that hold on CPUs (GoldenTest.cpp).
+TEST_P(BlockDeviceModel, SaysAboutTheSame) {
+  auto [name, chip, format] = GetParam();
+  if (std::string(name) != "tiny")
+    GTEST_SKIP() << "random weights have no structure that would show anything";
+  auto exact = CompiledModel::get(fixture, "--weight-format=f32");
+  auto session = model->createEmulatedSession();
+  auto exactSession = exact->createSession();
+  Agreement found;
+  for (const GoldenPrompt &prompt : fixture.prompts)
+    if (prompt.ids.size() <= kMaxPrompt)
+      found.add(evaluate(*exactSession, prompt.ids, 0),
+                evaluate(*session, prompt.ids, 0));
+  RecordProperty("divergence", std::to_string(found.divergence()));
+  bool isQ8 = std::string(format) == "q8";
+  EXPECT_LT(found.divergence(), isQ8 ? 1e-3 : 7e-3);
+  EXPECT_GT(found.sameTop(), isQ8 ? 0.97 : 0.92);
+}
+
 // The same step gives the same bits on the same device, run after run and in
 // whatever order its blocks, warps and copies go.
 TEST_P(DeviceModel, F051_RunsAreRepeatable) {
@@ -166,6 +244,16 @@ INSTANTIATE_TEST_SUITE_P(Fixtures, ExpandedDeviceModel,
                          testing::Combine(testing::Values("tiny"),
                                           testing::Values("sm_90a", "sm_80")),
                          nameCase);
+
+INSTANTIATE_TEST_SUITE_P(Fixtures, BlockDeviceModel,
+                         testing::Combine(testing::Values("T0", "T1", "tiny"),
+                                          testing::Values("sm_90a", "sm_80"),
+                                          testing::Values("q8", "q4")),
+                         [](const testing::TestParamInfo<BlockCase> &info) {
+                           return std::string(std::get<0>(info.param)) + "_" +
+                                  std::get<1>(info.param) + "_" +
+                                  std::get<2>(info.param);
+                         });
 
 // What the base fixtures leave out: one head, an odd number of them, weights
 // of experts that are normalised, queries without a latent.

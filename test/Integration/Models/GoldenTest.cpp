@@ -85,21 +85,6 @@ TEST_P(ModelGolden, LogitsAtEveryChunkSize) {
     }
 }
 
-/// KL divergence, in nats, of the distribution that `found` gives from the one
-/// that `expected` gives: how much the former says differently.
-double divergence(const float *expected, const float *found, int64_t count) {
-  auto logSum = [&](const float *logits) {
-    double largest = *std::max_element(logits, logits + count), sum = 0;
-    for (int64_t i = 0; i < count; ++i)
-      sum += std::exp(logits[i] - largest);
-    return largest + std::log(sum);
-  };
-  double p = logSum(expected), q = logSum(found), result = 0;
-  for (int64_t i = 0; i < count; ++i)
-    result += std::exp(expected[i] - p) * ((expected[i] - p) - (found[i] - q));
-  return result;
-}
-
 struct QuantizedCase {
   const char *name, *flags;
   /// Largest divergence and least agreement on the most likely token.
@@ -116,26 +101,16 @@ TEST_P(QuantizedModel, SaysAboutTheSame) {
   auto model = CompiledModel::get(fixture, GetParam().flags);
   auto exact = CompiledModel::get(fixture, "--weight-format=f32");
   auto session = model->createSession(), exactSession = exact->createSession();
-  double sum = 0;
-  int64_t tokens = 0, same = 0;
-  for (const GoldenPrompt &prompt : fixture.prompts) {
-    Matrix logits = evaluate(*session, prompt.ids, 0);
-    Matrix exactLogits = evaluate(*exactSession, prompt.ids, 0);
-    int64_t count = logits.columns;
-    for (int64_t i = 0; i < logits.rows; ++i) {
-      const float *expected = exactLogits.row(i), *found = logits.row(i);
-      sum += divergence(expected, found, count);
-      same += std::max_element(expected, expected + count) - expected ==
-              std::max_element(found, found + count) - found;
-      ++tokens;
-    }
-  }
-  RecordProperty("divergence", std::to_string(sum / tokens));
-  RecordProperty("same_top_1", std::to_string(double(same) / tokens));
-  EXPECT_GT(tokens, 100);
-  EXPECT_LT(sum / tokens, GetParam().divergence);
-  EXPECT_GT(sum, 0) << "the format has no effect";
-  EXPECT_GT(double(same) / tokens, GetParam().sameTop);
+  Agreement found;
+  for (const GoldenPrompt &prompt : fixture.prompts)
+    found.add(evaluate(*exactSession, prompt.ids, 0),
+              evaluate(*session, prompt.ids, 0));
+  RecordProperty("divergence", std::to_string(found.divergence()));
+  RecordProperty("same_top_1", std::to_string(found.sameTop()));
+  EXPECT_GT(found.tokens, 100);
+  EXPECT_LT(found.divergence(), GetParam().divergence);
+  EXPECT_GT(found.divergence(), 0) << "the format has no effect";
+  EXPECT_GT(found.sameTop(), GetParam().sameTop);
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -17,6 +17,7 @@
 #include "dsv2/Support/BlockFormat.h"
 #include "gtest/gtest.h"
 
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -34,7 +35,7 @@ constexpr int64_t kRowBlock = QuantizedActivation::kBlockBytes;
 /// The kernels of one format.
 struct FormatKernels {
   std::string pack, packExperts, packGated, packHeads, matmul, residual,
-      grouped, groupedGated, heads;
+      grouped, groupedGated, heads, packRows, packHeadRows, packGatedRows;
 };
 
 /// Every kernel of the family for one processor, compiled once.
@@ -57,6 +58,11 @@ struct Kernels {
       k.packGated = add(getOrCreatePackGatedPanelsKernel(m, config, target));
       config.transposed = true;
       k.packHeads = add(getOrCreatePackPanelsKernel(m, config, target));
+      config.rows = true;
+      k.packHeadRows = add(getOrCreatePackPanelsKernel(m, config, target));
+      config.batched = config.transposed = false;
+      k.packRows = add(getOrCreatePackPanelsKernel(m, config, target));
+      k.packGatedRows = add(getOrCreatePackGatedRowsKernel(m, config, target));
       k.heads = add(getOrCreateHeadMatmulKernel(m, {format}, target));
       k.matmul = add(getOrCreateMatmulKernel(m, {format, false}, target));
       k.residual = add(getOrCreateMatmulKernel(m, {format, true}, target));
@@ -158,6 +164,36 @@ QuantizedRow rowOf(const uint8_t *bytes, PanelFormat format, int64_t blocks,
   int64_t panelBytes = blocks * getBlockFormat(format)->panelBytes(width);
   return unpack(bytes + i / width * panelsApart * panelBytes, format, blocks,
                 width, i % width);
+}
+
+/// The row of `columns` elements that GPUs read at `bytes`: BlockFormat.h.
+QuantizedRow unpackRow(const uint8_t *bytes, PanelFormat format,
+                       int64_t columns) {
+  QuantizedRow row;
+  const BlockFormat &layout = *getBlockFormat(format);
+  bool isQ8 = format == PanelFormat::Q8;
+  for (int64_t k = 0; k < blocksOf(columns); ++k) {
+    const uint8_t *group = bytes + k / layout.groupBlocks() * 64;
+    int64_t block = k % layout.groupBlocks();
+    for (int64_t j = 0; j < kBlock; ++j) {
+      const uint8_t *piece = group + 16 * (j / 8);
+      if (isQ8) {
+        int64_t place = std::array{0, 2, 1, 3}[j % 4];
+        row.values.push_back(
+            int8_t(piece[8 * block + 4 * (j / 4 % 2) + place]));
+        continue;
+      }
+      uint32_t word;
+      std::memcpy(&word, piece + 4 * block, 4);
+      row.values.push_back(
+          int32_t(word >> (4 * (j / 2 % 4) + 16 * (j % 2)) & 15) - 8);
+    }
+    const uint8_t *scale =
+        bytes + layout.scaleOffset(columns) + k * layout.scaleBytes;
+    row.scales.push_back(isQ8 ? fromBF16(uint16_t(scale[0] | scale[1] << 8))
+                              : decodeQ4(scale[0]));
+  }
+  return row;
 }
 
 /// What a product of the two rows is, and what f32 may be off by.
@@ -329,6 +365,80 @@ TEST_P(QuantTest, WeightsThatAreNotFiniteShow) {
       EXPECT_TRUE(std::isfinite(sound.scales[1]));
       EXPECT_TRUE(std::isfinite(spoilt.scales[0]));
       EXPECT_FALSE(std::isfinite(spoilt.scales[1]));
+    }
+}
+
+// Rows for GPUs have the integers and scales that panels have.
+TEST_P(QuantTest, RowsForGPUsHoldTheSameBlocks) {
+  for (PanelFormat format : kFormats)
+    for (int64_t columns : {1, 32, 70, 200}) {
+      const BlockFormat &layout = *getBlockFormat(format);
+      const FormatKernels &of = kernels->of(format);
+      int64_t n = width + 3, rowBytes = layout.rowBytes(columns);
+      EXPECT_EQ(rowBytes % 16, 0);
+      auto expectSame = [&](const uint8_t *row, const QuantizedRow &expected) {
+        QuantizedRow found = unpackRow(row, format, columns);
+        EXPECT_EQ(found.values, expected.values);
+        EXPECT_EQ(found.scales, expected.scales);
+        // Blocks that fill up a group are zeros.
+        int64_t whole = layout.groups(columns) * layout.groupElements();
+        QuantizedRow filled = unpackRow(row, format, whole);
+        for (size_t j = found.values.size(); j < filled.values.size(); ++j)
+          EXPECT_EQ(filled.values[j], 0);
+        int64_t end =
+            layout.scaleOffset(columns) + blocksOf(whole) * layout.scaleBytes;
+        for (int64_t at = end; at < rowBytes; ++at)
+          EXPECT_EQ(row[at], 0);
+      };
+      Array<float> weight({n, columns}, 2), other({n, columns}, 2);
+      weight.random(unsigned(columns), 0.1f);
+      other.random(unsigned(columns) + 1, 0.1f);
+      Array<uint8_t> panels = makePanels(format, n, columns, width);
+      Array<uint8_t> otherPanels = makePanels(format, n, columns, width);
+      module().run(of.pack, 2, weight, panels);
+      module().run(of.pack, 2, other, otherPanels);
+      auto expected = [&](Array<uint8_t> &from, int64_t i) {
+        return rowOf(from.data(), format, blocksOf(columns), width, i);
+      };
+      Array<uint8_t> rows({n, rowBytes});
+      rows.fill(7);
+      module().run(of.packRows, 3, weight, rows);
+      for (int64_t i = 0; i < n; ++i)
+        expectSame(&rows(i, 0), expected(panels, i));
+
+      // Rows behind the last are filled up with zeros.
+      int64_t groups = (n + 7) / 8;
+      Array<uint8_t> gated({groups, 2, 8, rowBytes});
+      gated.fill(7);
+      module().run(of.packGatedRows, 2, weight, other, gated);
+      for (int64_t i = 0; i < groups * 8; ++i)
+        for (int64_t which : {0, 1}) {
+          const uint8_t *row =
+              gated.data() + ((i / 8 * 2 + which) * 8 + i % 8) * rowBytes;
+          if (i < n)
+            expectSame(row, expected(which ? otherPanels : panels, i));
+          else
+            EXPECT_EQ(unpackRow(row, format, columns).values,
+                      std::vector<int32_t>(blocksOf(columns) * kBlock, 0));
+        }
+
+      Array<float> heads({2, columns, n});
+      heads.random(5, 0.1f);
+      Array<uint8_t> headPanels({2, (n + width - 1) / width, blocksOf(columns),
+                                 layout.panelBytes(width)});
+      Array<uint8_t> headRows({2, n, rowBytes});
+      module().run(of.packHeads, 2, heads, headPanels);
+      module().run(of.packHeadRows, 3, heads, headRows);
+      int64_t panelsOfHead = (n + width - 1) / width;
+      for (int64_t h : {0, 1})
+        for (int64_t i = 0; i < n; ++i)
+          expectSame(
+              headRows.data() + (h * n + i) * rowBytes,
+              rowOf(headPanels.data() + h * panelsOfHead * blocksOf(columns) *
+                                            layout.panelBytes(width),
+                    format, blocksOf(columns), width, i));
+      EXPECT_TRUE(rows.guardIntact() && gated.guardIntact() &&
+                  headRows.guardIntact());
     }
 }
 

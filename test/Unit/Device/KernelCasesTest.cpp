@@ -56,6 +56,7 @@ KernelCases someCases() {
   in.fills.emplace_back();
   in.fills[1].data = {9, 8, 7};
   in.fills[1].offset = 1000;
+  in.fills[1].repeats = 4;
   CaseBuffer &out = item.buffers.emplace_back();
   out.name = "out";
   out.bytes = 40;
@@ -126,6 +127,7 @@ TEST(KernelCasesTest, WhatIsWrittenIsRead) {
   EXPECT_EQ(item.memory(), 1280 + 40);
   EXPECT_EQ(item.buffers[0].fills[0].seed, 7u);
   EXPECT_EQ(item.buffers[0].fills[1].data, (std::vector<uint8_t>{9, 8, 7}));
+  EXPECT_EQ(item.buffers[0].fills[1].repeats, 4);
   EXPECT_EQ(item.launches[0].arguments[1].integer, -5);
   EXPECT_EQ(item.launches[0].arguments[2].integer, int64_t(1) << 40);
   EXPECT_EQ(item.launches[0].arguments[3].number, 0.5f);
@@ -172,7 +174,7 @@ TEST(KernelCasesTest, MembersThatDoNotFit) {
   const std::string item = "/cases/0";
   expectRefused(item + "/name", "", {"cases[0].name"});
   expectRefused(item + "/buffers/0/bytes", 0, {"cases[0].buffers[0].bytes"});
-  expectRefused(item + "/buffers/0/bytes", 1002, {"3 bytes at 1000"});
+  expectRefused(item + "/buffers/0/bytes", 1002, {"12 bytes at 1000"});
   expectRefused(item + "/buffers/0/fills/0/offset", 1, {"fills[0]"});
   expectRefused(item + "/buffers/0/fills/0/offset", -2, {"fills[0].offset"});
   expectRefused(item + "/buffers/0/fills/0/normal/count", 10000,
@@ -180,6 +182,8 @@ TEST(KernelCasesTest, MembersThatDoNotFit) {
   expectRefused(item + "/buffers/0/fills/0/normal/element", "i32",
                 {"'bf16' or 'f32'"});
   expectRefused(item + "/buffers/0/fills/1/data/size", 0, {"at least one"});
+  expectRefused(item + "/buffers/0/fills/1/repeats", 0, {"fills[1].repeats"});
+  expectRefused(item + "/buffers/0/fills/1/repeats", 1000, {"fills[1]"});
   expectRefused(item + "/launches/0/kernel", 1, {"launches[0].kernel"});
   expectRefused(item + "/launches/0/grid", {1, 1}, {"three sizes"});
   expectRefused(item + "/launches/0/grid", {1, -1, 1}, {"grid[1]"});

@@ -10,6 +10,8 @@
 #include "mlir/IR/MLIRContext.h"
 #include "gtest/gtest.h"
 
+#include <limits>
+
 using namespace mlir;
 using namespace mlir::dsv2;
 
@@ -86,6 +88,33 @@ TEST_F(PackedAttrTest, TransposedPanels) {
   EXPECT_EQ(
       getStorage(PackOrder::TransposedPanels, 16, {4, 65, 48}, PackFormat::Q8),
       Shape({4, 3, 3, 16 * 34}));
+}
+
+TEST_F(PackedAttrTest, RowsOfBlocks) {
+  // Groups of 64 bytes, 64 elements of q8 and 128 of q4, 4 bytes of scales for
+  // each, and up to a multiple of 16.
+  EXPECT_EQ(getStorage(PackOrder::Rows, 1, {3, 64}, PackFormat::Q8),
+            Shape({3, 80}));
+  EXPECT_EQ(getStorage(PackOrder::Rows, 1, {5, 3, 2048}, PackFormat::Q8),
+            Shape({5, 3, 2176}));
+  EXPECT_EQ(getStorage(PackOrder::Rows, 1, {3, 2048}, PackFormat::Q4),
+            Shape({3, 1088}));
+  EXPECT_EQ(getStorage(PackOrder::Rows, 1, {3, 576}, PackFormat::Q4),
+            Shape({3, 5 * 64 + 32}));
+  EXPECT_EQ(
+      getStorage(PackOrder::TransposedRows, 1, {4, 128, 512}, PackFormat::Q8),
+      Shape({4, 512, 144}));
+  EXPECT_EQ(getStorage(PackOrder::GatedRows, 8, {2, 9, 128}, PackFormat::Q8),
+            Shape({2, 2, 8, 144}));
+  Type f32 = Float32Type::get(&context);
+  EXPECT_EQ(PackedAttr::get(&context, PackOrder::Rows, 1, PackFormat::Q4)
+                .getStorageElementType(f32),
+            Type(IntegerType::get(&context, 8)));
+  // More bytes than there can be, and no overflow on the way there.
+  int64_t large = std::numeric_limits<int64_t>::max() / 2;
+  EXPECT_NE(verify(PackOrder::Rows, 1, {2, large * 2}, f32, PackFormat::Q8),
+            "");
+  EXPECT_NE(verify(PackOrder::Rows, 1, {4, large}, f32, PackFormat::Q8), "");
 }
 
 TEST_F(PackedAttrTest, Blocks) {

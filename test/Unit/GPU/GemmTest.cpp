@@ -43,6 +43,9 @@ protected:
         [&](ModuleOp module) { getOrCreateGemm(module, shape, config); });
     ASSERT_TRUE(kernel.isCompiled());
     std::vector<uint16_t> a = toBF16(p.activations()), w = toBF16(p.weights());
+    std::vector<uint8_t> bytes;
+    if (shape.blocks())
+      bytes = p.blockWeights().bytes();
     std::vector<int32_t> offsets = p.offsets;
     std::vector<float> out(p.rows * shape.outputColumns(), std::nanf(""));
     if (shape.epilogue == GemmEpilogue::AddResidual)
@@ -51,13 +54,21 @@ protected:
     cpu::test::Descriptor dOut = describe(out), dOffsets = describe(offsets),
                           dA = hopper ? describe(a, {p.rows, shape.k})
                                       : describe(a),
-                          dW = !hopper ? describe(w)
+                          dW = shape.blocks() ? describeBytes(bytes, shape)
+                               : !hopper      ? describe(w)
                                : shape.experts
                                    ? describe(w,
                                               {shape.experts, shape.n, shape.k})
                                    : describe(w, {shape.n, shape.k});
     bool residual = shape.epilogue == GemmEpilogue::AddResidual;
-    if (shape.experts)
+    // The copy engine has a map of its own for scales.
+    if (shape.blocks() && hopper && shape.experts)
+      kernel.run(blocks, 1, &dA, &dW, &dW, &dOut, &dOffsets);
+    else if (shape.blocks() && hopper && residual)
+      kernel.run(blocks, 1, &dA, &dW, &dW, &dOut, &dOut, int32_t(p.rows));
+    else if (shape.blocks() && hopper)
+      kernel.run(blocks, 1, &dA, &dW, &dW, &dOut, int32_t(p.rows));
+    else if (shape.experts)
       kernel.run(blocks, 1, &dA, &dW, &dOut, &dOffsets);
     else if (residual)
       kernel.run(blocks, 1, &dA, &dW, &dOut, &dOut, int32_t(p.rows));
@@ -66,6 +77,17 @@ protected:
     // Sums of f32 in order; the exponential is accurate.
     expectClose(out, p.expected(), 2e-5f * std::sqrt(float(shape.k)), 1e-5f,
                 "reference");
+  }
+
+  /// The rows of bytes, as the kernel of the chip takes them.
+  static cpu::test::Descriptor describeBytes(std::vector<uint8_t> &bytes,
+                                             const GemmShape &shape) {
+    if (GetParam() != StringRef("sm_90a"))
+      return describe(bytes);
+    std::vector<int64_t> sizes = {shape.n, shape.weightRowBytes()};
+    if (shape.experts)
+      sizes.insert(sizes.begin(), shape.experts);
+    return describe(bytes, sizes);
   }
 
   static GemmShape shape(int64_t n, int64_t k,
@@ -159,7 +181,82 @@ TEST_P(GemmRun, ManySeeds) {
         /*seeds=*/10);
 }
 
+/// The depth of a step with weights in blocks.
+static int64_t groupOf(PackFormat format) {
+  return getBlockFormat(format)->groupElements();
+}
+
+TEST_P(GemmRun, Blocks) {
+  for (PackFormat format : {PackFormat::Q8, PackFormat::Q4}) {
+    GemmShape blocks = shape(72, 2 * groupOf(format));
+    blocks.format = format;
+    for (int64_t rows : {0, 1, 15, 17, 33})
+      check(Problem(blocks, {rows}, rows), config(16, 64, groupOf(format), 3),
+            2);
+    check(Problem(blocks, {130}, 1), config(64, 128, groupOf(format), 2), 3);
+    // Depths that fill no group, and more steps than a copy has scales for.
+    for (int64_t k : {int64_t(24), int64_t(72), 5 * groupOf(format) + 40}) {
+      GemmShape ragged = shape(40, k);
+      ragged.format = format;
+      check(Problem(ragged, {33}, k), config(32, 64, groupOf(format), 2), 2);
+    }
+  }
+}
+
+TEST_P(GemmRun, BlocksWithEpilogues) {
+  for (PackFormat format : {PackFormat::Q8, PackFormat::Q4})
+    for (auto epilogue :
+         {GemmEpilogue::Store, GemmEpilogue::AddResidual, GemmEpilogue::SwiGLU})
+      for (bool f32 : {false, true}) {
+        GemmShape blocks = shape(80, 64, epilogue, f32);
+        blocks.format = format;
+        for (int64_t groups : {1, 2})
+          check(Problem(blocks, {37}, groups),
+                config(32, 64 * groups * blocks.parts(), groupOf(format), 2),
+                2);
+      }
+}
+
+TEST_P(GemmRun, ExpertsInBlocks) {
+  for (PackFormat format : {PackFormat::Q8, PackFormat::Q4})
+    for (auto epilogue : {GemmEpilogue::Store, GemmEpilogue::SwiGLU}) {
+      GemmShape blocks = shape(48, 64, epilogue, false, 4);
+      blocks.format = format;
+      for (const std::vector<int64_t> &rows : std::vector<std::vector<int64_t>>{
+               {0, 0, 0, 0}, {1, 0, 0, 1}, {15, 0, 33, 16}})
+        check(Problem(blocks, rows, rows[0] + 9),
+              config(16, 64 * blocks.parts(), groupOf(format), 3), 3);
+    }
+}
+
+TEST_P(GemmRun, HeadsInBlocks) {
+  for (int64_t rows : {1, 33}) {
+    GemmShape byHead = shape(72, 64, GemmEpilogue::Store, rows == 1);
+    byHead.heads = 3;
+    byHead.format = PackFormat::Q8;
+    check(Problem(byHead, {rows}, rows), config(32, 64, 64, 3), 3);
+  }
+}
+
+TEST_P(GemmRun, BlocksWithManySeeds) {
+  GemmShape blocks = shape(144, 512);
+  blocks.format = PackFormat::Q8;
+  check(Problem(blocks, {40}, 1), config(32, 128, 64, 3), 3, /*seeds=*/10);
+}
+
 TEST_P(GemmRun, Reference) {
+  for (PackFormat format : {PackFormat::Q8, PackFormat::Q4})
+    for (auto epilogue : {GemmEpilogue::AddResidual, GemmEpilogue::SwiGLU}) {
+      GemmShape blocks = shape(80, groupOf(format) + 40, epilogue, true,
+                               epilogue == GemmEpilogue::SwiGLU ? 2 : 0);
+      blocks.format = format;
+      std::vector<int64_t> rows = {21};
+      if (blocks.experts)
+        rows = {3, 18};
+      checkReference(Problem(blocks, rows, 1),
+                     config(16, 64 * blocks.parts(), groupOf(format), 2), 1);
+    }
+
   for (int64_t rows : {1, 64, 129})
     checkReference(Problem(shape(96, 192), {rows}, rows),
                    config(128, 32, 64, 3), 2);

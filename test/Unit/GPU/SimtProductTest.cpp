@@ -34,6 +34,15 @@ protected:
     return result;
   }
 
+  /// The same with weights in blocks.
+  static ProductConfig blockConfig(PackFormat format, int64_t outputs,
+                                   int64_t inputs, Type output) {
+    ProductConfig result =
+        config(outputs, inputs, IntegerType::get(&getContext(), 8), output);
+    result.format = format;
+    return result;
+  }
+
   /// Products in one launch.
   void check(const std::vector<Problem> &problems, int seeds = 2) {
     auto file = compileCases(GetParam(), [&](ModuleOp module) {
@@ -184,6 +193,51 @@ TEST_P(SimtProductRun, OneLaunchOfSeveral) {
     check({Problem(experts, {0, tokens, 0, 2, tokens}),
            Problem(config(24, 512, bf16(), f32()), {tokens}),
            Problem(byHead, {tokens})});
+  }
+}
+
+TEST_P(SimtProductRun, Blocks) {
+  for (PackFormat format : {PackFormat::Q8, PackFormat::Q4}) {
+    for (int64_t rows : {0, 1, 8, 9})
+      check(Problem(blockConfig(format, 40, 256, f32()), {rows}));
+    // A part of a block, of a group, of a split, of a round; more rounds than
+    // one; the depths of the published models that fill no group.
+    for (int64_t inputs : {8, 24, 40, 64, 72, 136, 576, 1032, 1408, 4232})
+      check(Problem(blockConfig(format, 17, inputs, bf16()), {3}));
+    // One element at a time.
+    for (int64_t inputs : {1, 7, 33, 100, 300})
+      check(Problem(blockConfig(format, 5, inputs, f32()), {2}));
+    check(Problem(blockConfig(format, 5, 64, f32()), {2}, /*pad=*/1));
+  }
+}
+
+TEST_P(SimtProductRun, BlocksWithEpilogues) {
+  for (PackFormat format : {PackFormat::Q8, PackFormat::Q4}) {
+    for (int64_t outputs : {8, 19}) {
+      ProductConfig gated = blockConfig(format, outputs, 128, bf16());
+      gated.gated = true;
+      for (int64_t rows : {1, 9})
+        check(Problem(gated, {rows}));
+    }
+    ProductConfig added = blockConfig(format, 36, 2048, f32());
+    added.residual = true;
+    check(Problem(added, {5}));
+    ProductConfig byHead = blockConfig(format, 24, 128, bf16());
+    byHead.heads = 3;
+    check(Problem(byHead, {9}));
+    ProductConfig wide = blockConfig(format, 9, 128, f32());
+    wide.input = f32();
+    check(Problem(wide, {4}));
+    for (bool gated : {false, true}) {
+      ProductConfig experts =
+          blockConfig(format, 20, 64, gated ? bf16() : f32());
+      experts.experts = 5;
+      experts.gated = experts.gather = gated;
+      check(Problem(experts, {2, 1, 0, 9, 3}));
+    }
+    check({Problem(blockConfig(format, 40, 1024, f32()), {3}),
+           Problem(config(24, 128, bf16(), bf16()), {3}),
+           Problem(blockConfig(PackFormat::Q8, 3, 33, f32()), {3})});
   }
 }
 

@@ -32,7 +32,8 @@ struct PackConfig {
   /// Source and panels have one more leading dimension: heads or experts.
   bool batched = false;
   /// Panels of one column instead of the processor's: the rows of W, or of its
-  /// transpose, as they are. Not for formats in blocks, nor for gated panels.
+  /// transpose, as they are; of blocks the rows of bytes that BlockFormat.h
+  /// describes, [N, bytes]. Not for gated panels.
   bool rows = false;
 };
 
@@ -56,7 +57,7 @@ func::FuncOp getOrCreatePackGatedPanelsKernel(ModuleOp module,
 
 /// Packs rows of gate[I, K] and up[I, K] in groups, those of gate first; rows
 /// behind I are zero.
-///   (gate, up: getStridedType of rank 2, dst: [I / w, 2, w, K])
+///   (gate, up: getStridedType of rank 2, dst: [I / w, 2, w, K or bytes])
 ///   batched: (rank 3, dst with a leading dimension)
 func::FuncOp getOrCreatePackGatedRowsKernel(ModuleOp module,
                                             const PackConfig &config,

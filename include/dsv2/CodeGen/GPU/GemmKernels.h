@@ -6,16 +6,22 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// C[T, N] = A[T, K] W[N, K]^T for bf16 activations and weights, and the same
-// for rows that are sorted by expert, or for each head. Sums are f32. T is a
-// fact of the launch, grouped or not; N and K are facts of the kernel. Any T is
-// right, 0 too.
+// C[T, N] = A[T, K] W[N, K]^T for bf16 activations and weights of bf16 or in
+// blocks, and the same for rows that are sorted by expert, or for each head.
+// Sums are f32. T is a fact of the launch, grouped or not; N and K are facts of
+// the kernel. Any T is right, 0 too.
+//
+// Weights in blocks become bf16 in registers, on their way from shared memory
+// to the tensor cores: they are the left operand then, and C is computed
+// transposed. An integer times its scale is rounded to bf16, which is exact for
+// q4 (docs/NumericPolicy.md).
 //
 //===----------------------------------------------------------------------===//
 
 #ifndef DSV2_CODEGEN_GPU_GEMMKERNELS_H
 #define DSV2_CODEGEN_GPU_GEMMKERNELS_H
 
+#include "dsv2/Dialect/DSV2/IR/DSV2.h"
 #include "dsv2/Dialect/Tile/IR/Tile.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Support/LLVM.h"
@@ -42,7 +48,7 @@ enum class GemmEpilogue {
 struct GemmShape {
   /// Rows of the weight; a multiple of 8, of 16 with SwiGLU.
   int64_t n = 0;
-  /// Columns of the weight, a multiple of 16.
+  /// Columns of the weight, a multiple of 16; of weights in blocks, of 8.
   int64_t k = 0;
   GemmEpilogue epilogue = GemmEpilogue::Store;
   /// Whether output and residual are f32, not bf16.
@@ -54,6 +60,18 @@ struct GemmShape {
   /// output [T, heads, N]; rows and heads of A and of the output may lie any
   /// multiple of 8 elements apart. Without experts, with the epilogue Store.
   int64_t heads = 0;
+  /// Blocks of the weight, whose rows are as BlockFormat.h says for GPUs.
+  PackFormat format = PackFormat::Plain;
+
+  /// The blocks of the weight, or null.
+  const BlockFormat *blocks() const { return getBlockFormat(format); }
+  /// Rows of the weight for each row that a tensor core computes: those of gate
+  /// and of up are operands of their own if they are in blocks.
+  int64_t parts() const { return epilogue == GemmEpilogue::SwiGLU ? 2 : 1; }
+  /// Bytes from a row of the weight to the next.
+  int64_t weightRowBytes() const {
+    return blocks() ? blocks()->rowBytes(k) : 2 * k;
+  }
 
   /// Columns of the output.
   int64_t outputColumns() const {
@@ -65,13 +83,15 @@ struct GemmShape {
 struct GemmConfig {
   /// sm_80 or sm_90a.
   std::string chip;
-  /// Rows and columns of the output that a block computes at a time, and the
-  /// depth of a stage. tileM is 64 or 128.
+  /// Rows of A and of the weight that a block multiplies at a time, and the
+  /// depth of a stage. tileM is 64 or 128. With blocks: tileM is a multiple of
+  /// 16, tileN a power of two of at least 64 for each of GemmShape::parts, and
+  /// tileK a group of blocks.
   int64_t tileM = 128, tileN = 128, tileK = 64;
   int64_t stages = 4;
 
   /// Threads of a block.
-  int64_t threads() const;
+  int64_t threads(const GemmShape &shape) const;
 };
 
 /// Why `chip` has no kernel for `shape`, or nothing.
@@ -90,6 +110,8 @@ std::string getGemmName(const GemmShape &shape, const GemmConfig &config);
 /// be supported. Its parameters, in order:
 ///  - sm_90a: tensor map of A [T, K], box [tileM, 64], swizzle 128; tensor map
 ///    of W [N, K], box [tileN, 64], or [E, N, K], box [1, tileN, 64].
+///    With blocks W is [N, bytes] or [E, N, bytes], box [tileN, 64], swizzle
+///    64, and another map of it follows, box [tileN, 16], swizzle 0.
 ///    sm_80: addresses of A and W, each at a multiple of 16 bytes;
 ///  - address of the output [T, outputColumns], rows behind each other;
 ///  - with AddResidual: address of the residual, which may be the output;

@@ -8,7 +8,8 @@
 // What a kernel computes and how is an attribute of it (kCostFactsAttr), from
 // which costs of any launch follow: what has to be moved and computed, what the
 // kernel does to get there, and the time that a card needs for it at best. The
-// model is in docs/Performance.md, "Kernels of GPUs, predicted".
+// model is in docs/Performance.md, "Kernels of GPUs, predicted". What a launch
+// has to give follows too (tools/dsv2-kernel-cases/FactsCase.h).
 //
 //===----------------------------------------------------------------------===//
 
@@ -19,9 +20,11 @@
 #include "dsv2/CodeGen/GPU/MLADecodeKernels.h"
 #include "dsv2/CodeGen/GPU/MLAPrefillKernels.h"
 #include "dsv2/Support/GPUTargetInfo.h"
+#include "dsv2/Target/KernelAttributes.h"
 
 #include <optional>
 #include <variant>
+#include <vector>
 
 namespace mlir::dsv2::gpu {
 
@@ -72,22 +75,37 @@ struct MLAPrefillFacts {
 /// A product without tiles (SimtKernels.h), for any chip.
 struct ProductFacts {
   int64_t outputs = 0, inputs = 0, heads = 1, experts = 0;
-  bool gated = false, residual = false;
-  /// Bytes of an element.
+  bool gated = false, residual = false, gather = false;
+  /// Bytes of an element; of weights in blocks, `format` says more.
   int64_t inputBytes = 2, weightBytes = 2, outputBytes = 2;
+  PackFormat format = PackFormat::Plain;
+
+  /// Bytes from a row of weights to the next.
+  int64_t weightRowBytes() const;
 
   static ProductFacts of(const ProductConfig &config);
+  /// The configuration that these are of.
+  ProductConfig getConfig(MLIRContext *context) const;
+};
+/// Several of them in one launch.
+struct ProductsFacts {
+  std::vector<ProductFacts> products;
 };
 using KernelFacts = std::variant<GemmFacts, MLADecodeFacts, MLACombineFacts,
-                                 MLAPrefillFacts, ProductFacts>;
+                                 MLAPrefillFacts, ProductFacts, ProductsFacts>;
 
-/// On a kernel: a dictionary of what its costs follow from.
-inline constexpr llvm::StringLiteral kCostFactsAttr = "dsv2.cost_facts";
-
+/// Sets kCostFactsAttr of `kernel`.
 void setCostFacts(Operation *kernel, const KernelFacts &facts);
 /// The facts of `kernel`, or nothing if it has none, or some that are not as
 /// setCostFacts writes them.
 std::optional<KernelFacts> getCostFacts(Operation *kernel);
+/// The same for the value of the attribute.
+std::optional<KernelFacts> getCostFacts(Attribute value);
+
+/// The name of the family of kernels: "gemm", "mla_decode", ...
+llvm::StringRef getFamily(const KernelFacts &facts);
+/// The names of all.
+llvm::ArrayRef<llvm::StringLiteral> getFamilies();
 
 //===----------------------------------------------------------------------===//
 // Costs of a launch

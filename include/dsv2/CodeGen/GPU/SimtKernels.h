@@ -19,6 +19,7 @@
 #define DSV2_CODEGEN_GPU_SIMTKERNELS_H
 
 #include "dsv2/CodeGen/GPU/SimtBuilder.h"
+#include "dsv2/Dialect/DSV2/IR/DSV2.h"
 
 #include <array>
 #include <vector>
@@ -83,15 +84,19 @@ LLVM::LLVMFuncOp getOrCreateCombineKernel(ModuleOp module,
 /// for up to kProductRows rows; more rows are taken as many at a time.
 /// docs/GPUKernels.md says how it keeps the memory busy.
 ///
-/// bf16 weights with K a multiple of 8 go through tensor cores, which truncate
-/// sums of products and round an f32 input to bf16 (docs/NumericPolicy.md);
-/// others through FMA, with loads of 16 bytes if rows have multiples of that,
-/// else one element a load. So does an input that is not where it can be loaded
-/// so.
+/// bf16 weights, and those in blocks, with K a multiple of 8 go through tensor
+/// cores, which truncate sums of products and round an f32 input to bf16
+/// (docs/NumericPolicy.md); others through FMA, with loads of 16 bytes if rows
+/// have multiples of that, else one element a load. So does an input that is
+/// not where it can be loaded so. The integers of blocks are exact in bf16, and
+/// the sum of each block is multiplied by its scale in f32.
 /// A row's result depends on nothing but that row, and is the same every time.
 struct ProductConfig {
   int64_t outputs, inputs;
+  /// `weight` is that of elements without blocks.
   Type input, weight, output;
+  /// Blocks of the weights, whose rows are as BlockFormat.h says for GPUs.
+  PackFormat format = PackFormat::Plain;
   /// Weights hold rows of gate and of up in turn, kGatedRowGroup of each, the
   /// last filled up: silu(gate) * up.
   bool gated = false;
@@ -105,6 +110,9 @@ struct ProductConfig {
   bool gather = false;
   /// Warps of a block, at least; for products that share a launch.
   int64_t minWarps = 0;
+
+  /// Bytes from a row of weights to the next.
+  int64_t weightRowBytes() const;
 };
 /// (x [T, K], weights, residual?, offsets: i32 [E + 1]?, rowTokens: i32
 /// [rows]?;

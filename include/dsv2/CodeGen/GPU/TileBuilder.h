@@ -37,8 +37,9 @@ public:
 
   Type global(Type element);
   Type tensorMap(ArrayRef<int64_t> box, int64_t swizzle = 128);
-  /// A tile of bf16.
+  /// A tile of bf16, and one of bytes.
   tile::SharedType sharedTile(ArrayRef<int64_t> shape, int64_t swizzle = 128);
+  tile::SharedType byteTile(ArrayRef<int64_t> shape, int64_t swizzle);
   tile::FragmentType fragment(int64_t rows, int64_t columns, int64_t warps = 4);
   tile::RowsType rowsType(int64_t rows, int64_t warps = 4);
 
@@ -102,8 +103,9 @@ public:
   /// `rows` rows from `row` on, and `columns` columns from `column` on.
   Value sharedView(Value tile, Value row, int64_t rows, Value column,
                    int64_t columns);
+  /// `columns`: how many there are, if that is not all of the tile's.
   void cpAsync(Value source, Value row, Value column, Value stride, Value valid,
-               Value tile);
+               Value tile, Value columns = {});
   void cpAsyncCommit();
   void cpAsyncWait(int64_t pending);
   void barrier(int64_t id, int64_t threads);
@@ -131,8 +133,9 @@ public:
   Value wgmma(Value a, Value b, Value acc, bool transposed = false);
   /// Waits for everything; the value as a fragment.
   Value wgmmaDone(Value value);
-  /// Waits until `pending` groups are under way, the value staying in flight.
+  /// Waits until `pending` groups are under way, the values staying in flight.
   Value wgmmaKeep(int64_t pending, Value value);
+  SmallVector<Value> wgmmaKeep(int64_t pending, ValueRange values);
   Value mma(Value a, Value b, Value acc, bool transposed = false);
 
 private:

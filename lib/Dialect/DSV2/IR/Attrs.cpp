@@ -212,9 +212,12 @@ LogicalResult PackedAttr::verify(function_ref<InFlightDiagnostic()> emitError,
                           "got "
                        << width;
   // packed_c9
-  if (order == PackOrder::GatedRows && format != PackFormat::Plain)
-    return emitError() << "expected the format 'plain' for 'gated_rows', got '"
-                       << stringifyPackFormat(format) << "'";
+  bool ofBlocks =
+      order == PackOrder::Rows || order == PackOrder::TransposedRows;
+  if (ofBlocks && (width != 1 || format == PackFormat::Plain))
+    return emitError() << "expected width 1 and a format in blocks for '"
+                       << stringifyPackOrder(order) << "', got " << width
+                       << " and '" << stringifyPackFormat(format) << "'";
   return success();
 }
 
@@ -225,6 +228,8 @@ static int64_t getMatrixRank(PackOrder order) {
     return 0;
   case PackOrder::Panels:
   case PackOrder::TransposedPanels:
+  case PackOrder::Rows:
+  case PackOrder::TransposedRows:
     return 2;
   case PackOrder::GatedPanels:
   case PackOrder::GatedRows:
@@ -288,6 +293,7 @@ PackedAttr::getStorageShape(ArrayRef<int64_t> shape) const {
   const BlockFormat *blocks = getBlocks();
   int64_t rowBytes = blocks ? blocks->panelBytes(width) : width;
   auto steps = [&](int64_t k) { return blocks ? blocks->blocks(k) : k; };
+  auto rowSize = [&](int64_t k) { return blocks ? blocks->rowBytes(k) : k; };
   switch (getOrder()) {
   case PackOrder::Dense:
     return SmallVector<int64_t>(shape);
@@ -306,7 +312,17 @@ PackedAttr::getStorageShape(ArrayRef<int64_t> shape) const {
   case PackOrder::GatedRows: {
     SmallVector<int64_t> storage = leading(3);
     int64_t n = shape[shape.size() - 2], k = shape.back();
-    storage.append({numPanels(n), 2, width, k});
+    storage.append({numPanels(n), 2, width, rowSize(k)});
+    return storage;
+  }
+  case PackOrder::Rows: {
+    SmallVector<int64_t> storage = leading(2);
+    storage.append({shape[shape.size() - 2], rowSize(shape.back())});
+    return storage;
+  }
+  case PackOrder::TransposedRows: {
+    SmallVector<int64_t> storage = leading(2);
+    storage.append({shape.back(), rowSize(shape[shape.size() - 2])});
     return storage;
   }
   case PackOrder::TransposedPanels: {
@@ -324,9 +340,11 @@ Type PackedAttr::getStorageElementType(Type element) const {
 }
 
 const BlockFormat *PackedAttr::getBlocks() const {
-  if (getOrder() == PackOrder::Dense)
-    return nullptr;
-  switch (getFormat()) {
+  return getOrder() == PackOrder::Dense ? nullptr : getBlockFormat(getFormat());
+}
+
+const BlockFormat *mlir::dsv2::getBlockFormat(PackFormat format) {
+  switch (format) {
   case PackFormat::Plain:
     return nullptr;
   case PackFormat::Q8:

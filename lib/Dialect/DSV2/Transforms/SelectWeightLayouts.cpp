@@ -136,6 +136,14 @@ private:
     PackFormat blocks = format == WeightFormat::Q8   ? PackFormat::Q8
                         : format == WeightFormat::Q4 ? PackFormat::Q4
                                                      : PackFormat::Plain;
+    // Panels of one column are rows, those of blocks have a layout of their
+    // own.
+    if (panelWidth == 1 && blocks != PackFormat::Plain) {
+      if (order == PackOrder::Panels)
+        order = PackOrder::Rows;
+      else if (order == PackOrder::TransposedPanels)
+        order = PackOrder::TransposedRows;
+    }
     int64_t width = order == PackOrder::Dense       ? 1
                     : order == PackOrder::GatedRows ? kGatedRowGroup
                                                     : panelWidth;

@@ -190,9 +190,9 @@ LogicalResult CpAsyncOp::verify() {
   int64_t pieces =
       tile.getRows() * tile.getColumns() * tile.getElementBytes() / 16;
   int64_t threads = getRoleThreads(*this).value_or(1);
-  if (tile.hasStages() || pieces % threads != 0)
+  if (tile.hasStages() || (pieces % threads != 0 && pieces > threads))
     return emitOpError("expected a tile without stages of a multiple of ")
-           << threads << " pieces of 16 bytes, got " << tile;
+           << threads << " pieces of 16 bytes, or fewer, got " << tile;
   return success();
 }
 

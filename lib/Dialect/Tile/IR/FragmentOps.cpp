@@ -90,6 +90,33 @@ LogicalResult PackOp::verify() {
   return success();
 }
 
+LogicalResult UnpackBlocksOp::verify() {
+  SharedType data = getData().getType(), scales = getScales().getType();
+  // unpack_blocks_c3
+  if (getPart() && *getPart() > 1)
+    return emitOpError("expected 'part' to be 0 or 1, got ")
+           << static_cast<int32_t>(*getPart());
+  // unpack_blocks_c1
+  auto isTile = [](SharedType tile, int64_t bytes, int64_t swizzle) {
+    return tile.getElementType().isSignlessInteger(8) && !tile.hasStages() &&
+           tile.getColumns() == bytes && tile.getSwizzle() == swizzle;
+  };
+  if (!isTile(data, BlockFormat::kGroupBytes, 64) || !isTile(scales, 16, 0))
+    return emitOpError("expected 64 bytes a row with a swizzle of 64 and 16 "
+                       "bytes a row of scales without, got ")
+           << data << " and " << scales;
+  // unpack_blocks_c2
+  int64_t rows = getType().getRows() * (getPart() ? 2 : 1);
+  int64_t columns = getBlocks().groupElements();
+  if (data.getRows() != rows || scales.getRows() != rows ||
+      getType().getColumns() != columns)
+    return emitOpError("expected ")
+           << rows << " rows of data and of scales for a result of " << columns
+           << " columns, got " << data << ", " << scales << " and "
+           << getType();
+  return success();
+}
+
 LogicalResult SplitOp::verify() {
   // split_c1
   FragmentType source = getSource().getType();
@@ -134,6 +161,9 @@ LogicalResult LoadOp::verify() {
 }
 
 LogicalResult StoreOp::verify() {
+  // store_c2
+  if (getTransposed() && getFirst())
+    return emitOpError("expected no 'first' with 'transposed'");
   // store_c1
   return verifyFloats(*this, getTarget().getType(), /*bf16=*/true);
 }

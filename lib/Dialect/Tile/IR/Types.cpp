@@ -37,7 +37,10 @@ static bool isSwizzle(int64_t value) {
   return value == 0 || value == 32 || value == 64 || value == 128;
 }
 
-static bool isF32OrBF16(Type type) { return type.isF32() || type.isBF16(); }
+/// Elements that copies move; i8 are bytes of weights in blocks.
+static bool isCopied(Type type) {
+  return type.isF32() || type.isBF16() || type.isSignlessInteger(8);
+}
 
 static int64_t bytesOf(Type element) {
   return element.getIntOrFloatBitWidth() / 8;
@@ -99,8 +102,8 @@ static LogicalResult verifySwizzle(function_ref<InFlightDiagnostic()> emitError,
 LogicalResult GlobalType::verify(function_ref<InFlightDiagnostic()> emitError,
                                  Type element) {
   // global_c1
-  if (!isF32OrBF16(element) && !element.isSignlessInteger(32))
-    return emitError() << "expected elements of type f32, bf16 or i32, got "
+  if (!isCopied(element) && !element.isSignlessInteger(32))
+    return emitError() << "expected elements of type f32, bf16, i32 or i8, got "
                        << element;
   return success();
 }
@@ -130,8 +133,8 @@ TensorMapType::verify(function_ref<InFlightDiagnostic()> emitError,
       llvm::any_of(shape, [](int64_t n) { return n < 1 || n > 256; }))
     return emitError() << "expected 1 to 5 dimensions of 1 to 256 each";
   // tensor_map_c2
-  if (!isF32OrBF16(element))
-    return emitError() << "expected elements of type f32 or bf16, got "
+  if (!isCopied(element))
+    return emitError() << "expected elements of type f32, bf16 or i8, got "
                        << element;
   // tensor_map_c3
   if (failed(verifySwizzle(emitError, swizzle)))
@@ -180,8 +183,8 @@ LogicalResult SharedType::verify(function_ref<InFlightDiagnostic()> emitError,
       llvm::any_of(shape, [](int64_t n) { return n < 1; }))
     return emitError() << "expected two or three positive dimensions";
   // shared_c2
-  if (!isF32OrBF16(element))
-    return emitError() << "expected elements of type f32 or bf16, got "
+  if (!isCopied(element))
+    return emitError() << "expected elements of type f32, bf16 or i8, got "
                        << element;
   // shared_c3
   if (failed(verifySwizzle(emitError, swizzle)))

@@ -53,6 +53,13 @@ namespace mlir::dsv2 {
 inline bool isGated(PackOrder order) {
   return order == PackOrder::GatedPanels || order == PackOrder::GatedRows;
 }
+/// The blocks of a format that has some, else null.
+const BlockFormat *getBlockFormat(PackFormat format);
+/// Whether weights in `order` are those of the transposed matrix.
+inline bool isTransposed(PackOrder order) {
+  return order == PackOrder::TransposedPanels ||
+         order == PackOrder::TransposedRows;
+}
 /// Rows of gate, and of up, that follow each other in `gated_rows`: what tensor
 /// cores give a thread of a product is then a gate and its up.
 inline constexpr int64_t kGatedRowGroup = 8;

@@ -104,7 +104,10 @@ def DSV2_PackedAttr : DSV2_Attr<"Packed", "packed", [
       at `[k / w][n][k % w]`;
     - `gated_rows`: `[2, N, K]` as `gated_panels`, element (g, n, k) at
       `[n / w][g][n % w][k]`: rows as they are, `w` of gate and `w` of up in
-      turn, zero padded to whole groups of rows. It has no blocks.
+      turn, zero padded to whole groups of rows;
+    - `rows`: rows of blocks, each row one run of bytes that GPUs read; without
+      blocks, panels of one column are rows;
+    - `transposed_rows`: as `rows` of the transposed matrix.
 
     Leading dimensions (heads, experts) are outermost.
 
@@ -112,9 +115,10 @@ def DSV2_PackedAttr : DSV2_Attr<"Packed", "packed", [
     transposed) can hold:
     multiples, from -127 to 127, of a scale that is max|x| / 127 of the block
     rounded to bfloat16. With `q4` they are multiples from -8 to 7 of a scale of
-    8 bits that is chosen for the least squared error. In panels each block of
-    32 k is the bytes that BlockFormat.h describes; a `dense` weight keeps the
-    rounded values as they are, for the reference.
+    8 bits that is chosen for the least squared error. BlockFormat.h describes
+    the bytes of each block of 32 k in panels, and of each row in `rows` and
+    `gated_rows`; a `dense` weight keeps the rounded values as they are, for the
+    reference.
 
     Constraints:
     - packed_c1: the panel width is positive
@@ -126,12 +130,17 @@ def DSV2_PackedAttr : DSV2_Attr<"Packed", "packed", [
     - packed_c6: the elements are f32 or bf16
     - packed_c7: the number of elements, padding included, fits 63 bits
     - packed_c8: with `q8` or `q4` it has f32 elements and rank 2 or more
-    - packed_c9: `gated_rows` has the format `plain`
+    - packed_c9: `rows` and `transposed_rows` have width 1 and a format in
+      blocks
 
-    Example:
+    Examples:
 
     ```mlir
     tensor<3072x2048xf32, #dsv2.packed<panels, 32, q8>>
+    ```
+
+    ```mlir
+    tensor<3072x2048xf32, #dsv2.packed<rows, 1, q4>>
     ```
   }];
   let parameters = (ins EnumParameter<DSV2_PackOrder>:$order,

@@ -31,7 +31,9 @@ def DSV2_PackOrder : I32EnumAttr<"PackOrder",
       I32EnumAttrCase<"Panels", 1, "panels">,
       I32EnumAttrCase<"GatedPanels", 2, "gated_panels">,
       I32EnumAttrCase<"TransposedPanels", 3, "transposed_panels">,
-      I32EnumAttrCase<"GatedRows", 4, "gated_rows">
+      I32EnumAttrCase<"GatedRows", 4, "gated_rows">,
+      I32EnumAttrCase<"Rows", 5, "rows">,
+      I32EnumAttrCase<"TransposedRows", 6, "transposed_rows">
     ]> {
   let cppNamespace = "::mlir::dsv2";
   let genSpecializedAttr = 0;

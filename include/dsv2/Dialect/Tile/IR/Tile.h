@@ -12,6 +12,7 @@
 #ifndef DSV2_DIALECT_TILE_IR_TILE_H
 #define DSV2_DIALECT_TILE_IR_TILE_H
 
+#include "dsv2/Support/BlockFormat.h"
 #include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/BuiltinTypes.h"

@@ -189,14 +189,15 @@ def Tile_CpAsyncOp : Tile_Op<"cp_async"> {
   let description = [{
     All threads of the role copy, in pieces of 16 bytes, rows `row` and on from
     column `column` on of the matrix at `source` whose rows are `stride` elements
-    apart. Rows from `valid` on, counted from `row`, become zeros and are not
-    read (PTX ISA, "cp.async"). The copy belongs to the group that the next
+    apart. Rows from `valid` on, counted from `row`, and pieces that start at
+    `columns` or behind it, counted from `column`, become zeros and are not read
+    (PTX ISA, "cp.async"). The copy belongs to the group that the next
     `cp_async_commit` closes.
 
     Constraints:
     - cp_async_c1: source and tile have the same elements
     - cp_async_c2: the tile has no stages, and its pieces are a multiple of the
-      role's threads
+      role's threads, or fewer
     - cp_async_c3: it is not in a role of a single thread
 
     Example:
@@ -206,10 +207,10 @@ def Tile_CpAsyncOp : Tile_Op<"cp_async"> {
     ```
   }];
   let arguments = (ins Tile_GlobalType:$source, I32:$row, I32:$column,
-    I32:$stride, I32:$valid, Tile_SharedType:$tile);
+    I32:$stride, I32:$valid, Optional<I32>:$columns, Tile_SharedType:$tile);
   let assemblyFormat = [{
-    $source `[` $row `,` $column `]` `stride` $stride `valid` $valid `to` $tile
-    attr-dict `:` type($source) `,` type($tile)
+    $source `[` $row `,` $column `]` `stride` $stride `valid` $valid
+    (`,` $columns^)? `to` $tile attr-dict `:` type($source) `,` type($tile)
   }];
   let hasVerifier = 1;
 }

@@ -125,6 +125,53 @@ def Tile_PackOp : Tile_Op<"pack", [Pure]> {
   let hasVerifier = 1;
 }
 
+def Tile_BlockKind : I32EnumAttr<"BlockKind", "a format of weights in blocks", [
+    I32EnumAttrCase<"q8", 0>, I32EnumAttrCase<"q4", 1>]> {
+  let cppNamespace = "::mlir::dsv2::tile";
+  let genSpecializedAttr = 0;
+}
+def Tile_BlockKindAttr : EnumAttr<Tile_Dialect, Tile_BlockKind, "block_kind">;
+
+def Tile_UnpackBlocksOp : Tile_Op<"unpack_blocks"> {
+  let summary = "Make a left operand of weights in blocks";
+  let description = [{
+    Row r of the result has the elements of a group of blocks
+    (`dsv2/Support/BlockFormat.h`), 64 of q8, 128 of q4: integers times the scales
+    of their blocks, rounded to bf16, to nearest even. The group is row r of
+    `data`, the scales are the four bytes number `word` of row r of `scales`.
+
+    With `part` the rows of `data` and `scales` are those of gate and up in turn,
+    eight of each: row 8 i + j of the result is row 16 i + 8 `part` + j of them.
+
+    Constraints:
+    - unpack_blocks_c1: `data` has rows of 64 bytes with a swizzle of 64, `scales`
+      rows of 16 bytes without swizzle; both have i8 elements and no stages
+    - unpack_blocks_c2: `data` and `scales` have the rows of the result, with
+      `part` twice as many, and the result has the columns of a group
+    - unpack_blocks_c3: `part` is 0 or 1
+
+    Example:
+
+    ```mlir
+    %w = dsv2_tile.unpack_blocks q8 %d, %s[%i] : !dsv2_tile.shared<64x64xi8, swizzle = 64>, !dsv2_tile.shared<64x16xi8> -> !dsv2_tile.operand<64x64xbf16>
+    ```
+  }];
+  let arguments = (ins Tile_BlockKindAttr:$format, Tile_SharedType:$data,
+    Tile_SharedType:$scales, I32:$word, OptionalAttr<I32Attr>:$part);
+  let results = (outs Tile_OperandType:$result);
+  let assemblyFormat = [{
+    $format $data `,` $scales `[` $word `]` (`part` $part^)? attr-dict
+    `:` type($data) `,` type($scales) `->` type($result)
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// The blocks of the format.
+    const BlockFormat &getBlocks() {
+      return getFormat() == BlockKind::q8 ? kQ8Format : kQ4Format;
+    }
+  }];
+}
+
 def Tile_SplitOp : Tile_Op<"split", [
     Pure, TypesMatchWith<"both halves have one type", "even", "odd", "$_self">]> {
   let summary = "Take a fragment's even and odd groups of eight columns apart";
@@ -184,6 +231,10 @@ def Tile_LoadOp : Tile_GlobalAccessOp<"load"> {
     `columns` on, counted from the fragment's first, are not read and are 0.
     Address and `stride` are multiples of two elements.
 
+    `transposed`: element (r, c) of the fragment is element (`row` + c, `column` +
+    r) of the matrix; `rows` and `columns` are those of the matrix, `stride` is
+    any.
+
     Constraints:
     - load_c1: elements are f32 or bf16
 
@@ -194,11 +245,11 @@ def Tile_LoadOp : Tile_GlobalAccessOp<"load"> {
     ```
   }];
   let arguments = (ins Tile_GlobalType:$source, I32:$row, I32:$column,
-    I32:$stride, I32:$rows, I32:$columns);
+    I32:$stride, I32:$rows, I32:$columns, UnitAttr:$transposed);
   let results = (outs Tile_FragmentType:$result);
   let assemblyFormat = [{
     $source `[` $row `,` $column `]` `stride` $stride `valid` $rows `,` $columns
-    attr-dict `:` type($source) `->` type($result)
+    (`transposed` $transposed^)? attr-dict `:` type($source) `->` type($result)
   }];
 }
 
@@ -210,6 +261,7 @@ def Tile_StoreOp : Tile_GlobalAccessOp<"store"> {
 
     Constraints:
     - store_c1: elements are f32 or bf16
+    - store_c2: there is no `first` with `transposed`
 
     Example:
 
@@ -219,17 +271,18 @@ def Tile_StoreOp : Tile_GlobalAccessOp<"store"> {
   }];
   let arguments = (ins Tile_FragmentType:$value, Tile_GlobalType:$target,
     I32:$row, I32:$column, I32:$stride, I32:$rows, I32:$columns,
-    Optional<I32>:$first);
+    Optional<I32>:$first, UnitAttr:$transposed);
   let assemblyFormat = [{
     $value `to` $target `[` $row `,` $column `]` `stride` $stride
-    `valid` $rows `,` $columns (`first` $first^)? attr-dict
+    `valid` $rows `,` $columns (`first` $first^)? (`transposed` $transposed^)?
+    attr-dict
     `:` type($value) `,` type($target)
   }];
   let builders = [OpBuilder<(ins "::mlir::Value":$value,
     "::mlir::Value":$target, "::mlir::Value":$row, "::mlir::Value":$column,
     "::mlir::Value":$stride, "::mlir::Value":$rows, "::mlir::Value":$columns), [{
       build($_builder, $_state, value, target, row, column, stride, rows, columns,
-            ::mlir::Value());
+            ::mlir::Value(), /*transposed=*/false);
     }]>];
 }
 

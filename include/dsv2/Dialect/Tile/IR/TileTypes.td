@@ -24,7 +24,7 @@ def Tile_GlobalType : Tile_Type<"Global", "global"> {
     all in elements.
 
     Constraints:
-    - global_c1: elements are f32, bf16 or i32
+    - global_c1: elements are f32, bf16, i32 or i8
 
     Example:
 
@@ -45,7 +45,7 @@ def Tile_TensorMapType : Tile_Type<"TensorMap", "tensor_map"> {
 
     Constraints:
     - tensor_map_c1: there are 1 to 5 dimensions, of 1 to 256 each
-    - tensor_map_c2: elements are f32 or bf16
+    - tensor_map_c2: elements are f32, bf16 or i8
     - tensor_map_c3: `swizzle` is 0, 32, 64 or 128
     - tensor_map_c4: the innermost dimension of the box has a multiple of 16
       bytes, and with a swizzle `swizzle` bytes at most
@@ -78,7 +78,7 @@ def Tile_SharedType : Tile_Type<"Shared", "shared"> {
 
     Constraints:
     - shared_c1: there are two dimensions, or three with stages, all positive
-    - shared_c2: elements are f32 or bf16
+    - shared_c2: elements are f32, bf16 or i8
     - shared_c3: `swizzle` is 0, 32, 64 or 128
     - shared_c4: with a swizzle rows are whole panels, and there are a multiple
       of 8 rows

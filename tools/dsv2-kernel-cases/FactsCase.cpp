@@ -1,0 +1,165 @@
+//===- FactsCase.cpp - cases of the kernels of models ---------------------===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "FactsCase.h"
+
+#include "GemmCase.h"
+#include "MLADecodeCase.h"
+#include "MLAPrefillCase.h"
+#include "SimtProductCase.h"
+
+#include "mlir/IR/BuiltinTypes.h"
+
+#include <random>
+
+using namespace mlir;
+using namespace mlir::dsv2;
+using namespace mlir::dsv2::cases;
+using namespace mlir::dsv2::gpu;
+
+std::vector<int64_t> cases::chooseExpertRows(int64_t experts, int64_t tokens,
+                                             int64_t topK, uint64_t seed,
+                                             int64_t touched) {
+  std::vector<int64_t> counts(experts, 0);
+  int64_t choices = touched ? std::min(touched, experts) : experts;
+  std::mt19937 random{uint32_t(seed)};
+  for (int64_t t = 0; t < tokens; ++t) {
+    std::vector<bool> isChosen(choices);
+    for (int64_t k = 0; k < std::min(topK, choices);) {
+      int64_t expert = random() % choices;
+      if (isChosen[expert])
+        continue;
+      isChosen[expert] = true;
+      ++counts[expert];
+      ++k;
+    }
+  }
+  return counts;
+}
+
+/// Both kernels of absorbed attention of `shape`.
+static std::vector<std::string> listDecode(const MLADecodeShape &shape,
+                                           StringRef chip) {
+  return {getMLADecodeName(shape, chip), getMLACombineName(shape, chip)};
+}
+
+std::vector<std::string> cases::listPartners(const KernelFacts &facts,
+                                             StringRef name) {
+  std::vector<std::string> names;
+  if (auto *decode = std::get_if<MLADecodeFacts>(&facts))
+    names = listDecode(decode->shape, decode->chip);
+  else if (auto *combine = std::get_if<MLACombineFacts>(&facts))
+    names = listDecode(combine->shape, combine->chip);
+  llvm::erase(names, name);
+  return names;
+}
+
+namespace {
+/// Adds the case of each kind of facts.
+struct Adder {
+  MLIRContext &context;
+  KernelCases &cases;
+  const GPUTargetInfo &target;
+  const StepSize &step;
+  int64_t multiprocessors;
+  uint64_t seed;
+  Extent extent;
+
+  /// Rows of each expert, or of the one product.
+  std::vector<int64_t> getCounts(int64_t experts) const {
+    if (!experts)
+      return {step.tokens};
+    return chooseExpertRows(experts, step.tokens, step.topK, seed,
+                            step.touchedExperts);
+  }
+
+  /// Tokens of each sequence, which are its last.
+  llvm::Expected<std::vector<int64_t>> getChunks() const {
+    std::vector<int64_t> chunks(step.sequences, step.tokens / step.sequences);
+    for (int64_t s = 0; s < step.tokens % step.sequences; ++s)
+      ++chunks[s];
+    if (chunks.front() > step.context)
+      return llvm::createStringError(
+          "a step of " + Twine(step.tokens) + " tokens of " +
+          Twine(step.sequences) + " sequences: expected at least " +
+          Twine(chunks.front()) + " positions of context, got " +
+          Twine(step.context));
+    return chunks;
+  }
+
+  llvm::Error operator()(const GemmFacts &facts) const {
+    GemmProblem(facts.shape, getCounts(facts.shape.experts), seed)
+        .addTo(cases, facts.config, multiprocessors, extent);
+    return llvm::Error::success();
+  }
+
+  llvm::Error addDecode(const MLADecodeShape &shape) const {
+    auto chunks = getChunks();
+    if (!chunks)
+      return chunks.takeError();
+    std::vector<int32_t> lengths, sequences;
+    for (auto [s, chunk] : llvm::enumerate(*chunks))
+      for (int64_t t = 0; t < chunk; ++t) {
+        lengths.push_back(int32_t(step.context - chunk + 1 + t));
+        sequences.push_back(int32_t(s));
+      }
+    MLADecodeProblem(shape, lengths, sequences, seed)
+        .addTo(cases, target.chip, multiprocessors, extent);
+    return llvm::Error::success();
+  }
+  llvm::Error operator()(const MLADecodeFacts &facts) const {
+    return addDecode(facts.shape);
+  }
+  llvm::Error operator()(const MLACombineFacts &facts) const {
+    return addDecode(facts.shape);
+  }
+
+  llvm::Error operator()(const MLAPrefillFacts &facts) const {
+    auto chunks = getChunks();
+    if (!chunks)
+      return chunks.takeError();
+    std::vector<int32_t> pasts;
+    for (int64_t chunk : *chunks)
+      pasts.push_back(int32_t(step.context - chunk));
+    MLAPrefillProblem(facts.shape, {chunks->begin(), chunks->end()}, pasts,
+                      seed)
+        .addTo(cases, target.chip, extent);
+    return llvm::Error::success();
+  }
+
+  llvm::Error addProducts(ArrayRef<ProductFacts> products) const {
+    std::vector<SimtProductProblem> problems;
+    for (const ProductFacts &facts : products)
+      problems.emplace_back(facts.getConfig(&context), getCounts(facts.experts),
+                            /*pad=*/0, seed);
+    cases::addProducts(cases, target.chip, problems, extent);
+    return llvm::Error::success();
+  }
+  llvm::Error operator()(const ProductFacts &facts) const {
+    return addProducts(facts);
+  }
+  llvm::Error operator()(const ProductsFacts &facts) const {
+    return addProducts(facts.products);
+  }
+};
+} // namespace
+
+llvm::Error cases::addCaseOf(MLIRContext &context, KernelCases &cases,
+                             const KernelFacts &facts,
+                             const GPUTargetInfo &target, const StepSize &step,
+                             int64_t multiprocessors, uint64_t seed) {
+  std::optional<KernelCost> cost = getKernelCost(facts, step, target);
+  if (!cost)
+    return llvm::createStringError("the kernel is not for " + target.chip);
+  // Plain loops do about 10^8 products a second.
+  constexpr double longWork = 4e8;
+  Extent extent =
+      cost->work.operations > longWork ? Extent::Samples : Extent::All;
+  return std::visit(
+      Adder{context, cases, target, step, multiprocessors, seed, extent},
+      facts);
+}
