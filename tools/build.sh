@@ -6,6 +6,8 @@
 #
 # Usage: tools/build.sh [preset [target...]]      (default: release)
 # Binaries land in build/bin for `release`, in build-<preset>/bin otherwise.
+# With DSV2_PRECOMPILE_HEADERS=ON in the environment, a build from nothing takes
+# less time (see CMakeLists.txt).
 #
 #===-----------------------------------------------------------------------===#
 set -euo pipefail
@@ -18,8 +20,9 @@ launcher=()
 if command -v ccache >/dev/null; then
   launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 fi
+options=("-DDSV2_PRECOMPILE_HEADERS=${DSV2_PRECOMPILE_HEADERS:-OFF}")
 echo "configuring preset $preset"
-cmake --preset "$preset" "${launcher[@]}"
+cmake --preset "$preset" "${launcher[@]}" "${options[@]}"
 echo "building preset $preset"
 if [[ $# -gt 0 ]]; then
   cmake --build --preset "$preset" --target "$@"

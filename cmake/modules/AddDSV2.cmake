@@ -28,6 +28,7 @@ endif()
 # itself, and the headers are system headers so that only our own code warns. A
 # program brings the options that the sanitizers need beside libMLIR.
 function(dsv2_compiler_flags target)
+  cmake_parse_arguments(ARG "NO_PRECOMPILED_HEADERS" "" "" ${ARGN})
   target_include_directories(${target} SYSTEM PRIVATE
     ${LLVM_INCLUDE_DIRS} ${MLIR_INCLUDE_DIRS})
   target_compile_definitions(${target} PRIVATE ${LLVM_DEFINITIONS_LIST})
@@ -38,6 +39,18 @@ function(dsv2_compiler_flags target)
     target_sources(${target} PRIVATE
       ${DSV2_SOURCE_DIR}/lib/Support/SanitizerOptions.cpp)
   endif()
+  if(DSV2_PRECOMPILE_HEADERS AND NOT ARG_NO_PRECOMPILED_HEADERS)
+    target_precompile_headers(${target} REUSE_FROM dsv2-headers)
+  endif()
+endfunction()
+
+# The headers of LLVM and MLIR that most sources of the compiler include, parsed
+# once for all of them. Called when MLIR was found.
+function(dsv2_precompile_headers)
+  add_library(dsv2-headers OBJECT ${DSV2_SOURCE_DIR}/lib/Precompiled.cpp)
+  dsv2_compiler_flags(dsv2-headers NO_PRECOMPILED_HEADERS)
+  target_precompile_headers(dsv2-headers PRIVATE
+    ${DSV2_SOURCE_DIR}/lib/Precompiled.h)
 endfunction()
 
 # add_dsv2_library(NAME sources... [DEPENDS targets] [LINK_LIBS libs])
