@@ -27,6 +27,17 @@ template <typename Op> static int64_t countSteps(Op product) {
          16;
 }
 
+/// Columns of a product that may be stored: where the output has fewer than a
+/// tile, products of the others are dropped.
+static int64_t countStoredColumns(MmaOp product) {
+  int64_t columns = product.getType().getColumns();
+  auto facts =
+      product->getParentOfType<KernelOp>()->getAttrOfType<DictionaryAttr>(
+          kCostFactsAttr);
+  auto n = facts ? facts.getAs<IntegerAttr>("n") : IntegerAttr();
+  return n ? std::min<int64_t>(columns, llvm::alignTo(n.getInt(), 8)) : columns;
+}
+
 /// Whether a product before `product` loads the same right operand for the same
 /// steps, which are loaded once then.
 static bool sharesRightOperand(MmaOp product) {
@@ -47,7 +58,8 @@ static void countOp(Operation &op, ExpectedInstructions &expected) {
         // Products of 16 x 8 x 16 by each warp; ldmatrix loads 16 x 16.
         FragmentType type = product.getType();
         int64_t steps = countSteps(product);
-        expected.add("mma", steps * type.getSlabs() * type.getColumns() / 8);
+        expected.add("mma",
+                     steps * type.getSlabs() * countStoredColumns(product) / 8);
         if (!sharesRightOperand(product))
           expected.add("ldmatrix", steps * type.getColumns() / 16);
       })
