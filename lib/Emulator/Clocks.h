@@ -39,6 +39,9 @@ struct Clock {
   }
   /// Sees whatever `other` sees as well.
   void join(const Clock &other);
+  /// As `join` for a clock that sees all that this one does, except for how far
+  /// `agent` itself is.
+  void adopt(const Clock &other, uint32_t agent);
   /// Sees `agent` up to `epoch`.
   void see(uint32_t agent, Epoch epoch) {
     if (agent < seen.size() && seen[agent] < epoch) {

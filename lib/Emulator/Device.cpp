@@ -195,6 +195,8 @@ CUresult Device::launch(const CUlaunchConfig &config, Kernel &kernel,
     return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
   if (!parameters && !kernel.parameters.empty())
     return CUDA_ERROR_INVALID_VALUE;
+  if (!kernel.module->compile(kernel, report))
+    return sticky = CUDA_ERROR_LAUNCH_FAILED;
 
   for (size_t i = 0; i < kernel.parameters.size(); ++i) {
     const Parameter &parameter = kernel.parameters[i];

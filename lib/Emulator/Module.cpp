@@ -12,10 +12,12 @@
 #include "SoftFloat.h"
 #include "Transform.h"
 
+#include "llvm/ADT/SetVector.h"
 #include "llvm/Bitcode/BitcodeReader.h"
 #include "llvm/ExecutionEngine/Orc/ExecutionUtils.h"
 #include "llvm/ExecutionEngine/Orc/JITTargetMachineBuilder.h"
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
+#include "llvm/IR/DebugInfo.h"
 #include "llvm/IR/DebugInfoMetadata.h"
 #include "llvm/IR/InstIterator.h"
 #include "llvm/IR/LLVMContext.h"
@@ -25,6 +27,7 @@
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Support/raw_ostream.h"
+#include "llvm/Transforms/Utils/Cloning.h"
 
 using namespace dsv2::emulator;
 
@@ -155,9 +158,8 @@ static llvm::Expected<std::unique_ptr<llvm::orc::LLJIT>> createJit() {
   auto target = llvm::orc::JITTargetMachineBuilder::detectHost();
   if (!target)
     return target.takeError();
-  // Kernels that are called often are small; those that are large run mostly
-  // in handlers.
-  target->setCodeGenOptLevel(llvm::CodeGenOptLevel::Less);
+  // Kernels run mostly in handlers, and compiling them takes longer.
+  target->setCodeGenOptLevel(llvm::CodeGenOptLevel::None);
   auto jit = llvm::orc::LLJITBuilder()
                  .setJITTargetMachineBuilder(std::move(*target))
                  .setPlatformSetUp(llvm::orc::setUpInactivePlatform)
@@ -175,6 +177,22 @@ static llvm::Expected<std::unique_ptr<llvm::orc::LLJIT>> createJit() {
     return process.takeError();
   library.addGenerator(std::move(*process));
   return jit;
+}
+
+/// A copy of the module that has those definitions which `isPart` wants, and
+/// declares the others.
+static llvm::orc::ThreadSafeModule
+copyPart(llvm::orc::ThreadSafeModule &code,
+         llvm::function_ref<bool(const llvm::GlobalValue &)> isPart) {
+  std::unique_ptr<llvm::Module> part;
+  code.withModuleDo([&](llvm::Module &module) {
+    llvm::ValueToValueMapTy values;
+    part =
+        llvm::CloneModule(module, values, [&](const llvm::GlobalValue *value) {
+          return isPart(*value);
+        });
+  });
+  return {std::move(part), code.getContext()};
 }
 
 std::unique_ptr<dsv2::emulator::Module>
@@ -221,6 +239,8 @@ dsv2::emulator::Module::load(const void *image, const Options &options,
 
   module.setTargetTriple((*jit)->getTargetTriple());
   module.setDataLayout((*jit)->getDataLayout());
+  // Reports find places in the image.
+  llvm::StripDebugInfo(module);
   SharedLayout shared = replaceSharedGlobals(module);
   instrumentAccesses(module, sites, options.checks);
   if (!replaceIntrinsics(module, sites, result->asmTable, problem))
@@ -250,17 +270,17 @@ dsv2::emulator::Module::load(const void *image, const Options &options,
   if (llvm::verifyModule(module, &problemStream))
     return fail("rewriting made the module invalid: " + problem);
 
-  if (auto jitError = (*jit)->addIRModule(
-          llvm::orc::ThreadSafeModule(std::move(*parsed), std::move(context))))
-    return fail(llvm::toString(std::move(jitError)));
   for (auto &[name, kernel] : result->kernels) {
-    auto symbol = (*jit)->lookup("dsv2.entry." + name);
-    if (!symbol)
-      return fail(llvm::toString(symbol.takeError()));
-    kernel->entry = symbol->toPtr<void (*)(void **)>();
     kernel->module = result.get();
     kernel->staticShared = shared.staticBytes.lookup(name);
   }
+  result->code = std::make_unique<llvm::orc::ThreadSafeModule>(
+      std::move(*parsed), std::move(context));
+  auto isVariable = [](const llvm::GlobalValue &value) {
+    return llvm::isa<llvm::GlobalVariable>(value);
+  };
+  if (auto jitError = (*jit)->addIRModule(copyPart(*result->code, isVariable)))
+    return fail(llvm::toString(std::move(jitError)));
   for (size_t i = 0; i < globals.size(); ++i) {
     auto symbol = (*jit)->lookup(globals[i]);
     if (!symbol)
@@ -271,4 +291,42 @@ dsv2::emulator::Module::load(const void *image, const Options &options,
   }
   result->jit = std::move(*jit);
   return result;
+}
+
+//===----------------------------------------------------------------------===//
+// Compiling
+//===----------------------------------------------------------------------===//
+
+bool dsv2::emulator::Module::compile(Kernel &kernel, std::string &error) {
+  if (kernel.entry)
+    return true;
+  std::string entryName = entryPrefix + kernel.name;
+  // The entry, and what it calls.
+  llvm::SetVector<const llvm::GlobalValue *> needed;
+  code->withModuleDo([&](llvm::Module &module) {
+    needed.insert(module.getFunction(entryName));
+    for (size_t i = 0; i < needed.size(); ++i)
+      for (const llvm::Instruction &instruction :
+           llvm::instructions(llvm::cast<llvm::Function>(*needed[i])))
+        for (const llvm::Value *operand : instruction.operands())
+          if (auto *callee = llvm::dyn_cast<llvm::Function>(operand);
+              callee && !callee->isDeclaration())
+            needed.insert(callee);
+  });
+  auto fail = [&](llvm::Error reason) {
+    error = reportLine(Kind::Unsupported,
+                       "kernel '" + kernel.name +
+                           "': " + llvm::toString(std::move(reason)));
+    return false;
+  };
+  if (auto jitError =
+          jit->addIRModule(copyPart(*code, [&](const llvm::GlobalValue &value) {
+            return needed.contains(&value);
+          })))
+    return fail(std::move(jitError));
+  auto symbol = jit->lookup(entryName);
+  if (!symbol)
+    return fail(symbol.takeError());
+  kernel.entry = symbol->toPtr<void (*)(void **)>();
+  return true;
 }

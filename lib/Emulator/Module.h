@@ -23,6 +23,7 @@ class LLVMContext;
 class Module;
 namespace orc {
 class LLJIT;
+class ThreadSafeModule;
 } // namespace orc
 } // namespace llvm
 
@@ -42,7 +43,8 @@ struct Parameter {
 struct Kernel {
   std::string name;
   Module *module = nullptr;
-  /// Runs one thread; takes pointers to the parameters' values.
+  /// Runs one thread; takes pointers to the parameters' values. Null before
+  /// Module::compile.
   void (*entry)(void **parameters) = nullptr;
   std::vector<Parameter> parameters;
   /// Bytes of shared memory known when compiling, and where the dynamic part
@@ -59,8 +61,9 @@ struct Kernel {
 };
 
 /// Code of one image. The image is LLVM bitcode for NVPTX, plain or in the
-/// bitcode wrapper; its functions are rewritten for the CPU (Transform.h) and
-/// compiled by ORC.
+/// bitcode wrapper; its functions are rewritten for the CPU (Transform.h) when
+/// it is loaded, and each kernel is compiled by ORC when it is needed first: a
+/// model has a hundred, of which a prompt takes some.
 class Module {
 public:
   /// Loads the image. Returns null with the reason in `error`, which starts
@@ -71,6 +74,10 @@ public:
 
   /// The kernel `name`, or null.
   Kernel *find(const std::string &name);
+
+  /// Compiles `kernel`, one of this module, if that was not done before.
+  /// Returns false with the reason in `error`, as `load` has it.
+  bool compile(Kernel &kernel, std::string &error);
 
   /// Function, debug location and text of instruction `site`, a number that
   /// counts the instructions of the image.
@@ -83,6 +90,8 @@ private:
   /// A copy of the bitcode: parsed again when a report needs its text.
   std::string bitcode;
   std::unique_ptr<llvm::orc::LLJIT> jit;
+  /// The rewritten functions.
+  std::unique_ptr<llvm::orc::ThreadSafeModule> code;
   std::map<std::string, std::unique_ptr<Kernel>> kernels;
   std::vector<const void *> globals;
   /// What compiled code refers to by address.

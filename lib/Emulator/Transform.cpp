@@ -416,7 +416,7 @@ Function *dsv2::emulator::addEntry(Function &kernel,
   IRBuilder<> builder(module.getContext());
   auto *entry = Function::Create(
       FunctionType::get(builder.getVoidTy(), {builder.getPtrTy()}, false),
-      Function::ExternalLinkage, "dsv2.entry." + kernel.getName(), module);
+      Function::ExternalLinkage, entryPrefix + kernel.getName(), module);
   entry->addFnAttr(Attribute::NoUnwind);
   builder.SetInsertPoint(BasicBlock::Create(module.getContext(), "", entry));
   SmallVector<Value *> arguments;

@@ -50,6 +50,8 @@ void instrumentAccesses(llvm::Module &module, const SiteMap &sites,
 bool replaceIntrinsics(llvm::Module &module, const SiteMap &sites,
                        AsmTable &table, std::string &error);
 
+/// What the names of entries start with, before those of the kernels.
+inline constexpr char entryPrefix[] = "dsv2.entry.";
 /// Adds void @dsv2.entry.NAME(ptr), which calls `kernel` with parameters loaded
 /// from the array of pointers to their values, or with the pointers themselves
 /// where `byReference` says so.

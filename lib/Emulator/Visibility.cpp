@@ -41,7 +41,7 @@ void dsv2::emulator::synchroniseLanes(Rendezvous &meeting) {
       release(*thread, all);
   for (Thread *thread : meeting.arrived)
     if (thread)
-      acquire(*thread, all);
+      thread->clock.adopt(all, thread->agent);
 }
 
 Block *dsv2::emulator::sharedOwner(const Thread &thread, uint64_t address) {
