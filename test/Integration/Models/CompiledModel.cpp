@@ -104,6 +104,12 @@ Fixture dsv2test::loadFixture(const std::string &name) {
 
 std::shared_ptr<const CompiledModel>
 CompiledModel::get(const Fixture &fixture, const std::string &flags) {
+  return getWithReference(fixture, flags + " --no-reference");
+}
+
+std::shared_ptr<const CompiledModel>
+CompiledModel::getWithReference(const Fixture &fixture,
+                                const std::string &flags) {
   static std::map<std::string, std::shared_ptr<const CompiledModel>> cache;
   auto &model = cache[fixture.name + " " + flags];
   if (model)
@@ -125,7 +131,7 @@ CompiledModel::get(const Fixture &fixture, const std::string &flags) {
   options.inMemory = true;
   result->weights =
       require(PackedWeights::open(result->artifact, *source, options), "pack");
-  // Code for a device carries none.
+  // Code for a device carries none, nor does what get() compiles.
   if (auto reference = Artifact::referenceOf(result->artifact))
     result->referenceWeights =
         require(PackedWeights::open(reference, *source, options),

@@ -56,9 +56,13 @@ std::vector<std::string> fixtureNames();
 class CompiledModel {
 public:
   /// Compiles once per process and set of flags, which name files relative to
-  /// the folder Inputs beside this header.
+  /// the folder Inputs beside this header. Without the reference lowering, which
+  /// takes a third of the time.
   static std::shared_ptr<const CompiledModel> get(const Fixture &fixture,
                                                   const std::string &flags);
+  /// As `get`, for createComparedSession.
+  static std::shared_ptr<const CompiledModel>
+  getWithReference(const Fixture &fixture, const std::string &flags);
 
   std::unique_ptr<dsv2rt::Session> createSession(int64_t maxSequences = 1,
                                                  int threads = 1) const;

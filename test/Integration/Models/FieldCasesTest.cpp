@@ -43,7 +43,8 @@ CompiledModel withWeights(const CompiledModel &model, WeightSource &source) {
   CompiledModel result;
   result.artifact = model.artifact;
   result.weights = pack(model.artifact, source);
-  result.referenceWeights = pack(Artifact::referenceOf(model.artifact), source);
+  if (auto reference = Artifact::referenceOf(model.artifact))
+    result.referenceWeights = pack(reference, source);
   return result;
 }
 
@@ -93,7 +94,8 @@ StepOutput step(Session &session, const std::vector<int32_t> &ids) {
 // Experts whose sum, times the factor 16, is far beyond f16: everything after
 // the checkpoint is f32, whatever the checkpoint's type is.
 TEST(FieldCases, F035_LargeExpertsOfAHalfPrecisionCheckpoint) {
-  auto model = CompiledModel::get(loadFixture("T1"), "--weight-format=f32");
+  auto model =
+      CompiledModel::getWithReference(loadFixture("T1"), "--weight-format=f32");
   float largest = 0;
   EditedWeights source(
       11,
@@ -119,7 +121,7 @@ TEST(FieldCases, F035_LargeExpertsOfAHalfPrecisionCheckpoint) {
 // be what f32 arithmetic says, for bf16 models too.
 TEST(FieldCases, F036_NearTiesOnTenThousandTokens) {
   for (const char *flags : {"--weight-format=f32", "--weight-format=bf16"}) {
-    auto model = CompiledModel::get(loadFixture("T0"), flags);
+    auto model = CompiledModel::getWithReference(loadFixture("T0"), flags);
     EditedWeights source(
         12, [](const std::string &name, std::vector<float> &values) {
           if (!endsWith(name, "mlp.gate.weight"))
@@ -173,7 +175,8 @@ TEST(FieldCases, F039_EveryWayThroughTheExperts) {
 // A NaN in one expert: prompts that use it fail and say so, others in the same
 // step get what they get alone.
 TEST(FieldCases, F045_NaNInOneExpert) {
-  auto model = CompiledModel::get(loadFixture("T0"), "--weight-format=f32");
+  auto model =
+      CompiledModel::getWithReference(loadFixture("T0"), "--weight-format=f32");
   EditedWeights source(
       13, [](const std::string &name, std::vector<float> &values) {
         if (name == "model.layers.1.mlp.experts.3.up_proj.weight")

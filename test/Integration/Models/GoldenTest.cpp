@@ -73,7 +73,7 @@ class ModelGolden : public testing::TestWithParam<Case> {};
 
 TEST_P(ModelGolden, LogitsAtEveryChunkSize) {
   Fixture fixture = loadFixture(GetParam().fixture);
-  auto model = CompiledModel::get(fixture, GetParam().flags);
+  auto model = CompiledModel::getWithReference(fixture, GetParam().flags);
   auto session = model->createSession();
   for (const GoldenPrompt &prompt : fixture.prompts)
     for (int64_t chunk : {0, 1, 7, 64}) {
@@ -98,8 +98,8 @@ class QuantizedModel : public testing::TestWithParam<QuantizedCase> {};
 // structure that would show anything.
 TEST_P(QuantizedModel, SaysAboutTheSame) {
   Fixture fixture = loadFixture("tiny");
-  auto model = CompiledModel::get(fixture, GetParam().flags);
-  auto exact = CompiledModel::get(fixture, "--weight-format=f32");
+  auto model = CompiledModel::getWithReference(fixture, GetParam().flags);
+  auto exact = CompiledModel::getWithReference(fixture, "--weight-format=f32");
   auto session = model->createSession(), exactSession = exact->createSession();
   Agreement found;
   for (const GoldenPrompt &prompt : fixture.prompts)
@@ -132,7 +132,7 @@ TEST_P(ModelGolden, GreedyTokens) {
   if (GetParam().tolerance > kTolerance)
     return;
   Fixture fixture = loadFixture(GetParam().fixture);
-  auto model = CompiledModel::get(fixture, GetParam().flags);
+  auto model = CompiledModel::getWithReference(fixture, GetParam().flags);
   auto session = model->createSession();
   for (const GoldenPrompt &prompt : fixture.prompts) {
     if (prompt.greedy.empty())
@@ -147,7 +147,7 @@ TEST_P(ModelGolden, GreedyTokens) {
 
 TEST_P(ModelGolden, EveryOpEqualsItsReference) {
   Fixture fixture = loadFixture(GetParam().fixture);
-  auto model = CompiledModel::get(fixture, GetParam().flags);
+  auto model = CompiledModel::getWithReference(fixture, GetParam().flags);
   auto session = model->createComparedSession();
   int64_t steps = 0;
   for (const GoldenPrompt &prompt : fixture.prompts)
