@@ -34,6 +34,7 @@ static constexpr WeightFormatInfo weightFormatTable[] = {
     {"bf16", /*blockElements=*/1, /*blockBytes=*/2, /*smallBytes=*/2},
     {"q8", /*blockElements=*/32, /*blockBytes=*/34, /*smallBytes=*/4},
     {"q4", /*blockElements=*/32, /*blockBytes=*/17, /*smallBytes=*/4},
+    {"fp8", /*blockElements=*/32, /*blockBytes=*/34, /*smallBytes=*/4},
 };
 
 static constexpr KVFormatInfo kvFormatTable[] = {

@@ -245,9 +245,10 @@ bool mlir::dsv2::buildCPUStage(OpPassManager &pm, Stage stage,
 namespace {
 /// The pipeline options as `dsv2-opt` spells them.
 struct CPUPipelineFlags : public PassPipelineOptions<CPUPipelineFlags> {
-  Option<std::string> weightFormat{*this, "weight-format",
-                                   llvm::cl::desc("f32, bf16, q8 or q4"),
-                                   llvm::cl::init("bf16")};
+  Option<std::string> weightFormat{
+      *this, "weight-format",
+      llvm::cl::desc("f32, bf16, q8, q4 or, for GPUs, fp8"),
+      llvm::cl::init("bf16")};
   Option<std::string> weightRules{
       *this, "weight-rules",
       llvm::cl::desc("File of formats for single weights")};

@@ -23,7 +23,8 @@ using namespace llvm;
 // Formats
 //===----------------------------------------------------------------------===//
 
-static constexpr StringLiteral kFormatNames[] = {"f32", "bf16", "q8", "q4"};
+static constexpr StringLiteral kFormatNames[] = {"f32", "bf16", "q8", "q4",
+                                                 "fp8"};
 
 StringRef dsv2::stringifyWeightFormat(WeightFormat format) {
   return kFormatNames[static_cast<int>(format)];
@@ -44,7 +45,8 @@ static constexpr WeightFormat kF32[] = {WeightFormat::F32};
 static constexpr WeightFormat kPlain[] = {WeightFormat::F32,
                                           WeightFormat::BF16};
 static constexpr WeightFormat kAll[] = {WeightFormat::F32, WeightFormat::BF16,
-                                        WeightFormat::Q8, WeightFormat::Q4};
+                                        WeightFormat::Q8, WeightFormat::Q4,
+                                        WeightFormat::FP8};
 
 namespace {
 struct UseInfo {
@@ -145,8 +147,9 @@ Error WeightPolicy::parseRules(StringRef text) {
                                    quote(line.split('#').first.trim()));
     std::optional<WeightFormat> format = symbolizeWeightFormat(words[1]);
     if (!format)
-      return makeError(number, "expected the format f32, bf16, q8 or q4, got " +
-                                   quote(words[1]));
+      return makeError(number,
+                       "expected the format f32, bf16, q8, q4 or fp8, got " +
+                           quote(words[1]));
     Rule &rule = rules.emplace_back(words[0].str(), *format, number);
     // Names as the IR has them stand for all layers and experts.
     rule.text = rule.glob;
@@ -167,7 +170,8 @@ Expected<WeightPolicy> WeightPolicy::parse(StringRef format, StringRef rules,
   std::optional<WeightFormat> base = symbolizeWeightFormat(format);
   if (!base)
     return createStringError(
-        "weight format: expected f32, bf16, q8 or q4, got " + quote(format));
+        "weight format: expected f32, bf16, q8, q4 or fp8, got " +
+        quote(format));
   WeightPolicy policy(*base);
   policy.fileName = fileName.str();
   if (Error error = policy.parseRules(rules))

@@ -61,9 +61,10 @@ static cl::list<std::string> targetCPUFlag(
              "processor name, then any number of ,+feature or ,-feature. "
              "Several, separated by ';' or in flags of their own, go into one "
              "artifact, which uses the best that its host can run"));
-static cl::opt<std::string>
-    weightFormatFlag("weight-format", cl::cat(category), cl::init("bf16"),
-                     cl::desc("How weights are stored: f32, bf16, q8 or q4"));
+static cl::opt<std::string> weightFormatFlag(
+    "weight-format", cl::cat(category), cl::init("bf16"),
+    cl::desc("How weights are stored: f32, bf16, q8, q4 or, for "
+             "--target=cuda, fp8"));
 static cl::opt<std::string> weightRulesFlag(
     "weight-rules", cl::cat(category), cl::value_desc("file"),
     cl::desc("Formats of single weights: lines of a glob for checkpoint names "
@@ -245,10 +246,12 @@ int main(int argc, char **argv) {
     if (!forGPU && flag->getNumOccurrences())
       return fail(flag->ArgStr + ": expected --target=cuda, got --target=cpu");
   // The passes check these too; here the message names the flag.
-  if (weightFormatFlag != "f32" && weightFormatFlag != "bf16" &&
-      weightFormatFlag != "q8" && weightFormatFlag != "q4")
-    return fail("weight-format: expected f32, bf16, q8 or q4, got '" +
+  if (!::dsv2::symbolizeWeightFormat(weightFormatFlag))
+    return fail("weight-format: expected f32, bf16, q8, q4 or fp8, got '" +
                 weightFormatFlag + "'");
+  if (!forGPU && !explainFlag && weightFormatFlag == "fp8")
+    return fail("weight-format: fp8 is for --target=cuda: expected f32, bf16, "
+                "q8 or q4, got 'fp8'");
   auto policy = ::dsv2::WeightPolicy::create(weightFormatFlag, weightRulesFlag);
   if (!policy)
     return fail(policy.takeError());

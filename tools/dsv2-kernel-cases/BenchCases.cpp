@@ -187,8 +187,11 @@ static GemmShape makeShape(int64_t n, int64_t k,
   return shape;
 }
 
-/// The formats of weights in blocks.
+/// The formats of weights in blocks. fp8 has the bytes of q8: one case of each
+/// kind shows that it is right.
 static constexpr PackFormat kBlockFormats[] = {PackFormat::Q8, PackFormat::Q4};
+static constexpr PackFormat kAllBlockFormats[] = {
+    PackFormat::Q8, PackFormat::Q4, PackFormat::FP8};
 
 /// `shape` with weights in blocks.
 static GemmShape inBlocks(GemmShape shape, PackFormat format) {
@@ -231,7 +234,7 @@ void Bench::addDense() {
     addProduct("gemm T=" + std::to_string(t) + " N=" + std::to_string(n) +
                    " K=" + std::to_string(k),
                makeShape(n, k), {t}, t);
-  for (PackFormat format : kBlockFormats) {
+  for (PackFormat format : kAllBlockFormats) {
     auto [t, n, k] = sizes.front();
     addProduct(stringifyPackFormat(format).str() +
                    " gemm T=" + std::to_string(t) + " N=" + std::to_string(n) +
@@ -385,19 +388,20 @@ void Bench::addFewRows() {
     config.format = format;
     return config;
   };
-  auto addInBlocks = [&](const std::string &text, const ProductConfig &config) {
-    for (PackFormat format : kBlockFormats)
+  auto addInBlocks = [&](const std::string &text, const ProductConfig &config,
+                         ArrayRef<PackFormat> formats = kBlockFormats) {
+    for (PackFormat format : formats)
       addFewRowsFile(stringifyPackFormat(format).str() + " " + text,
                      inBlocks(config, format));
   };
   if (!full()) {
     addFewRowsFile("o+residual", f32(config(64, 128), true));
-    addInBlocks("o+residual", f32(config(64, 128), true));
+    addInBlocks("o+residual", f32(config(64, 128), true), kAllBlockFormats);
     addInBlocks("experts gate+up", gated(ofExperts(config(24, 128), true)));
     return addFewRowsFile("experts gate+up",
                           gated(ofExperts(config(24, 128), true)));
   }
-  addInBlocks("q", config(3072, 2048));
+  addInBlocks("q", config(3072, 2048), kAllBlockFormats);
   addInBlocks("o+residual", f32(config(2048, 2048), true));
   addInBlocks("experts gate+up", gated(ofExperts(config(1408, 2048), true)));
   addInBlocks("experts down", f32(ofExperts(config(2048, 1408), false)));

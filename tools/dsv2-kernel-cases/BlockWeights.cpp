@@ -40,17 +40,35 @@ uint64_t BlockWeights::random(int64_t row, int64_t index, uint64_t salt) const {
   return z;
 }
 
-int32_t BlockWeights::integer(int64_t row, int64_t column) const {
+int32_t BlockWeights::code(int64_t row, int64_t column) const {
   uint64_t z = random(row, column, 1);
-  return format == PackFormat::Q8 ? int32_t(z % 255) - 127
-                                  : int32_t(z % 16) - 8;
+  switch (format) {
+  case PackFormat::Q8:
+    return int32_t(z % 255) - 127;
+  case PackFormat::FP8:
+    // All but the two that are no numbers.
+    return int32_t(z % 127) | int32_t(z >> 32 & 1) << 7;
+  default:
+    return int32_t(z % 16) - 8;
+  }
+}
+
+float BlockWeights::element(int64_t row, int64_t column) const {
+  int32_t q = code(row, column);
+  if (format != PackFormat::FP8)
+    return float(q);
+  int exponent = q >> 3 & 15;
+  float value = exponent ? std::ldexp(float(8 + (q & 7)), exponent - 7 - 3)
+                         : std::ldexp(float(q & 7), -6 - 3);
+  return q & 0x80 ? -value : value;
 }
 
 uint32_t BlockWeights::scaleBits(int64_t row, int64_t block) const {
   uint64_t z = random(row, block, 2);
-  if (format == PackFormat::Q8) {
-    // Integers have a standard deviation of 73.6.
-    float value = scale / 74 * (0.5f + float(z % 256) / 256);
+  if (format != PackFormat::Q4) {
+    // Elements have a standard deviation of 73.6, or about 100.
+    float deviation = format == PackFormat::Q8 ? 74 : 100;
+    float value = scale / deviation * (0.5f + float(z % 256) / 256);
     return ::dsv2rt::toBFloat16(z & 256 ? -value : value);
   }
   // Of 4.6. Exponents down to what that leaves, three bits of mantissa.
@@ -60,7 +78,7 @@ uint32_t BlockWeights::scaleBits(int64_t row, int64_t block) const {
 
 float BlockWeights::scaleOf(int64_t row, int64_t block) const {
   uint32_t bits = scaleBits(row, block);
-  if (format == PackFormat::Q8)
+  if (format != PackFormat::Q4)
     return ::dsv2rt::fromBFloat16(uint16_t(bits));
   float value = std::ldexp(1 + float(bits & 7) / 8, int(bits >> 3 & 15) - 13);
   return bits & 0x80 ? -value : value;
@@ -68,7 +86,7 @@ float BlockWeights::scaleOf(int64_t row, int64_t block) const {
 
 float BlockWeights::at(int64_t row, int64_t column) const {
   row %= period;
-  return float(integer(row, column)) * scaleOf(row, column / blocks.elements);
+  return element(row, column) * scaleOf(row, column / blocks.elements);
 }
 
 std::vector<uint8_t> BlockWeights::bytes() const { return bytesOf(rows); }
@@ -84,18 +102,18 @@ int64_t BlockWeights::addTo(KernelCase &item, std::string name) const {
 std::vector<uint8_t> BlockWeights::bytesOf(int64_t count) const {
   int64_t pitch = blocks.rowBytes(columns);
   std::vector<uint8_t> result(count * pitch);
-  bool isQ8 = format == PackFormat::Q8;
+  bool ofBytes = blocks.elementBits == 8;
   for (int64_t number = 0; number < count; ++number) {
     int64_t row = number % period;
     uint8_t *to = &result[number * pitch];
     int64_t padded = blocks.groups(columns) * blocks.groupElements();
     for (int64_t k = 0; k < padded; ++k) {
-      int32_t q = k < columns ? integer(row, k) : 0;
+      int32_t q = k < columns ? code(row, k) : 0;
       int64_t group = k / blocks.groupElements();
       int64_t block = k / blocks.elements % blocks.groupBlocks();
       int64_t j = k % blocks.elements;
       uint8_t *piece = to + group * BlockFormat::kGroupBytes + j / 8 * 16;
-      if (isQ8) {
+      if (ofBytes) {
         constexpr int64_t place[] = {0, 2, 1, 3};
         piece[8 * block + 4 * (j / 4 % 2) + place[j % 4]] = uint8_t(q);
         continue;

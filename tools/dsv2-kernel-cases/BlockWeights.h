@@ -39,7 +39,10 @@ private:
   std::vector<uint8_t> bytesOf(int64_t count) const;
 
   uint64_t random(int64_t row, int64_t index, uint64_t salt) const;
-  int32_t integer(int64_t row, int64_t column) const;
+  /// An element as it is stored, q or the bits of a float, and what it is
+  /// before its scale.
+  int32_t code(int64_t row, int64_t column) const;
+  float element(int64_t row, int64_t column) const;
   /// The scale of a block as it is stored, and its value.
   uint32_t scaleBits(int64_t row, int64_t block) const;
   float scaleOf(int64_t row, int64_t block) const;

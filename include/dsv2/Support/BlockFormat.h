@@ -23,14 +23,16 @@
 //
 // Kernels for GPUs read blocks row by row. A row is `rowBytes(K)` bytes, a
 // multiple of 16: groups of 64 bytes with elements, then the scales of all
-// blocks as above, then zeros. A group has 64 / 16 / 2 = 2 blocks of q8, 4 of
-// q4, filled up with blocks of zeros. Its piece i of 16 bytes holds elements
-// 8 i to 8 i + 7 of each of its blocks: what one of the four threads loads that
-// share a row of a tensor core's operand. Two neighbours lie 16 bits apart in
-// a word, so that masks make a pair of bfloat16 of them:
+// blocks as above, those of fp8 as of q8, then zeros. A group has 64 / 16 / 2 =
+// 2 blocks of q8 or fp8, 4 of q4, filled up with blocks of zeros. Its piece i
+// of 16 bytes holds elements 8 i to 8 i + 7 of each of its blocks: what one of
+// the four threads loads that share a row of a tensor core's operand. Two
+// neighbours lie 16 bits apart in a word, so that masks make a pair of bfloat16
+// of them:
 //
 //   q8: element (b, j) of a group, byte 16 (j / 8) + 8 b + 4 (j / 4 % 2) +
 //       {0, 2, 1, 3}[j % 4]: q itself, in two's complement
+//   fp8: as q8, a float of 8 bits in place of q
 //   q4: element (b, j) of a group, bits 4 (j / 2 % 4) + 16 (j % 2) and on of
 //       the 32-bit word at byte 16 (j / 8) + 4 b: q + 8
 //
@@ -98,6 +100,15 @@ inline constexpr float kQ4Divisor = 9.0f;
 inline constexpr int kQ4NaN = 0x7f;
 /// The last code, sign apart, that is finite.
 inline constexpr int kQ4LastCode = 0x77;
+
+/// Floats of 8 bits, e4m3 (1 sign, 4 bits of exponent that count from 7, 3 of
+/// mantissa; 0x7f is NaN, none is infinite), times a scale; 8.5 bits an
+/// element. The scale is the smallest power of two, 2^-126 at least, by which
+/// the block's largest magnitude divided is at most `kFP8Largest`, so that the
+/// elements that come back are exact in bfloat16; NaN if one is not finite.
+/// GPUs read it.
+inline constexpr BlockFormat kFP8Format = {32, 8, 2};
+inline constexpr float kFP8Largest = 448.0f;
 
 /// Activations as they meet quantised weights: for each block of a row 32 bytes
 /// q from -127 to 127, the scale as f32, and -128 times the sum of the q as

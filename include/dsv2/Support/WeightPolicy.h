@@ -27,10 +27,10 @@
 
 namespace dsv2 {
 
-/// How the elements of a weight are stored; q8 and q4: see BlockFormat.h.
-enum class WeightFormat { F32, BF16, Q8, Q4 };
+/// How the elements of a weight are stored; q8, q4 and fp8: see BlockFormat.h.
+enum class WeightFormat { F32, BF16, Q8, Q4, FP8 };
 
-/// "f32", "bf16", "q8" or "q4".
+/// "f32", "bf16", "q8", "q4" or "fp8".
 llvm::StringRef stringifyWeightFormat(WeightFormat format);
 /// The format of that name, or nothing.
 std::optional<WeightFormat> symbolizeWeightFormat(llvm::StringRef name);

@@ -32,6 +32,8 @@ StringRef dsv2::cpu::stringifyPanelFormat(PanelFormat format) {
     return "q8";
   case PanelFormat::Q4:
     return "q4";
+  case PanelFormat::FP8:
+    return "fp8";
   }
   llvm_unreachable("unknown panel format");
 }
@@ -45,6 +47,8 @@ const BlockFormat *dsv2::cpu::getBlockFormat(PanelFormat format) {
     return &kQ8Format;
   case PanelFormat::Q4:
     return &kQ4Format;
+  case PanelFormat::FP8:
+    return &kFP8Format;
   }
   llvm_unreachable("unknown panel format");
 }
@@ -57,6 +61,7 @@ Type dsv2::cpu::getPanelElementType(MLIRContext *context, PanelFormat format) {
     return BFloat16Type::get(context);
   case PanelFormat::Q8:
   case PanelFormat::Q4:
+  case PanelFormat::FP8:
     return IntegerType::get(context, 8);
   }
   llvm_unreachable("unknown panel format");

@@ -164,6 +164,8 @@ static void packPanel(KernelBuilder &b, const PackConfig &config,
     return packQ8Panel(b, source, dst);
   case PanelFormat::Q4:
     return packQ4Panel(b, source, dst);
+  case PanelFormat::FP8:
+    break;
   case PanelFormat::F32:
   case PanelFormat::BF16:
     return config.transposed ? packTransposed(b, src, dst, first, width, depth)

@@ -384,6 +384,75 @@ void dsv2::cpu::packQ4Panel(KernelBuilder &b, const PanelSource &src,
   forEachPanelBlock(b, src, packBlock);
 }
 
+/// Magnitudes of at most kFP8Largest and their signs as e4m3, to nearest, ties
+/// to even.
+static Value toE4M3(KernelBuilder &b, Value v) {
+  auto i32 = b.vecType(b.getI32Type());
+  auto bitsOf = [&](Value x) -> Value {
+    return arith::BitcastOp::create(b, i32, x);
+  };
+  auto shifted = [&](Value x, int32_t bits) -> Value {
+    return arith::ShRUIOp::create(b, x, b.splatI32(bits));
+  };
+  auto both = [&](Value x, int32_t bits) -> Value {
+    return arith::AndIOp::create(b, x, b.splatI32(bits));
+  };
+  auto sum = [&](Value x, Value y) -> Value {
+    return arith::AddIOp::create(b, x, y);
+  };
+  Value size = math::AbsFOp::create(b, v), bits = bitsOf(size);
+  // Of f32's 23 bits of mantissa 3 stay, of its exponent 4 bits.
+  Value rounding = sum(both(shifted(bits, 20), 1), b.splatI32(0x7FFFF));
+  Value normal =
+      sum(shifted(sum(bits, rounding), 20), b.splatI32(-((127 - 7) << 3)));
+  // Below 2^-6 multiples of 2^-9: the unit in the last place of 2^14.
+  Value magic = b.splat(0x1p14f);
+  Value subnormal = arith::SubIOp::create(
+      b, bitsOf(arith::AddFOp::create(b, size, magic)), bitsOf(magic));
+  Value isSubnormal = b.fcmp(arith::CmpFPredicate::OLT, size, b.splat(0x1p-6f));
+  Value sign = both(shifted(bitsOf(v), 24), 0x80);
+  return arith::OrIOp::create(b, b.select(isSubnormal, subnormal, normal),
+                              sign);
+}
+
+static QuantizedBlock quantizeFP8(KernelBuilder &b, const BlockOfRow &block) {
+  auto constant = [&](int32_t value) { return b.i32(value); };
+  Value bits = arith::BitcastOp::create(b, b.getI32Type(), block.largest);
+  // The next power of two if the mantissa is above that of kFP8Largest, 1.75.
+  Value up = arith::AddIOp::create(b, bits, constant(0x7FFFFF - 0x600000));
+  Value power = arith::SubIOp::create(
+      b, arith::AndIOp::create(b, up, constant(0x7F800000)), constant(8 << 23));
+  Value scale = arith::MaxSIOp::create(b, power, constant(1 << 23));
+  Value inverse = arith::BitcastOp::create(
+      b, b.getF32Type(), arith::SubIOp::create(b, constant(254 << 23), scale));
+  Value factor = b.broadcast(inverse);
+  QuantizedBlock result;
+  for (Value v : block.vectors)
+    result.ints.push_back(toE4M3(b, b.fmul(v, factor)));
+  Value isFinite = b.fcmp(arith::CmpFPredicate::OLT, block.largest,
+                          b.f32(std::numeric_limits<float>::infinity()));
+  Value stored = b.select(isFinite, scale, constant(0x7FC00000));
+  result.scale = arith::TruncIOp::create(
+      b, b.getIntegerType(16), arith::ShRUIOp::create(b, stored, constant(16)));
+  return result;
+}
+
+static QuantizedBlock quantize(KernelBuilder &b, PanelFormat format,
+                               const BlockOfRow &block) {
+  switch (format) {
+  case PanelFormat::Q8:
+    return quantizeQ8(b, block);
+  case PanelFormat::Q4:
+    return quantizeQ4(b, block);
+  case PanelFormat::FP8:
+    return quantizeFP8(b, block);
+  case PanelFormat::F32:
+  case PanelFormat::BF16:
+    break;
+  }
+  llvm_unreachable("a format without blocks");
+}
+
 /// Writes the elements of block number `block` of a group that starts at
 /// `group` (BlockFormat.h).
 static void storeBlock(KernelBuilder &b, PanelFormat format,
@@ -411,7 +480,7 @@ static void storeBlock(KernelBuilder &b, PanelFormat format,
       return vector::ShuffleOp::create(b, low, high, elements);
     };
     Value piece = b.add(group, 16 * static_cast<int64_t>(i) / kPieceWords);
-    if (format == PanelFormat::Q8) {
+    if (format != PanelFormat::Q4) {
       Value at = b.add(piece, b.mul(block, 2 * kWord));
       store(order({0, 2, 1, 3}), at);
       store(order({4, 6, 5, 7}), b.add(at, kWord));
@@ -433,9 +502,7 @@ void dsv2::cpu::packBlockRow(KernelBuilder &b, PanelFormat format,
   Value count = b.mul(groups, blocks.groupBlocks());
   forEachBlock(
       b, src, /*rows=*/1, count, [&](Value k, Value, const BlockOfRow &block) {
-        QuantizedBlock quantized = format == PanelFormat::Q8
-                                       ? quantizeQ8(b, block)
-                                       : quantizeQ4(b, block);
+        QuantizedBlock quantized = quantize(b, format, block);
         storeBlock(
             b, format, quantized.ints, b.rem(k, blocks.groupBlocks()), dst,
             b.mul(b.div(k, blocks.groupBlocks()), BlockFormat::kGroupBytes));

@@ -44,14 +44,21 @@ static Value emitPairs(DeviceBuilder &b, Value x, Value y) {
 }
 
 //===----------------------------------------------------------------------===//
-// Integers
+// Elements
 //===----------------------------------------------------------------------===//
 
 // A bf16 of 128 and more, below 256, has its integer in its last 7 bits: 0x4300
 // is 128. What was added to an integer by placing it there is subtracted again,
 // exactly. Conversions have a quarter of the rate, and work on one number.
-Value dsv2::gpu::unpackIntegers(DeviceBuilder &b, PackFormat format,
+Value dsv2::gpu::unpackElements(DeviceBuilder &b, PackFormat format,
                                 Value word) {
+  if (format == PackFormat::FP8) {
+    // Exponent and mantissa where bf16 has them, which counts exponents from
+    // 127 rather than 7: 2^120 too small, subnormal or not.
+    Value size = shiftLeft(b, mask(b, word, 0x007F007F), 4);
+    Value sign = shiftLeft(b, mask(b, word, 0x00800080), 8);
+    return multiplyPairs(b, merge(b, size, sign), b.i32(0x7B807B80));
+  }
   if (format == PackFormat::Q8)
     // 128 and the lower 7 bits, less 128, or 256 if the byte is negative.
     return emitPairs<arith::AddFOp>(
@@ -95,7 +102,7 @@ SmallVector<Value> dsv2::gpu::unpackScales(DeviceBuilder &b, PackFormat format,
   auto asFloat = [&](Value bits) -> Value {
     return arith::BitcastOp::create(b, b.getF32Type(), bits);
   };
-  if (format == PackFormat::Q8)
+  if (format != PackFormat::Q4)
     return {asFloat(shiftLeft(b, word, 16)),
             asFloat(mask(b, word, 0xFFFF0000))};
   Value even = unpackQ4Scales(b, word);
@@ -111,7 +118,7 @@ SmallVector<Value> dsv2::gpu::unpackScalePairs(DeviceBuilder &b,
     return {merge(b, low, shiftLeft(b, pair, 16)),
             merge(b, high, shiftRight(b, pair, 16))};
   };
-  if (format == PackFormat::Q8)
+  if (format != PackFormat::Q4)
     return SmallVector<Value>(twice(word));
   // Exponent and mantissa where bf16 has them, which has 7 bits of mantissa and
   // counts exponents from 127, not 13.

@@ -23,6 +23,20 @@ using namespace mlir::dsv2::gpu;
 // What both chips share
 //===----------------------------------------------------------------------===//
 
+static tile::BlockKind getBlockKind(PackFormat format) {
+  switch (format) {
+  case PackFormat::Q8:
+    return tile::BlockKind::q8;
+  case PackFormat::Q4:
+    return tile::BlockKind::q4;
+  case PackFormat::FP8:
+    return tile::BlockKind::fp8;
+  case PackFormat::Plain:
+    break;
+  }
+  llvm_unreachable("a format without blocks");
+}
+
 SmallVector<Value> gpu::unpackGemmBlocks(TileBuilder &b, const GemmShape &shape,
                                          Value data, Value scales,
                                          Value firstRow, int64_t rows,
@@ -32,8 +46,7 @@ SmallVector<Value> gpu::unpackGemmBlocks(TileBuilder &b, const GemmShape &shape,
     return b.sharedView(tile, firstRow, rows, b.i32(0), columns);
   };
   Value ownData = view(data), ownScales = view(scales);
-  auto kind = shape.format == PackFormat::Q8 ? tile::BlockKind::q8
-                                             : tile::BlockKind::q4;
+  tile::BlockKind kind = getBlockKind(shape.format);
   int64_t parts = shape.parts();
   auto type = tile::OperandType::get(
       b.getContext(), {rows / parts, shape.blocks()->groupElements()},

@@ -224,7 +224,7 @@ public:
     readEnum(name, value, GemmEpilogue::SwiGLU);
   }
   void operator()(StringRef name, PackFormat &value) {
-    readEnum(name, value, PackFormat::Q4);
+    readEnum(name, value, PackFormat::FP8);
   }
   void operator()(StringRef name, std::string &value) {
     auto text = attribute.getAs<StringAttr>(name);

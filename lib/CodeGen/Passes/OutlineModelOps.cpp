@@ -21,9 +21,17 @@ static int64_t getWidth(Value value) {
 cpu::PanelFormat mlir::dsv2::getPanelFormat(RankedTensorType packed) {
   // IR may hold weights that nothing packed; the launch will not verify.
   auto encoding = dyn_cast_or_null<PackedAttr>(packed.getEncoding());
-  if (encoding && encoding.getBlocks())
-    return encoding.getFormat() == PackFormat::Q4 ? cpu::PanelFormat::Q4
-                                                  : cpu::PanelFormat::Q8;
+  switch (encoding && encoding.getBlocks() ? encoding.getFormat()
+                                           : PackFormat::Plain) {
+  case PackFormat::Plain:
+    break;
+  case PackFormat::Q8:
+    return cpu::PanelFormat::Q8;
+  case PackFormat::Q4:
+    return cpu::PanelFormat::Q4;
+  case PackFormat::FP8:
+    return cpu::PanelFormat::FP8;
+  }
   return packed.getElementType().isF32() ? cpu::PanelFormat::F32
                                          : cpu::PanelFormat::BF16;
 }

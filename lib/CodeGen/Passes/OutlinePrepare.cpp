@@ -18,8 +18,16 @@ using namespace mlir::dsv2;
 
 static StringRef getDTypeName(RankedTensorType packed) {
   auto encoding = cast<PackedAttr>(packed.getEncoding());
-  if (encoding.getBlocks())
-    return encoding.getFormat() == PackFormat::Q4 ? "Q4" : "Q8";
+  switch (encoding.getBlocks() ? encoding.getFormat() : PackFormat::Plain) {
+  case PackFormat::Plain:
+    break;
+  case PackFormat::Q8:
+    return "Q8";
+  case PackFormat::Q4:
+    return "Q4";
+  case PackFormat::FP8:
+    return "FP8";
+  }
   Type type = packed.getElementType();
   return type.isF32() ? "F32" : type.isBF16() ? "BF16" : "F16";
 }

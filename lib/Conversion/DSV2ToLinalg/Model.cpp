@@ -130,7 +130,9 @@ public:
 
 private:
   static constexpr int64_t kElements = kQ8Format.elements;
-  static_assert(kQ4Format.elements == kElements, "one shape for all formats");
+  static_assert(kQ4Format.elements == kElements &&
+                    kFP8Format.elements == kElements,
+                "one shape for all formats");
 
   /// The largest of `value(element)` in each block.
   Value reduceMax(Value split,
@@ -162,8 +164,12 @@ private:
     q = arith::MinimumFOp::create(b, q, floatConstant(b, high));
     return arith::MulFOp::create(b, q, scale);
   }
+  /// `x` to the nearest float of 8 bits times `scale`, a power of two.
+  static Value toFloat8(LocBuilder &b, Value x, Value scale);
+  Value getScales(PackFormat format, Value split);
   Value getQ8Scales(Value split);
   Value getQ4Scales(Value split);
+  Value getFP8Scales(Value split);
 
   LocBuilder &b;
   Value weight;
@@ -246,6 +252,59 @@ Value BlockRounding::getQ4Scales(Value split) {
   return best;
 }
 
+Value BlockRounding::getFP8Scales(Value split) {
+  return perBlock(
+      reduceMax(split, magnitude),
+      [&](LocBuilder &b, ValueRange args) -> Value {
+        // The power of two that is not above the magnitude, or the next one if
+        // the magnitude is 1.75 times that or more: 448 is 1.75 times 256.
+        Value bits = arith::BitcastOp::create(b, b.getI32Type(), args[0]);
+        Value up =
+            arith::AddIOp::create(b, bits, intConstant(b, 0x7FFFFF - 0x600000));
+        Value power = arith::SubIOp::create(
+            b, arith::AndIOp::create(b, up, intConstant(b, 0x7F800000)),
+            intConstant(b, 8 << 23));
+        Value scale = arith::BitcastOp::create(
+            b, f32, arith::MaxSIOp::create(b, power, intConstant(b, 1 << 23)));
+        Value isFinite = arith::CmpFOp::create(
+            b, arith::CmpFPredicate::OLT, args[0],
+            floatConstant(b, std::numeric_limits<double>::infinity()));
+        return arith::SelectOp::create(
+            b, isFinite, scale,
+            floatConstant(b, std::numeric_limits<double>::quiet_NaN()));
+      });
+}
+
+Value BlockRounding::getScales(PackFormat format, Value split) {
+  switch (format) {
+  case PackFormat::Q8:
+    return getQ8Scales(split);
+  case PackFormat::Q4:
+    return getQ4Scales(split);
+  case PackFormat::FP8:
+    return getFP8Scales(split);
+  case PackFormat::Plain:
+    break;
+  }
+  llvm_unreachable("a format without blocks");
+}
+
+Value BlockRounding::toFloat8(LocBuilder &b, Value x, Value scale) {
+  Value value = arith::DivFOp::create(b, x, scale);
+  // Steps of an eighth of the power of two below, 2^-6 at least.
+  Value size = magnitude(b, value);
+  Value power = arith::BitcastOp::create(
+      b, b.getF32Type(),
+      arith::AndIOp::create(b,
+                            arith::BitcastOp::create(b, b.getI32Type(), size),
+                            intConstant(b, 0x7F800000)));
+  power = arith::MaximumFOp::create(b, power, floatConstant(b, 0x1p-6));
+  Value step = arith::MulFOp::create(b, power, floatConstant(b, 0.125));
+  Value count =
+      math::RoundEvenOp::create(b, arith::DivFOp::create(b, value, step));
+  return arith::MulFOp::create(b, arith::MulFOp::create(b, count, step), scale);
+}
+
 Value BlockRounding::round(PackFormat format) {
   int64_t rank = type.getRank(), columns = type.getShape().back();
   int64_t blocks = kQ8Format.blocks(columns), padded = blocks * kElements;
@@ -268,11 +327,13 @@ Value BlockRounding::round(PackFormat format) {
   Value split = tensor::ExpandShapeOp::create(
       b, RankedTensorType::get(shape, f32), whole, groups);
 
-  bool isQ8 = format == PackFormat::Q8;
-  Value scales = isQ8 ? getQ8Scales(split) : getQ4Scales(split);
+  Value scales = getScales(format, split);
   Value rounded =
       elementwise(b, element + "," + block + "->" + element, {split, scales},
                   f32, [&](LocBuilder &b, ValueRange args) -> Value {
+                    if (format == PackFormat::FP8)
+                      return toFloat8(b, args[0], args[1]);
+                    bool isQ8 = format == PackFormat::Q8;
                     return toMultiple(b, args[0], args[1], isQ8 ? -127 : -8,
                                       isQ8 ? 127 : 7);
                   });

@@ -432,7 +432,7 @@ void LoopEmitter::emit(StoreOp op) {
 
 void LoopEmitter::emit(UnpackBlocksOp op) {
   const BlockFormat &blocks = op.getBlocks();
-  bool isQ8 = op.getFormat() == BlockKind::q8;
+  bool ofBytes = blocks.elementBits == 8;
   Value result = makeTile(op.getType());
   auto div = [&](Value x, int64_t y) -> Value {
     return arith::DivUIOp::create(b, x, index(y));
@@ -464,23 +464,39 @@ void LoopEmitter::emit(UnpackBlocksOp op) {
             Value j = rem(column, 8);
             Value piece = times(div(rem(column, blocks.elements), 8), 16);
             // Bit and byte of the element, whose neighbour lies 16 bits apart.
-            Value word = isQ8 ? add(times(block, 2), div(j, 4)) : block;
-            Value bit = add(
-                times(isQ8 ? div(rem(j, 4), 2) : div(j, 2), blocks.elementBits),
-                times(rem(j, 2), 16));
+            Value word = ofBytes ? add(times(block, 2), div(j, 4)) : block;
+            Value bit = add(times(ofBytes ? div(rem(j, 4), 2) : div(j, 2),
+                                  blocks.elementBits),
+                            times(rem(j, 2), 16));
             Value at = add(add(piece, times(word, 4)), div(bit, 8));
             Value bits = byte(op.getData(), from, at);
-            Value q;
-            if (isQ8) {
-              q = arith::ShRSIOp::create(b, left(bits, 24), i32(24));
-            } else {
+            auto toFloat = [&](Value q) -> Value {
+              return arith::SIToFPOp::create(b, f32Type, q);
+            };
+            Value factor;
+            switch (op.getFormat()) {
+            case BlockKind::q8:
+              factor =
+                  toFloat(arith::ShRSIOp::create(b, left(bits, 24), i32(24)));
+              break;
+            case BlockKind::q4:
               bits = arith::ShRUIOp::create(b, bits, toI32(rem(bit, 8)));
-              q = add(both(bits, 15), i32(-8));
+              factor = toFloat(add(both(bits, 15), i32(-8)));
+              break;
+            case BlockKind::fp8: {
+              // Exponents of f32 count from 127, not 7.
+              Value wide = arith::OrIOp::create(b, left(both(bits, 0x7f), 20),
+                                                left(both(bits, 0x80), 24));
+              factor = arith::MulFOp::create(
+                  b, arith::BitcastOp::create(b, f32Type, wide),
+                  arith::ConstantOp::create(b, b.getF32FloatAttr(0x1p120f)));
+              break;
+            }
             }
             Value scaleAt = add(firstScale, times(block, blocks.scaleBytes));
             Value code = byte(op.getScales(), from, scaleAt);
             Value scale;
-            if (isQ8) {
+            if (ofBytes) {
               Value high = byte(op.getScales(), from, add(scaleAt, index(1)));
               scale = arith::OrIOp::create(b, left(code, 16), left(high, 24));
             } else {
@@ -493,8 +509,7 @@ void LoopEmitter::emit(UnpackBlocksOp op) {
               scale = arith::OrIOp::create(b, scale, sign);
             }
             Value product = arith::MulFOp::create(
-                b, arith::SIToFPOp::create(b, f32Type, q),
-                arith::BitcastOp::create(b, f32Type, scale));
+                b, factor, arith::BitcastOp::create(b, f32Type, scale));
             memref::StoreOp::create(b, narrow(product, b.getBF16Type()), result,
                                     ValueRange{row, column});
           });

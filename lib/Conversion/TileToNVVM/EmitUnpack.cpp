@@ -13,11 +13,23 @@ using namespace mlir;
 using namespace mlir::dsv2;
 using namespace mlir::dsv2::tile;
 
+static PackFormat getPackFormat(BlockKind kind) {
+  switch (kind) {
+  case BlockKind::q8:
+    return PackFormat::Q8;
+  case BlockKind::q4:
+    return PackFormat::Q4;
+  case BlockKind::fp8:
+    return PackFormat::FP8;
+  }
+  llvm_unreachable("unknown format of blocks");
+}
+
 void KernelEmitter::emit(UnpackBlocksOp op) {
   OperandType type = op.getType();
   SharedType data = op.getData().getType(), scales = op.getScales().getType();
-  bool isQ8 = op.getFormat() == BlockKind::q8;
-  PackFormat format = isQ8 ? PackFormat::Q8 : PackFormat::Q4;
+  bool ofBytes = op.getBlocks().elementBits == 8;
+  PackFormat format = getPackFormat(op.getFormat());
   constexpr int64_t kPieces = BlockFormat::kGroupBytes / 16;
   constexpr int64_t kChunk = 8;
   int64_t chunks = type.getColumns() / kChunk;
@@ -36,7 +48,7 @@ void KernelEmitter::emit(UnpackBlocksOp op) {
   // gives it.
   Value pair = remainder(lane, 4);
   Value shift, selector;
-  if (isQ8) {
+  if (ofBytes) {
     // Bytes 0 and 2 of two words, or 1 and 3, or those of the second.
     Value first = add(mul(divide(pair, 2), 4), remainder(pair, 2));
     selector = arith::OrIOp::create(b, first, mul(add(first, 2), 0x100));
@@ -71,7 +83,7 @@ void KernelEmitter::emit(UnpackBlocksOp op) {
         int64_t block = chunk / kPieces;
         ArrayRef<Value> piece = pieces[chunk % kPieces];
         Value bits;
-        if (isQ8)
+        if (ofBytes)
           bits =
               LLVM::CallIntrinsicOp::create(
                   b, i32Type, b.getStringAttr("llvm.nvvm.prmt"),
@@ -80,7 +92,7 @@ void KernelEmitter::emit(UnpackBlocksOp op) {
         else
           bits = arith::ShRUIOp::create(b, piece[block], shift);
         result[(s * chunks + chunk) * 2 + h] = mlir::dsv2::gpu::multiplyPairs(
-            device, mlir::dsv2::gpu::unpackIntegers(device, format, bits),
+            device, mlir::dsv2::gpu::unpackElements(device, format, bits),
             factors[block]);
       }
     }

@@ -121,6 +121,12 @@
 
 // -----
 
+// packed_c10
+// expected-error @below {{expected rows for the format 'fp8', got 'panels'}}
+func.func private @f(tensor<64x64xf32, #dsv2.packed<panels, 32, fp8>>)
+
+// -----
+
 // packed_c9
 // expected-error @below {{expected width 1 and a format in blocks for 'rows', got 1 and 'plain'}}
 "test.type"() : () -> tensor<8x64xf32, #dsv2.packed<rows, 1>>

@@ -202,6 +202,30 @@ TEST_P(BlockDeviceModel, SaysAboutTheSame) {
   EXPECT_GT(found.sameTop(), isQ8 ? 0.97 : 0.92);
 }
 
+// CPUs have no weights in fp8: what is compared is the model in f32.
+TEST_P(DeviceModel, FloatsOfEightBits) {
+  if (fixture.name != "tiny")
+    GTEST_SKIP() << "random weights have no structure that would show anything";
+  auto floats = CompiledModel::get(
+      fixture, std::string("--target=cuda --gpu-code=bitcode "
+                           "--weight-format=fp8 --gpu-chip=") +
+                   std::get<1>(GetParam()));
+  auto exact = CompiledModel::get(fixture, "--weight-format=f32");
+  auto session = floats->createEmulatedSession();
+  auto exactSession = exact->createSession();
+  Agreement found;
+  // Kernels for many rows and for few.
+  for (const GoldenPrompt &prompt : fixture.prompts)
+    if (prompt.ids.size() <= kMaxPrompt)
+      for (int64_t chunk : {0, 7})
+        found.add(evaluate(*exactSession, prompt.ids, 0),
+                  evaluate(*session, prompt.ids, chunk));
+  RecordProperty("divergence", std::to_string(found.divergence()));
+  // docs/NumericPolicy.md: about 2.5e-3 and 0.95.
+  EXPECT_LT(found.divergence(), 4e-3);
+  EXPECT_GT(found.sameTop(), 0.93);
+}
+
 // The same step gives the same bits on the same device, run after run and in
 // whatever order its blocks, warps and copies go.
 TEST_P(DeviceModel, F051_RunsAreRepeatable) {

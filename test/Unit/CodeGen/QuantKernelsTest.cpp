@@ -71,6 +71,10 @@ struct Kernels {
       k.groupedGated =
           add(getOrCreateGroupedGatedMatmulKernel(m, {format, true}, target));
     }
+    PackConfig floats;
+    floats.format = PanelFormat::FP8;
+    floats.rows = true;
+    packFloatRows = add(getOrCreatePackPanelsKernel(m, floats, target));
     compiled = module.compile();
   }
 
@@ -80,7 +84,7 @@ struct Kernels {
 
   KernelModule module;
   bool compiled;
-  std::string quantize, quantizeHeads;
+  std::string quantize, quantizeHeads, packFloatRows;
   FormatKernels formats[2];
 };
 
@@ -440,6 +444,93 @@ TEST_P(QuantTest, RowsForGPUsHoldTheSameBlocks) {
       EXPECT_TRUE(rows.guardIntact() && gated.guardIntact() &&
                   headRows.guardIntact());
     }
+}
+
+/// The number that a byte of e4m3 stands for.
+double decodeE4M3(int code) {
+  int exponent = code >> 3 & 15, mantissa = code & 7;
+  double value = exponent ? std::ldexp(8 + mantissa, exponent - 7 - 3)
+                          : std::ldexp(mantissa, -6 - 3);
+  return code & 0x80 ? -value : value;
+}
+
+/// The finite number of e4m3 next to `value`, of two the one of even bits.
+double nearestE4M3(double value) {
+  int best = 0;
+  for (int code = 1; code < 0x7f; ++code) {
+    double error = std::fabs(std::fabs(value) - decodeE4M3(code));
+    double least = std::fabs(std::fabs(value) - decodeE4M3(best));
+    if (error < least || (error == least && code % 2 == 0))
+      best = code;
+  }
+  return std::copysign(decodeE4M3(best), value);
+}
+
+// Elements of fp8 are the nearest there are, from the largest down to
+// subnormals, and the scale is the smallest power of two that reaches all.
+TEST_P(QuantTest, FloatsOfEightBitsAreTheNearest) {
+  const BlockFormat &layout = kFP8Format;
+  const int64_t n = 3, blocks = 10, columns = blocks * kBlock - 5;
+  Array<float> weight({n, columns}, 2);
+  std::mt19937 gen(11);
+  std::uniform_real_distribution<float> exponent(-12, 0), size(1, 2);
+  // The largest magnitude of each block: just at and just above what a scale
+  // reaches, zero, beyond the scales there are, and any.
+  const float largest[] = {1.75f,     std::nextafter(1.75f, 2.0f),
+                           448.0f,    449.0f,
+                           0.0f,      1e-40f,
+                           0x1p-125f, 3e38f,
+                           0.02f,     1.0f};
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t k = 0; k < columns; ++k) {
+      float value = largest[k / kBlock];
+      if (k % kBlock)
+        value *= std::ldexp(size(gen) / 2, int(exponent(gen)));
+      weight(i, k) = gen() & 1 ? -value : value;
+    }
+  // Between two numbers, of which the even one is taken, in both ranges.
+  weight(0, 1) = std::ldexp(17.0f, -4);
+  weight(0, 2) = std::ldexp(2.5f, -9 - 8);
+  Array<uint8_t> rows({n, layout.rowBytes(columns)});
+  rows.fill(7);
+  module().run(kernels->packFloatRows, 3, weight, rows);
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t k = 0; k < columns; ++k) {
+      int64_t block = k / kBlock, j = k % kBlock;
+      float bound = largest[block];
+      int power = -126;
+      while (std::ldexp(kFP8Largest, power) < bound)
+        ++power;
+      double scale = std::ldexp(1.0, power);
+      uint16_t stored;
+      std::memcpy(
+          &stored,
+          &rows(i, layout.scaleOffset(columns) + block * layout.scaleBytes),
+          sizeof stored);
+      ASSERT_EQ(fromBF16(stored), scale) << "block " << block;
+      constexpr int64_t place[] = {0, 2, 1, 3};
+      uint8_t byte = rows(i, k / 64 * 64 + 16 * (j / 8) + 8 * (block % 2) +
+                                 4 * (j / 4 % 2) + place[j % 4]);
+      EXPECT_EQ(decodeE4M3(byte), nearestE4M3(weight(i, k) / scale))
+          << i << ", " << k << ": " << weight(i, k) << " by " << scale;
+    }
+  EXPECT_TRUE(rows.guardIntact());
+}
+
+// What is not finite makes a block's scale NaN, and no other block's.
+TEST_P(QuantTest, FloatsOfEightBitsKeepNaN) {
+  for (float bad : {std::numeric_limits<float>::infinity(),
+                    std::numeric_limits<float>::quiet_NaN()}) {
+    Array<float> weight({1, 64});
+    weight.random(1, 0.1f);
+    weight(0, 40) = bad;
+    Array<uint8_t> rows({1, kFP8Format.rowBytes(64)});
+    module().run(kernels->packFloatRows, 3, weight, rows);
+    uint16_t scales[2];
+    std::memcpy(scales, &rows(0, kFP8Format.scaleOffset(64)), sizeof scales);
+    EXPECT_TRUE(std::isfinite(fromBF16(scales[0])));
+    EXPECT_TRUE(std::isnan(fromBF16(scales[1])));
+  }
 }
 
 // 4 bits and 8-bit scales, which were searched for, are at least as good as 4

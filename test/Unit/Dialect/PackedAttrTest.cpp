@@ -106,6 +106,8 @@ TEST_F(PackedAttrTest, RowsOfBlocks) {
       Shape({4, 512, 144}));
   EXPECT_EQ(getStorage(PackOrder::GatedRows, 8, {2, 9, 128}, PackFormat::Q8),
             Shape({2, 2, 8, 144}));
+  EXPECT_EQ(getStorage(PackOrder::Rows, 1, {5, 3, 2048}, PackFormat::FP8),
+            Shape({5, 3, 2176}));
   Type f32 = Float32Type::get(&context);
   EXPECT_EQ(PackedAttr::get(&context, PackOrder::Rows, 1, PackFormat::Q4)
                 .getStorageElementType(f32),

@@ -187,7 +187,7 @@ static int64_t groupOf(PackFormat format) {
 }
 
 TEST_P(GemmRun, Blocks) {
-  for (PackFormat format : {PackFormat::Q8, PackFormat::Q4}) {
+  for (PackFormat format : {PackFormat::Q8, PackFormat::Q4, PackFormat::FP8}) {
     GemmShape blocks = shape(72, 2 * groupOf(format));
     blocks.format = format;
     for (int64_t rows : {0, 1, 15, 17, 33})
@@ -204,7 +204,7 @@ TEST_P(GemmRun, Blocks) {
 }
 
 TEST_P(GemmRun, BlocksWithEpilogues) {
-  for (PackFormat format : {PackFormat::Q8, PackFormat::Q4})
+  for (PackFormat format : {PackFormat::Q8, PackFormat::Q4, PackFormat::FP8})
     for (auto epilogue :
          {GemmEpilogue::Store, GemmEpilogue::AddResidual, GemmEpilogue::SwiGLU})
       for (bool f32 : {false, true}) {
@@ -218,7 +218,7 @@ TEST_P(GemmRun, BlocksWithEpilogues) {
 }
 
 TEST_P(GemmRun, ExpertsInBlocks) {
-  for (PackFormat format : {PackFormat::Q8, PackFormat::Q4})
+  for (PackFormat format : {PackFormat::Q8, PackFormat::Q4, PackFormat::FP8})
     for (auto epilogue : {GemmEpilogue::Store, GemmEpilogue::SwiGLU}) {
       GemmShape blocks = shape(48, 64, epilogue, false, 4);
       blocks.format = format;
@@ -245,7 +245,7 @@ TEST_P(GemmRun, BlocksWithManySeeds) {
 }
 
 TEST_P(GemmRun, Reference) {
-  for (PackFormat format : {PackFormat::Q8, PackFormat::Q4})
+  for (PackFormat format : {PackFormat::Q8, PackFormat::Q4, PackFormat::FP8})
     for (auto epilogue : {GemmEpilogue::AddResidual, GemmEpilogue::SwiGLU}) {
       GemmShape blocks = shape(80, groupOf(format) + 40, epilogue, true,
                                epilogue == GemmEpilogue::SwiGLU ? 2 : 0);

@@ -197,7 +197,7 @@ TEST_P(SimtProductRun, OneLaunchOfSeveral) {
 }
 
 TEST_P(SimtProductRun, Blocks) {
-  for (PackFormat format : {PackFormat::Q8, PackFormat::Q4}) {
+  for (PackFormat format : {PackFormat::Q8, PackFormat::Q4, PackFormat::FP8}) {
     for (int64_t rows : {0, 1, 8, 9})
       check(Problem(blockConfig(format, 40, 256, f32()), {rows}));
     // A part of a block, of a group, of a split, of a round; more rounds than
@@ -212,7 +212,7 @@ TEST_P(SimtProductRun, Blocks) {
 }
 
 TEST_P(SimtProductRun, BlocksWithEpilogues) {
-  for (PackFormat format : {PackFormat::Q8, PackFormat::Q4}) {
+  for (PackFormat format : {PackFormat::Q8, PackFormat::Q4, PackFormat::FP8}) {
     for (int64_t outputs : {8, 19}) {
       ProductConfig gated = blockConfig(format, outputs, 128, bf16());
       gated.gated = true;

@@ -24,7 +24,7 @@ static std::string select(StringRef base, StringRef rules, StringRef tensor,
 }
 
 TEST(WeightPolicyTest, DefaultsCanBeRead) {
-  for (StringRef base : {"f32", "bf16", "q8", "q4"})
+  for (StringRef base : {"f32", "bf16", "q8", "q4", "fp8"})
     for (int use = 0; use <= static_cast<int>(WeightUse::Route); ++use) {
       auto format = symbolizeWeightFormat(
           select(base, "", "a", static_cast<WeightUse>(use)));
@@ -36,7 +36,7 @@ TEST(WeightPolicyTest, DefaultsCanBeRead) {
 }
 
 TEST(WeightPolicyTest, SmallAndSensitiveWeightsStayPrecise) {
-  for (StringRef base : {"f32", "bf16", "q8", "q4"}) {
+  for (StringRef base : {"f32", "bf16", "q8", "q4", "fp8"}) {
     EXPECT_EQ(select(base, "", "a", WeightUse::RMSNorm), "f32");
     EXPECT_EQ(select(base, "", "a", WeightUse::Route), "f32");
     EXPECT_EQ(select(base, "", "a", WeightUse::ExpertFFN), base);
@@ -45,7 +45,7 @@ TEST(WeightPolicyTest, SmallAndSensitiveWeightsStayPrecise) {
   EXPECT_EQ(select("f32", "", "a", WeightUse::Embed), "f32");
   // What few bits cost most, for the bytes.
   StringRef latent = "model.layers.{layer}.self_attn.kv_a_proj_with_mqa.weight";
-  for (StringRef base : {"f32", "bf16", "q8", "q4"}) {
+  for (StringRef base : {"f32", "bf16", "q8", "q4", "fp8"}) {
     EXPECT_EQ(select(base, "", "a", WeightUse::Logits),
               base == "q4" ? "q8" : base);
     EXPECT_EQ(select(base, "", latent), base == "q4" ? "q8" : base);
@@ -79,8 +79,9 @@ TEST(WeightPolicyTest, Globs) {
 TEST(WeightPolicyTest, RefusesWhatIsNoRule) {
   for (const auto &[rules, message] :
        {std::pair<std::string, std::string>(
-            "* q8\n* q5", "rules:2: expected the format f32, bf16, q8 or q4, "
-                          "got 'q5'"),
+            "* q8\n* q5",
+            "rules:2: expected the format f32, bf16, q8, q4 or fp8, "
+            "got 'q5'"),
         {"\n\nword", "rules:3: expected a glob and a format, got 'word'"},
         {"a b f32", "rules:1: expected a glob and a format, got 'a b f32'"},
         {"[ f32", "rules:1: '[' is not a glob: "},
@@ -94,7 +95,7 @@ TEST(WeightPolicyTest, RefusesWhatIsNoRule) {
     EXPECT_NE(found.find(message), std::string::npos) << found;
   }
   EXPECT_EQ(select("q5", "", "a"),
-            "weight format: expected f32, bf16, q8 or q4, got 'q5'");
+            "weight format: expected f32, bf16, q8, q4 or fp8, got 'q5'");
 }
 
 TEST(WeightPolicyTest, RulesHaveToBeOfUse) {

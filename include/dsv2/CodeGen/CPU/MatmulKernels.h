@@ -34,11 +34,11 @@
 
 namespace mlir::dsv2::cpu {
 
-/// How the elements of a panel are stored. Q8 and
-/// Q4: see BlockFormat.h.
-enum class PanelFormat { F32, BF16, Q8, Q4 };
+/// How the elements of a panel are stored. Q8, Q4 and FP8: see BlockFormat.h.
+/// FP8 is packed in rows, for GPUs, and has no products here.
+enum class PanelFormat { F32, BF16, Q8, Q4, FP8 };
 
-/// "f32", "bf16", "q8" or "q4".
+/// "f32", "bf16", "q8", "q4" or "fp8".
 StringRef stringifyPanelFormat(PanelFormat format);
 
 /// The blocks of a format that has some, else null.

@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Integers and scales of the rows that BlockFormat.h describes for GPUs, as
+// Elements and scales of the rows that BlockFormat.h describes for GPUs, as
 // pairs of bfloat16 for tensor cores. A word is an i32.
 //
 //===----------------------------------------------------------------------===//
@@ -18,9 +18,10 @@
 
 namespace mlir::dsv2::gpu {
 
-/// Two neighbours of a row, in the lowest bits of each half of `word` as q8 or
-/// q4 stores them, as two integers of bf16. Exact.
-Value unpackIntegers(DeviceBuilder &b, PackFormat format, Value word);
+/// Two neighbours of a row, in the lowest bits of each half of `word` as
+/// `format` stores them, as two numbers of bf16 that their scale has yet to
+/// multiply. Exact.
+Value unpackElements(DeviceBuilder &b, PackFormat format, Value word);
 
 /// Products of two pairs of bf16, each rounded.
 Value multiplyPairs(DeviceBuilder &b, Value x, Value y);

@@ -218,6 +218,13 @@ LogicalResult PackedAttr::verify(function_ref<InFlightDiagnostic()> emitError,
     return emitError() << "expected width 1 and a format in blocks for '"
                        << stringifyPackOrder(order) << "', got " << width
                        << " and '" << stringifyPackFormat(format) << "'";
+  // packed_c10
+  bool ofPanels = order == PackOrder::Panels ||
+                  order == PackOrder::GatedPanels ||
+                  order == PackOrder::TransposedPanels;
+  if (ofPanels && format == PackFormat::FP8)
+    return emitError() << "expected rows for the format 'fp8', got '"
+                       << stringifyPackOrder(order) << "'";
   return success();
 }
 
@@ -351,6 +358,8 @@ const BlockFormat *mlir::dsv2::getBlockFormat(PackFormat format) {
     return &kQ8Format;
   case PackFormat::Q4:
     return &kQ4Format;
+  case PackFormat::FP8:
+    return &kFP8Format;
   }
   llvm_unreachable("unknown pack format");
 }

@@ -122,9 +122,31 @@ private:
       }
     }
     llvm::Expected<WeightFormat> format = policy.select(use, tensors);
-    if (format)
-      return *format;
-    return op->emitError() << llvm::toString(format.takeError());
+    if (!format)
+      return op->emitError() << llvm::toString(format.takeError());
+    if (*format == WeightFormat::FP8 && panelWidth != 1) {
+      InFlightDiagnostic error = op->emitError(
+          "the weight format fp8 is one of GPUs: expected f32, bf16, q8 or q4");
+      if (!tensors.front().name.empty())
+        error << " for '" << tensors.front().name << "'";
+      return error;
+    }
+    return *format;
+  }
+
+  static PackFormat getPackFormat(WeightFormat format) {
+    switch (format) {
+    case WeightFormat::F32:
+    case WeightFormat::BF16:
+      return PackFormat::Plain;
+    case WeightFormat::Q8:
+      return PackFormat::Q8;
+    case WeightFormat::Q4:
+      return PackFormat::Q4;
+    case WeightFormat::FP8:
+      return PackFormat::FP8;
+    }
+    llvm_unreachable("unknown weight format");
   }
 
   RankedTensorType getPackedType(MLIRContext *context, ArrayRef<int64_t> shape,
@@ -133,9 +155,7 @@ private:
     Type element = format == WeightFormat::BF16
                        ? Type(BFloat16Type::get(context))
                        : Type(Float32Type::get(context));
-    PackFormat blocks = format == WeightFormat::Q8   ? PackFormat::Q8
-                        : format == WeightFormat::Q4 ? PackFormat::Q4
-                                                     : PackFormat::Plain;
+    PackFormat blocks = getPackFormat(format);
     // Panels of one column are rows, those of blocks have a layout of their
     // own.
     if (panelWidth == 1 && blocks != PackFormat::Plain) {

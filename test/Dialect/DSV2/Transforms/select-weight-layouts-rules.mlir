@@ -4,6 +4,7 @@
 // RUN: dsv2-opt %t/model.mlir --dsv2-select-weight-layouts="format=q4 rules=%t/good" | FileCheck %t/model.mlir
 // RUN: dsv2-opt %t/model.mlir --dsv2-select-weight-layouts="format=q4 rules=%t/good dense" | FileCheck %t/model.mlir --check-prefix=DENSE
 // RUN: not dsv2-opt %t/model.mlir --dsv2-select-weight-layouts="rules=%t/format" 2>&1 | FileCheck %t/format
+// RUN: not dsv2-opt %t/model.mlir --dsv2-select-weight-layouts="rules=%t/float" 2>&1 | FileCheck %t/float
 // RUN: not dsv2-opt %t/model.mlir --dsv2-select-weight-layouts="rules=%t/nothing" 2>&1 | FileCheck %t/nothing
 // RUN: not dsv2-opt %t/model.mlir --dsv2-select-weight-layouts="rules=%t/unread" 2>&1 | FileCheck %t/unread
 // RUN: not dsv2-opt %t/model.mlir --dsv2-select-weight-layouts="rules=%t/layer" 2>&1 | FileCheck %t/layer
@@ -77,8 +78,12 @@ func.func @attention(%qn: tensor<?x4x16xf32>, %qr: tensor<?x4x8xf32>,
 }
 
 //--- format
-# CHECK: error: {{.*}}format:2: expected the format f32, bf16, q8 or q4, got 'q5'
+# CHECK: error: {{.*}}format:2: expected the format f32, bf16, q8, q4 or fp8, got 'q5'
 *.o_proj.weight q5
+
+//--- float
+*.o_proj.weight fp8
+# CHECK: error: the weight format fp8 is one of GPUs: expected f32, bf16, q8 or q4 for 'model.layers.{layer}.o_proj.weight'
 
 //--- nothing
 norm.weight f32

@@ -6,7 +6,7 @@
 // RUN: dsv2-opt %s --dsv2-select-weight-layouts=dense -split-input-file | FileCheck %s --check-prefix=DENSE --implicit-check-not=panels
 // RUN: not dsv2-opt %s --dsv2-select-weight-layouts=format=int8 -split-input-file 2>&1 | FileCheck %s --check-prefix=BAD
 
-// BAD: weight format: expected f32, bf16, q8 or q4, got 'int8'
+// BAD: weight format: expected f32, bf16, q8, q4 or fp8, got 'int8'
 
 // CHECK-LABEL: @products
 // F32-LABEL: @products

@@ -115,7 +115,8 @@ def DSV2_PackedAttr : DSV2_Attr<"Packed", "packed", [
     transposed) can hold:
     multiples, from -127 to 127, of a scale that is max|x| / 127 of the block
     rounded to bfloat16. With `q4` they are multiples from -8 to 7 of a scale of
-    8 bits that is chosen for the least squared error. BlockFormat.h describes
+    8 bits that is chosen for the least squared error. With `fp8`, which GPUs
+    read, they are floats of 8 bits (e4m3) times a power of two. BlockFormat.h describes
     the bytes of each block of 32 k in panels, and of each row in `rows` and
     `gated_rows`; a `dense` weight keeps the rounded values as they are, for the
     reference.
@@ -129,9 +130,10 @@ def DSV2_PackedAttr : DSV2_Attr<"Packed", "packed", [
     - packed_c5: for `gated_panels` and `gated_rows` the third-last dimension is 2
     - packed_c6: the elements are f32 or bf16
     - packed_c7: the number of elements, padding included, fits 63 bits
-    - packed_c8: with `q8` or `q4` it has f32 elements and rank 2 or more
+    - packed_c8: with `q8`, `q4` or `fp8` it has f32 elements and rank 2 or more
     - packed_c9: `rows` and `transposed_rows` have width 1 and a format in
       blocks
+    - packed_c10: with `fp8` it has no panels: it is `dense` or of rows
 
     Examples:
 

@@ -43,7 +43,8 @@ def DSV2_PackFormat : I32EnumAttr<"PackFormat",
     "How a packed weight's elements are stored", [
       I32EnumAttrCase<"Plain", 0, "plain">,
       I32EnumAttrCase<"Q8", 1, "q8">,
-      I32EnumAttrCase<"Q4", 2, "q4">
+      I32EnumAttrCase<"Q4", 2, "q4">,
+      I32EnumAttrCase<"FP8", 3, "fp8">
     ]> {
   let cppNamespace = "::mlir::dsv2";
   let genSpecializedAttr = 0;

@@ -197,7 +197,7 @@ def SelectWeightLayoutsPass
   }];
   let options = [
     Option<"format", "format", "std::string", /*default=*/"\"bf16\"",
-           "How matrices are stored: f32, bf16, q8 or q4">,
+           "How matrices are stored: f32, bf16, q8, q4 or, for GPUs, fp8">,
     Option<"rules", "rules", "std::string", /*default=*/"",
            "File of rules for single weights, each a glob and a format">,
     Option<"panelWidth", "panel-width", "int64_t", /*default=*/"32",

@@ -126,7 +126,8 @@ def Tile_PackOp : Tile_Op<"pack", [Pure]> {
 }
 
 def Tile_BlockKind : I32EnumAttr<"BlockKind", "a format of weights in blocks", [
-    I32EnumAttrCase<"q8", 0>, I32EnumAttrCase<"q4", 1>]> {
+    I32EnumAttrCase<"q8", 0>, I32EnumAttrCase<"q4", 1>,
+    I32EnumAttrCase<"fp8", 2>]> {
   let cppNamespace = "::mlir::dsv2::tile";
   let genSpecializedAttr = 0;
 }
@@ -136,8 +137,8 @@ def Tile_UnpackBlocksOp : Tile_Op<"unpack_blocks"> {
   let summary = "Make a left operand of weights in blocks";
   let description = [{
     Row r of the result has the elements of a group of blocks
-    (`dsv2/Support/BlockFormat.h`), 64 of q8, 128 of q4: integers times the scales
-    of their blocks, rounded to bf16, to nearest even. The group is row r of
+    (`dsv2/Support/BlockFormat.h`), 64 of q8 or fp8, 128 of q4: elements times the
+    scales of their blocks, rounded to bf16, to nearest even. The group is row r of
     `data`, the scales are the four bytes number `word` of row r of `scales`.
 
     With `part` the rows of `data` and `scales` are those of gate and up in turn,
@@ -167,7 +168,15 @@ def Tile_UnpackBlocksOp : Tile_Op<"unpack_blocks"> {
   let extraClassDeclaration = [{
     /// The blocks of the format.
     const BlockFormat &getBlocks() {
-      return getFormat() == BlockKind::q8 ? kQ8Format : kQ4Format;
+      switch (getFormat()) {
+      case BlockKind::q8:
+        return kQ8Format;
+      case BlockKind::q4:
+        return kQ4Format;
+      case BlockKind::fp8:
+        return kFP8Format;
+      }
+      llvm_unreachable("unknown format of blocks");
     }
   }];
 }
