@@ -46,6 +46,8 @@ meshFor(const ModelConfig &config, const ExplainOptions &options) {
   request.stepTokens = options.stepTokens;
   request.kvFormat = options.kvFormat;
   request.machine = options.machine;
+  request.dispatchCapacity = options.dispatchCapacity;
+  request.forDevice = options.forDevice;
   return planMesh(config, *options.weights, request);
 }
 

@@ -48,6 +48,25 @@ static std::vector<StringRef> getAxesAcrossHosts(const MeshPlan &plan) {
   return axes;
 }
 
+/// Bytes that a rank sends in a layer, there and back, for each of the tokens
+/// that it decodes, with exchanges of fixed size.
+static double fixedBytesPerToken(const MeshPlan &plan) {
+  const FixedDispatch &fixed = *plan.fixed;
+  return double(plan.request.mesh.ep - 1) *
+         (double(fixed.bytesThere) + double(fixed.bytesBack)) /
+         double(fixed.exactDecode.step.tokens);
+}
+
+/// The same with exact exchanges, counts included, on average.
+static double exactBytesPerToken(const MeshPlan &plan) {
+  const StepCost &exact = plan.fixed->exactDecode;
+  double bytes = 0;
+  for (auto [exchange, cost] : llvm::zip(plan.exchanges, exact.exchanges))
+    if (exchange.steps == DispatchKind::Exact)
+      bytes += cost.bytes / double(exchange.times);
+  return bytes / double(exact.step.tokens);
+}
+
 //===----------------------------------------------------------------------===//
 // JSON
 //===----------------------------------------------------------------------===//
@@ -96,6 +115,11 @@ static json::Value explainDispatch(const ModelConfig &config,
   return result;
 }
 
+/// Which steps have an exchange.
+static StringRef stepsText(const Exchange &exchange) {
+  return exchange.steps ? stringifyDispatchKind(*exchange.steps) : "all";
+}
+
 static json::Array explainExchanges(const MeshPlan &plan) {
   json::Array result;
   for (auto [i, exchange] : llvm::enumerate(plan.exchanges)) {
@@ -107,6 +131,7 @@ static json::Array explainExchanges(const MeshPlan &plan) {
         {"unit", stringifyExchangeUnit(exchange.unit)},
         {"bytes_per_unit", exchange.bytesPerUnit},
         {"most_bytes_per_unit", exchange.mostBytesPerUnit},
+        {"steps", stepsText(exchange)},
     };
     for (const NamedStep &step : getSteps(plan)) {
       const ExchangeCost &cost = step.cost.exchanges[i];
@@ -121,6 +146,11 @@ static json::Array explainExchanges(const MeshPlan &plan) {
   return result;
 }
 
+/// Whether tokens travel to ranks of their experts.
+static bool hasDispatch(const MeshPlan &plan) {
+  return plan.spread && plan.request.mesh.ep > 1;
+}
+
 static json::Object explainStep(const MeshPlan &plan, const StepCost &cost) {
   json::Object result{
       {"context", cost.step.context},
@@ -132,13 +162,39 @@ static json::Object explainStep(const MeshPlan &plan, const StepCost &cost) {
       {"most_bytes_sent", cost.mostBytesSent},
       {"flops", cost.flops},
       {"bytes_read", cost.bytesRead},
+      {"dispatch", nullptr},
   };
+  if (hasDispatch(plan))
+    result["dispatch"] = stringifyDispatchKind(cost.dispatch);
   if (plan.request.machine) {
     result["compute_seconds"] = cost.computeSeconds;
     result["exchange_seconds"] = cost.exchangeSeconds;
+    result["overlapped_seconds"] = cost.overlappedSeconds;
+    result["seconds_without_overlap"] = cost.secondsWithoutOverlap();
     result["seconds"] = cost.seconds();
     result["tokens_per_second"] = cost.tokensPerSecond;
   }
+  return result;
+}
+
+static json::Value explainFixed(const MeshPlan &plan) {
+  if (!plan.fixed)
+    return nullptr;
+  const FixedDispatch &fixed = *plan.fixed;
+  json::Object result{
+      {"capacity", fixed.capacity},
+      {"bytes_per_link", fixed.bytesThere},
+      {"bytes_per_link_back", fixed.bytesBack},
+      {"bytes_per_token_and_layer", fixedBytesPerToken(plan)},
+      {"exact_bytes_per_token_and_layer", exactBytesPerToken(plan)},
+      {"most_tokens", fixed.mostTokens},
+      {"mean_rows", fixed.meanRows},
+      {"most_rows", fixed.mostRows},
+      {"saved_exchanges", fixed.savedExchanges},
+      {"exact_decode", explainStep(plan, fixed.exactDecode)},
+  };
+  if (plan.request.machine)
+    result["saved_latency_seconds"] = fixed.savedSeconds;
   return result;
 }
 
@@ -180,7 +236,9 @@ json::Value dsv2::explainMesh(const ModelConfig &config, const MeshPlan &plan) {
       {"ranks", plan.request.mesh.ranks()},
       {"machine", explainMachine(plan)},
       {"rank", explainRank(plan)},
+      {"target", plan.request.forDevice ? "cuda" : "cpu"},
       {"dispatch", explainDispatch(config, plan)},
+      {"fixed_dispatch", explainFixed(plan)},
       {"exchanges", explainExchanges(plan)},
       {"decode", explainStep(plan, plan.decode)},
       {"prefill", explainStep(plan, plan.prefill)},
@@ -280,16 +338,18 @@ static void printExchanges(TextWriter &writer, const MeshPlan &plan) {
   if (plan.exchanges.empty())
     return writer.value("exchanges", "none");
   auto printRow = [&](StringRef site, StringRef kind, StringRef axis,
-                      StringRef times, StringRef unit,
+                      StringRef times, StringRef unit, StringRef steps,
                       ArrayRef<std::string> bytes) {
     raw_ostream &os = writer.line(site, /*width=*/18);
     os << left_justify(kind, 14) << left_justify(axis, 5)
        << right_justify(times, 5) << "  " << left_justify(unit, 9);
+    if (plan.fixed)
+      os << "  " << left_justify(steps, 5);
     for (const std::string &text : bytes)
       os << right_justify(text, 12);
     os << "\n";
   };
-  printRow("site", "kind", "axis", "times", "unit",
+  printRow("site", "kind", "axis", "times", "unit", "steps",
            {"a unit", "at most", "decode", "at most", "prefill", "at most"});
   for (auto [i, exchange] : llvm::enumerate(plan.exchanges)) {
     SmallVector<std::string> bytes = {
@@ -301,8 +361,43 @@ static void printExchanges(TextWriter &writer, const MeshPlan &plan) {
     }
     printRow(exchange.site, exchange.kind, exchange.axis,
              std::to_string(exchange.times),
-             stringifyExchangeUnit(exchange.unit), bytes);
+             stringifyExchangeUnit(exchange.unit), stepsText(exchange), bytes);
   }
+}
+
+static void printFixed(TextWriter &writer, const MeshPlan &plan) {
+  const FixedDispatch &fixed = *plan.fixed;
+  writer.heading(formatv("exchanges of fixed size: {0} rows for each of {1} "
+                         "other ranks",
+                         fixed.capacity, plan.request.mesh.ep - 1)
+                     .str());
+  writer.bytes("a link and layer, there", fixed.bytesThere);
+  writer.bytes("a link and layer, back", fixed.bytesBack);
+  writer.line("a token and layer")
+      << bytesText(fixedBytesPerToken(plan)) << " when decoding, exact "
+      << bytesText(exactBytesPerToken(plan)) << " on average\n";
+  raw_ostream &saved = writer.line("saved")
+                       << fixed.savedExchanges << " exchanges of counts";
+  if (plan.request.machine)
+    saved << ", " << secondsText(fixed.savedSeconds) << " of latency";
+  saved << "\n";
+  raw_ostream &limit = writer.line("exact from the start")
+                       << "beyond " << fixed.mostTokens << " tokens of a rank";
+  if (plan.decode.dispatch == DispatchKind::Exact)
+    limit << ", as with the " << fixed.mostRows << " of this plan";
+  limit << "\n";
+  writer.line("rows wanted of a link")
+      << formatv("{0:f1}", fixed.meanRows) << " on average, " << fixed.mostRows
+      << " at most; "
+      << (fixed.mostRows <= fixed.capacity
+              ? "no step is repeated\n"
+              : "a step that wants more than there are is repeated exactly\n");
+  const StepCost &exact = fixed.exactDecode;
+  raw_ostream &os = writer.line("decoding with exact ones")
+                    << bytesText(exact.bytesSent) << " sent on average";
+  if (plan.request.machine)
+    os << ", " << secondsText(exact.seconds());
+  os << "\n";
 }
 
 static void printStep(TextWriter &writer, const MeshPlan &plan,
@@ -319,9 +414,15 @@ static void printStep(TextWriter &writer, const MeshPlan &plan,
   writer.line("FLOPs") << format("%.4g\n", cost.flops);
   if (!plan.request.machine)
     return;
-  writer.line("predicted time")
-      << secondsText(cost.seconds()) << ": " << secondsText(cost.computeSeconds)
-      << " computing, " << secondsText(cost.exchangeSeconds) << " exchanging\n";
+  raw_ostream &os = writer.line("predicted time")
+                    << secondsText(cost.seconds()) << ": "
+                    << secondsText(cost.computeSeconds) << " computing, "
+                    << secondsText(cost.exchangeSeconds) << " exchanging";
+  if (cost.overlappedSeconds > 0)
+    os << ", " << secondsText(cost.overlappedSeconds)
+       << " of both at the same time; "
+       << secondsText(cost.secondsWithoutOverlap()) << " without overlap";
+  os << "\n";
   writer.line("tokens per second, all ranks")
       << format("%.1f\n", cost.tokensPerSecond);
 }
@@ -333,6 +434,8 @@ void dsv2::printMesh(TextWriter &writer, const ModelConfig &config,
     writer.value("machine", escapeText(plan.request.machine->name));
   printDispatch(writer, config, plan);
   printExchanges(writer, plan);
+  if (plan.fixed)
+    printFixed(writer, plan);
   for (const NamedStep &step : getSteps(plan))
     printStep(writer, plan, step);
 }

@@ -7,6 +7,7 @@
 
 #include "dsv2/Import/MeshCost.h"
 
+#include "ExchangePlan.h"
 #include "StepTime.h"
 #include "dsv2/Import/CheckMesh.h"
 #include "dsv2/Support/Count.h"
@@ -20,25 +21,8 @@ using namespace dsv2;
 using namespace llvm;
 using mlir::dsv2::MeshShape;
 
-/// Activations are f32 between ranks.
+/// Activations are f32 in memory.
 static constexpr int64_t kElementBytes = 4;
-
-int64_t dsv2::allReduceBytesSent(int64_t bytes, int64_t ranks) {
-  return 2 * (bytes / ranks) * (ranks - 1) +
-         2 * (bytes % ranks) * (ranks - 1) / ranks;
-}
-
-StringRef dsv2::stringifyExchangeUnit(ExchangeUnit unit) {
-  switch (unit) {
-  case ExchangeUnit::Token:
-    return "token";
-  case ExchangeUnit::LogitRow:
-    return "logit_row";
-  case ExchangeUnit::Step:
-    return "step";
-  }
-  llvm_unreachable("unknown unit");
-}
 
 namespace {
 class MeshPlanner {
@@ -55,22 +39,13 @@ private:
   Error planMemory();
   std::optional<int64_t> estimateWorkspace(int64_t tokens, int64_t sequences,
                                            int64_t arrivals) const;
-  void addExchanges();
-  void addExchange(StringRef site, StringLiteral kind, StringLiteral axis,
-                   int64_t times, ExchangeUnit unit, double bytes,
-                   int64_t mostBytes);
-  void addExpertExchanges(const RoutingSpread &spread);
+  Error planFixedDispatch();
   RankStep getDecodeStep() const;
   RankStep getPrefillStep() const;
-  std::optional<ExchangeCost> costExchange(const Exchange &exchange,
-                                           const RankStep &step) const;
-  Error costStep(const RankStep &step, StepCost &cost) const;
+  Error costStep(const RankStep &step, DispatchKind dispatch,
+                 StepCost &cost) const;
+  Error costSteps();
 
-  /// Width of the rows that go to the experts: the input, and number and
-  /// weight of each slot.
-  int64_t sentWidth() const {
-    return config.hiddenSize + 2 * config.numExpertsPerTok;
-  }
   bool hasDispatch() const { return ep > 1; }
 
   const ModelConfig &config;
@@ -88,6 +63,9 @@ Error MeshPlanner::check() const {
     if (value < 1)
       return createStringError("expected a " + what + " of at least 1, got " +
                                Twine(value));
+  if (request.dispatchCapacity < 0)
+    return createStringError("expected a capacity of at least 0 rows, got " +
+                             Twine(request.dispatchCapacity));
   return checkMesh(config, request.mesh);
 }
 
@@ -110,7 +88,7 @@ std::optional<int64_t> MeshPlanner::estimateWorkspace(int64_t tokens,
   std::optional<int64_t> own = estimateWorkspaceBytes(part, tokens, sequences);
   if (!own)
     return std::nullopt;
-  Count elements = 0;
+  Count elements = 0, bytes = *own;
   if (tp > 1)
     // The rank's part of the logits, before all are put together.
     elements += Count(sequences) * (config.vocabSize / tp);
@@ -119,17 +97,26 @@ std::optional<int64_t> MeshPlanner::estimateWorkspace(int64_t tokens,
     elements += Count(request.batch) * config.vocabSize;
   if (hasDispatch()) {
     int64_t topK = config.numExpertsPerTok;
-    int64_t copies = std::min(topK, ep);
-    Count sent = Count(tokens) * copies * (sentWidth() + config.hiddenSize);
-    Count arrived =
-        Count(arrivals) * (sentWidth() + 2 * topK + config.hiddenSize);
+    DispatchRows rows = getDispatchRows(config, request.forDevice);
+    Count sent = Count(tokens) * std::min(topK, ep);
+    if (result.fixed) {
+      // Rows of fixed exchanges are there whether they are used or not.
+      std::optional<int64_t> exact = sent.get();
+      std::optional<int64_t> fixed = (Count(result.fixed->capacity) * ep).get();
+      if (!exact || !fixed)
+        return std::nullopt;
+      sent = std::max(*exact, *fixed);
+      arrivals = std::max(arrivals, *fixed);
+    }
+    bytes += sent * (rows.there + rows.back);
+    bytes +=
+        Count(arrivals) * (rows.there + 2 * topK * kElementBytes + rows.back);
     // Any token of any rank may have all its experts here; those of the rank's
     // own tokens are in the estimate already.
-    Count rows = Count(arrivals - tokens) * topK *
-                 (2 * part.moeIntermediateSize + config.hiddenSize);
-    elements += sent + arrived + rows;
+    elements += Count(arrivals - tokens) * topK *
+                (2 * part.moeIntermediateSize + config.hiddenSize);
   }
-  return (elements * kElementBytes + *own).get();
+  return (elements * kElementBytes + bytes).get();
 }
 
 Error MeshPlanner::planMemory() {
@@ -162,60 +149,6 @@ Error MeshPlanner::planMemory() {
 }
 
 //===----------------------------------------------------------------------===//
-// Exchanges
-//===----------------------------------------------------------------------===//
-
-void MeshPlanner::addExchange(StringRef site, StringLiteral kind,
-                              StringLiteral axis, int64_t times,
-                              ExchangeUnit unit, double bytes,
-                              int64_t mostBytes) {
-  Exchange exchange{site.str(), kind, axis, times, unit, bytes, mostBytes};
-  result.exchanges.push_back(std::move(exchange));
-}
-
-void MeshPlanner::addExchanges() {
-  int64_t dense = config.numDenseLayers(), moe = config.numMoELayers();
-  auto addSum = [&](StringRef site, int64_t times) {
-    if (tp == 1 || times == 0)
-      return;
-    int64_t bytes = allReduceBytesSent(config.hiddenSize * kElementBytes, tp);
-    addExchange(site, "all_reduce", "tp", times, ExchangeUnit::Token, bytes,
-                bytes);
-  };
-  auto addGather = [&](StringRef site, StringLiteral axis, int64_t ranks,
-                       int64_t elements) {
-    int64_t bytes = (ranks - 1) * elements * kElementBytes;
-    if (ranks > 1)
-      addExchange(site, "all_gather", axis, 1, ExchangeUnit::LogitRow, bytes,
-                  bytes);
-  };
-  addSum("model.embed_tokens", 1);
-  addSum("self_attn.o_proj", dense + moe);
-  if (result.spread && hasDispatch())
-    addExpertExchanges(result.spread->limited);
-  // Routed and shared experts have one sum.
-  int64_t fused = config.nSharedExperts > 0 ? moe : 0;
-  addSum("mlp", dense + fused);
-  addSum("mlp.combine", moe - fused);
-  addGather("lm_head", "tp", tp, config.vocabSize / tp);
-  addGather("session.logits", "ep", ep, config.vocabSize);
-}
-
-void MeshPlanner::addExpertExchanges(const RoutingSpread &spread) {
-  int64_t times = config.numMoELayers();
-  int64_t there = sentWidth() * kElementBytes;
-  int64_t back = config.hiddenSize * kElementBytes;
-  addExchange("mlp.dispatch", "all_to_all", "ep", times, ExchangeUnit::Step,
-              (ep - 1) * kElementBytes, (ep - 1) * kElementBytes);
-  addExchange("mlp.dispatch", "all_to_all_v", "ep", times, ExchangeUnit::Token,
-              spread.meanOthers() * there, spread.mostOthers * there);
-  // Back goes what other ranks' tokens came for, of which there are as many on
-  // each rank.
-  addExchange("mlp.combine", "all_to_all_v", "ep", times, ExchangeUnit::Token,
-              (ep - 1) * spread.mostHits() * back, (ep - 1) * back);
-}
-
-//===----------------------------------------------------------------------===//
 // Steps
 //===----------------------------------------------------------------------===//
 
@@ -239,78 +172,74 @@ RankStep MeshPlanner::getPrefillStep() const {
   return step;
 }
 
-/// Nothing if the bytes are beyond 63 bits.
-std::optional<ExchangeCost>
-MeshPlanner::costExchange(const Exchange &exchange,
-                          const RankStep &step) const {
-  ExchangeCost cost;
-  // As far as it may be more than what is sent.
-  double received = 0;
-  Count units = exchange.unit == ExchangeUnit::Token      ? step.tokens
-                : exchange.unit == ExchangeUnit::LogitRow ? step.logitRows
-                                                          : 1;
-  Count most = units * exchange.mostBytesPerUnit;
-  cost.bytes = double(units.get().value_or(0)) * exchange.bytesPerUnit;
-  if (exchange.kind == "all_reduce") {
-    // Rounded once, for all tokens together.
-    std::optional<int64_t> bytes =
-        (units * config.hiddenSize * kElementBytes * 2).get();
-    if (!bytes)
-      return std::nullopt;
-    most = allReduceBytesSent(*bytes / 2, tp);
-    cost.bytes = double(*most.get());
-  } else if (exchange.kind == "all_to_all_v") {
-    // Tokens that have rows for other ranks, and those of others for one.
-    const RoutingSpread &spread = result.spread->limited;
-    double out = double(step.tokens) * spread.meanOthers();
-    double in = double(step.allTokens - step.fewestTokens) * spread.mostHits();
-    bool isBack = exchange.site == "mlp.combine";
-    double rowBytes = double(isBack ? config.hiddenSize : sentWidth()) *
-                      double(kElementBytes);
-    cost.bytes = (isBack ? in : out) * rowBytes;
-    received = (isBack ? out : in) * rowBytes;
-    if (isBack)
-      most = Count(step.allTokens - step.fewestTokens) *
-             (exchange.mostBytesPerUnit / (ep - 1));
-  }
-  most = most * exchange.times;
-  if (!most.get())
-    return std::nullopt;
-  cost.mostBytes = *most.get();
-  cost.bytes *= double(exchange.times);
-  received *= double(exchange.times);
-  if (request.machine) {
-    const LinkDescription &link =
-        exchange.axis == "tp" ? request.machine->tp : request.machine->ep;
-    cost.seconds = double(exchange.times) * link.latencySeconds +
-                   std::max(cost.bytes, received) / link.bytesPerSecond;
-  }
-  return cost;
+/// Everything about exchanges of fixed size but what steps cost.
+Error MeshPlanner::planFixedDispatch() {
+  if (request.dispatchCapacity == 0 || !result.spread || !hasDispatch())
+    return Error::success();
+  FixedDispatch fixed;
+  fixed.capacity = request.dispatchCapacity;
+  DispatchRows rows = getDispatchRows(config, request.forDevice);
+  std::optional<int64_t> there = (Count(fixed.capacity) * rows.there).get();
+  std::optional<int64_t> back = (Count(fixed.capacity) * rows.back).get();
+  std::optional<int64_t> mostTokens = mostFixedTokens(fixed.capacity);
+  if (!there || !back || !mostTokens)
+    return tooLarge();
+  fixed.bytesThere = *there;
+  fixed.bytesBack = *back;
+  fixed.mostTokens = *mostTokens;
+  fixed.mostRows = getDecodeStep().tokens;
+  fixed.meanRows = double(fixed.mostRows) * result.spread->limited.mostHits();
+  fixed.savedExchanges = config.numMoELayers();
+  if (request.machine)
+    fixed.savedSeconds =
+        double(fixed.savedExchanges) * request.machine->ep.latencySeconds;
+  result.fixed = std::move(fixed);
+  return Error::success();
 }
 
-Error MeshPlanner::costStep(const RankStep &step, StepCost &cost) const {
+Error MeshPlanner::costStep(const RankStep &step, DispatchKind dispatch,
+                            StepCost &cost) const {
   cost.step = step;
+  cost.dispatch = dispatch;
+  ComputeCost compute = computeStepCost(config, result.weights, request, step);
   Count most = 0;
   for (const Exchange &exchange : result.exchanges) {
-    std::optional<ExchangeCost> found = costExchange(exchange, step);
+    std::optional<ExchangeCost> found = ExchangeCost();
+    if (exchange.steps.value_or(dispatch) == dispatch)
+      found = costExchange(config, result, exchange, step);
     if (!found)
       return tooLarge();
     most += found->mostBytes;
     cost.bytesSent += found->bytes;
     cost.exchangeSeconds += found->seconds;
+    // In each layer the shorter of the two passes beside the longer.
+    if (isOverlapped(config, exchange))
+      cost.overlappedSeconds += std::min(found->seconds, compute.sharedSeconds);
     cost.exchanges.push_back(*found);
   }
   if (!most.get())
     return tooLarge();
   cost.mostBytesSent = *most.get();
-
-  ComputeCost compute = computeStepCost(config, result.weights, request, step);
   cost.flops = compute.flops;
   cost.bytesRead = compute.bytesRead;
   cost.computeSeconds = compute.seconds;
   if (request.machine && cost.seconds() > 0)
     cost.tokensPerSecond = double(step.allTokens) / cost.seconds();
   return Error::success();
+}
+
+Error MeshPlanner::costSteps() {
+  RankStep decode = getDecodeStep();
+  bool isFixed = result.fixed && decode.tokens <= result.fixed->mostTokens;
+  if (Error error =
+          costStep(decode, isFixed ? DispatchKind::Fixed : DispatchKind::Exact,
+                   result.decode))
+    return error;
+  if (result.fixed)
+    if (Error error =
+            costStep(decode, DispatchKind::Exact, result.fixed->exactDecode))
+      return error;
+  return costStep(getPrefillStep(), DispatchKind::Exact, result.prefill);
 }
 
 Expected<MeshPlan> MeshPlanner::plan(const WeightPlan &weights) {
@@ -334,12 +263,16 @@ Expected<MeshPlan> MeshPlanner::plan(const WeightPlan &weights) {
                     config.topkGroup < config.nGroup;
     result.spread = {std::move(*limited), std::move(*unlimited), hasLimit};
   }
+  if (Error error = planFixedDispatch())
+    return std::move(error);
   if (Error error = planMemory())
     return std::move(error);
-  addExchanges();
-  if (Error error = costStep(getDecodeStep(), result.decode))
-    return std::move(error);
-  if (Error error = costStep(getPrefillStep(), result.prefill))
+  std::optional<std::vector<Exchange>> exchanges =
+      planExchanges(config, result);
+  if (!exchanges)
+    return tooLarge();
+  result.exchanges = std::move(*exchanges);
+  if (Error error = costSteps())
     return std::move(error);
   return std::move(result);
 }

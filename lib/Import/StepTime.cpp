@@ -20,6 +20,11 @@ namespace {
 struct Stage {
   double flops = 0;
   double bytes = 0;
+
+  double seconds(const MachineDescription &machine) const {
+    return std::max(bytes / machine.memoryBytesPerSecond,
+                    flops / machine.flopsPerSecond);
+  }
 };
 
 class StepCoster {
@@ -93,25 +98,33 @@ void StepCoster::addAttention(Stage &stage) const {
 
 ComputeCost StepCoster::compute(const WeightPlan &weights) const {
   // Indexed by LayerKind; what is in no layer comes behind.
-  Stage stages[3];
+  Stage stages[3], withoutShared;
   double counts[3] = {double(config.numDenseLayers()),
                       double(config.numMoELayers()), 1};
   for (LayerKind kind : {LayerKind::Dense, LayerKind::MoE})
     if (counts[int(kind)] > 0)
       addAttention(stages[int(kind)]);
-  for (const WeightGroup &group : weights.groups)
-    addWeights(group, group.first.layer < 0
-                          ? stages[2]
-                          : stages[int(config.layerKind(group.first.layer))]);
+  withoutShared = stages[int(LayerKind::MoE)];
+  for (const WeightGroup &group : weights.groups) {
+    int stage =
+        group.first.layer < 0 ? 2 : int(config.layerKind(group.first.layer));
+    addWeights(group, stages[stage]);
+    if (stage == int(LayerKind::MoE) &&
+        group.first.role != TensorRole::SharedExpert)
+      addWeights(group, withoutShared);
+  }
   ComputeCost cost;
   for (size_t i = 0; i < std::size(stages); ++i) {
     cost.flops += counts[i] * stages[i].flops;
     cost.bytesRead += counts[i] * stages[i].bytes;
-    if (const auto &machine = request.machine)
-      cost.seconds +=
-          counts[i] * std::max(stages[i].bytes / machine->memoryBytesPerSecond,
-                               stages[i].flops / machine->flopsPerSecond);
+    if (request.machine)
+      cost.seconds += counts[i] * stages[i].seconds(*request.machine);
   }
+  if (request.machine)
+    cost.sharedSeconds =
+        counts[int(LayerKind::MoE)] *
+        (stages[int(LayerKind::MoE)].seconds(*request.machine) -
+         withoutShared.seconds(*request.machine));
   return cost;
 }
 

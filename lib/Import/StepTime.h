@@ -20,6 +20,8 @@ struct ComputeCost {
   /// Of the layers and the head one after the other, each bound by its bytes or
   /// by its FLOPs; 0 without a machine.
   double seconds = 0;
+  /// What shared experts add to that.
+  double sharedSeconds = 0;
 };
 
 /// Computes the cost of `step` for a rank that holds `weights`.

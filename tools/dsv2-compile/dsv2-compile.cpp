@@ -180,6 +180,8 @@ static int explain(::dsv2::WeightPolicy &policy) {
       return fail(machine.takeError());
     options.machine = std::move(*machine);
   }
+  options.dispatchCapacity = dispatchCapacityFlag;
+  options.forDevice = targetFlag == "cuda";
   if (maxContextFlag > 0)
     options.context = maxContextFlag;
   if (maxBatchFlag > 0)

@@ -51,6 +51,9 @@ struct ExplainOptions {
   /// given, the plan for one of them is shown too.
   std::optional<mlir::dsv2::MeshShape> mesh;
   std::optional<MachineDescription> machine;
+  /// With several ranks, as in MeshRequest.
+  int64_t dispatchCapacity = 0;
+  bool forDevice = false;
 };
 
 /// Prints the explained configuration as text. What cannot be computed for the

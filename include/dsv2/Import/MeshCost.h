@@ -61,7 +61,14 @@ enum class ExchangeUnit { Token, LogitRow, Step };
 /// "token", "logit_row" or "step".
 llvm::StringRef stringifyExchangeUnit(ExchangeUnit unit);
 
-/// An exchange of every step.
+/// How a step sends tokens to the ranks of their experts: as many rows as there
+/// are, or always as many as `--dispatch-capacity` says.
+enum class DispatchKind { Exact, Fixed };
+
+/// "exact" or "fixed".
+llvm::StringRef stringifyDispatchKind(DispatchKind kind);
+
+/// An exchange of every step, or of every step of one kind.
 struct Exchange {
   /// Site and kind as the runtime's messages have them.
   std::string site;
@@ -75,6 +82,8 @@ struct Exchange {
   /// rank that sends most, and at most.
   double bytesPerUnit = 0;
   int64_t mostBytesPerUnit = 0;
+  /// The steps that have it; nothing: all.
+  std::optional<DispatchKind> steps;
 };
 
 /// A token's experts on ranks, with the router's limit on groups and without.
@@ -101,7 +110,7 @@ struct RankStep {
   int64_t context = 0;
 };
 
-/// One exchange of one step.
+/// One exchange of one step; 0 if the step does not have it.
 struct ExchangeCost {
   /// Bytes sent by the rank that sends most: on average, and at most.
   double bytes = 0;
@@ -114,6 +123,7 @@ struct ExchangeCost {
 /// Costs of one step, of the rank with the most work.
 struct StepCost {
   RankStep step;
+  DispatchKind dispatch = DispatchKind::Exact;
   /// In the order of MeshPlan::exchanges.
   std::vector<ExchangeCost> exchanges;
   double bytesSent = 0;
@@ -125,9 +135,38 @@ struct StepCost {
   /// ranks in a second.
   double computeSeconds = 0;
   double exchangeSeconds = 0;
+  /// Of both, what passes at the same time: tokens travel while a rank computes
+  /// its shared experts.
+  double overlappedSeconds = 0;
   double tokensPerSecond = 0;
 
-  double seconds() const { return computeSeconds + exchangeSeconds; }
+  double secondsWithoutOverlap() const {
+    return computeSeconds + exchangeSeconds;
+  }
+  double seconds() const { return secondsWithoutOverlap() - overlappedSeconds; }
+};
+
+/// Exchanges of fixed size, which steps of decoding have in place of exact
+/// ones.
+struct FixedDispatch {
+  /// Rows that a rank sends to every other, used or not.
+  int64_t capacity = 0;
+  /// Bytes from one rank to another in a layer: of inputs, and of results.
+  int64_t bytesThere = 0;
+  int64_t bytesBack = 0;
+  /// Most tokens of a rank: a step with more of them is exact from the start.
+  int64_t mostTokens = 0;
+  /// Rows that a rank wants for another in the decode step of the plan: on
+  /// average for the rank that is wanted most, and at most. With more than the
+  /// capacity the step is repeated with exact exchanges.
+  double meanRows = 0;
+  int64_t mostRows = 0;
+  /// Exchanges of counts that the step does not have, and with a machine their
+  /// latency.
+  int64_t savedExchanges = 0;
+  double savedSeconds = 0;
+  /// The decode step of the plan with exact exchanges.
+  StepCost exactDecode;
 };
 
 //===----------------------------------------------------------------------===//
@@ -142,6 +181,10 @@ struct MeshRequest {
   int64_t batch = 1;
   /// Most tokens of one step, all of which may be one rank's.
   int64_t stepTokens = 512;
+  /// Rows that a rank has for another while decoding; 0: exchanges are exact.
+  int64_t dispatchCapacity = 0;
+  /// Whether the code is for GPUs, whose rows for experts are narrower.
+  bool forDevice = false;
   const KVFormatInfo *kvFormat = findKVFormat("bf16");
   std::optional<MachineDescription> machine;
 };
@@ -157,6 +200,8 @@ struct MeshPlan {
   int64_t fewestExperts = 0;
   RankMemory memory;
   std::optional<DispatchSpread> spread;
+  /// If there is a capacity, and tokens are exchanged.
+  std::optional<FixedDispatch> fixed;
   std::vector<Exchange> exchanges;
   /// A step that decodes one token of every sequence, and one with the last
   /// chunk of one prompt, all of which is on one index on `ep`.
@@ -165,8 +210,8 @@ struct MeshPlan {
 
 /// Makes the plan for a model with the given weights. Errors: a mesh that does
 /// not fit the model (checkMesh); a context, batch or step that is not
-/// positive; sizes beyond 63 bits; routing that is too large to average
-/// (computeSpread).
+/// positive, or a negative capacity; sizes beyond 63 bits; routing that is too
+/// large to average (computeSpread).
 llvm::Expected<MeshPlan> planMesh(const ModelConfig &config,
                                   const WeightPlan &weights,
                                   const MeshRequest &request);

@@ -354,6 +354,137 @@ TEST(MeshCostTest, TimeIsComputingAndExchanging) {
             std::max(plan.decode.bytesRead, plan.decode.flops) / 1e6 - 1e-9);
 }
 
+/// What shared experts take is not waited for while tokens travel, and the
+/// other way round.
+TEST(MeshCostTest, SharedExpertsAreComputedWhileTokensTravel) {
+  ModelConfig config = load("T0");
+  MeshRequest request;
+  request.mesh = meshOf(1, 2);
+  request.batch = 4;
+  request.context = 64;
+  // Memory takes no time. Two layers have a shared expert of 3 * 32 * 64.
+  double flops = 2.0 * 2 * (3 * 32 * 64) * 2;
+  request.machine = machineOf(1e24, 1e15);
+  MeshPlan plan = planOf(config, request);
+  const StepCost &fast = plan.decode;
+  EXPECT_NEAR(fast.overlappedSeconds, flops / 1e15, 1e-20);
+  EXPECT_EQ(fast.secondsWithoutOverlap(),
+            fast.computeSeconds + fast.exchangeSeconds);
+  EXPECT_EQ(fast.seconds(),
+            fast.secondsWithoutOverlap() - fast.overlappedSeconds);
+  EXPECT_NEAR(fast.tokensPerSecond, 4 / fast.seconds(), 1e-9);
+  // Where computing takes longer, all of the dispatch is hidden, and no other
+  // exchange.
+  request.machine = machineOf(1e24, 1e6);
+  plan = planOf(config, request);
+  EXPECT_EQ(plan.exchanges[1].kind, "all_to_all_v");
+  EXPECT_EQ(plan.decode.overlappedSeconds, plan.decode.exchanges[1].seconds);
+
+  // Fixed exchanges are not overlapped, nor is anything without shared experts
+  // or with one rank.
+  request.dispatchCapacity = 2;
+  plan = planOf(config, request);
+  EXPECT_EQ(plan.decode.overlappedSeconds, 0);
+  EXPECT_GT(plan.fixed->exactDecode.overlappedSeconds, 0);
+  EXPECT_GT(plan.prefill.overlappedSeconds, 0);
+  request.dispatchCapacity = 0;
+  ModelConfig alone = *Fixture("T0").set("n_shared_experts", "0").read().config;
+  EXPECT_EQ(planOf(alone, request).decode.overlappedSeconds, 0);
+  request.mesh = meshOf(2, 1);
+  EXPECT_EQ(planOf(config, request).decode.overlappedSeconds, 0);
+}
+
+/// Rows of code for GPUs: bf16, and a multiple of 16 bytes.
+TEST(MeshCostTest, RowsOnGPUs) {
+  ModelConfig config = load("T0");
+  MeshRequest request;
+  request.mesh = meshOf(1, 2);
+  request.forDevice = true;
+  // 2 * 64 + 8 * 2.
+  MeshPlan plan = planOf(config, request);
+  EXPECT_EQ(plan.exchanges[1].mostBytesPerUnit, 144);
+  EXPECT_EQ(plan.exchanges[2].mostBytesPerUnit, 256);
+  // 2 * 64 + 8 * 3 is filled up.
+  ModelConfig three =
+      *Fixture("T0").set("num_experts_per_tok", "3").read().config;
+  EXPECT_EQ(planOf(three, request).exchanges[1].mostBytesPerUnit, 160);
+  request.mesh = meshOf(1, 8);
+  EXPECT_EQ(
+      planOf(load("models/deepseek_v2"), request).exchanges[1].mostBytesPerUnit,
+      3 * (2 * 5120 + 8 * 6));
+}
+
+/// T0 on four ranks with room for three rows.
+TEST(MeshCostTest, FixedExchanges) {
+  ModelConfig config = load("T0");
+  MeshRequest request;
+  request.mesh = meshOf(1, 4);
+  request.context = 64;
+  request.batch = 6 * 4;
+  request.dispatchCapacity = 3;
+  request.machine = machineOf(1e9, 1e9);
+  MeshPlan plan = planOf(config, request);
+  ASSERT_TRUE(plan.fixed);
+  const FixedDispatch &fixed = *plan.fixed;
+  EXPECT_EQ(fixed.bytesThere, 3 * 272);
+  EXPECT_EQ(fixed.bytesBack, 3 * 256);
+  EXPECT_EQ(fixed.mostTokens, 6);
+  EXPECT_EQ(fixed.mostRows, 6);
+  EXPECT_NEAR(fixed.meanRows, 6 * 13.0 / 28, 1e-12);
+  EXPECT_EQ(fixed.savedExchanges, 2);
+  EXPECT_NEAR(fixed.savedSeconds, 2e-4, 1e-15);
+
+  // Counts, rows there and back; then parts there and back, and logits.
+  ASSERT_EQ(plan.exchanges.size(), 6u);
+  EXPECT_EQ(plan.decode.dispatch, DispatchKind::Fixed);
+  for (int i : {0, 1, 2}) {
+    EXPECT_EQ(plan.exchanges[i].steps, DispatchKind::Exact);
+    EXPECT_EQ(plan.decode.exchanges[i].bytes, 0);
+    EXPECT_EQ(plan.decode.exchanges[i].seconds, 0);
+    EXPECT_GT(plan.prefill.exchanges[i].bytes, 0);
+    EXPECT_GT(fixed.exactDecode.exchanges[i].bytes, 0);
+  }
+  const int64_t linkBytes[] = {3 * 272, 3 * 256};
+  for (int i : {0, 1}) {
+    const Exchange &exchange = plan.exchanges[3 + i];
+    EXPECT_EQ(exchange.steps, DispatchKind::Fixed);
+    EXPECT_EQ(exchange.kind, "all_to_all");
+    EXPECT_EQ(exchange.unit, ExchangeUnit::Step);
+    EXPECT_EQ(exchange.mostBytesPerUnit, 3 * linkBytes[i]);
+    EXPECT_EQ(plan.decode.exchanges[3 + i].mostBytes, 2 * 3 * linkBytes[i]);
+    EXPECT_NEAR(plan.decode.exchanges[3 + i].seconds,
+                2 * 1e-4 + 2 * 3 * linkBytes[i] / 2e9, 1e-12);
+    EXPECT_EQ(plan.prefill.exchanges[3 + i].mostBytes, 0);
+  }
+  EXPECT_FALSE(plan.exchanges[5].steps);
+  EXPECT_EQ(plan.decode.mostBytesSent, 2 * 3 * (linkBytes[0] + linkBytes[1]) +
+                                           plan.decode.exchanges[5].mostBytes);
+
+  // A token more on a rank, and the step is exact from the start.
+  request.batch = 6 * 4 + 1;
+  plan = planOf(config, request);
+  EXPECT_EQ(plan.decode.step.tokens, 7);
+  EXPECT_EQ(plan.decode.dispatch, DispatchKind::Exact);
+  EXPECT_EQ(plan.decode.mostBytesSent, plan.fixed->exactDecode.mostBytesSent);
+  EXPECT_EQ(plan.decode.exchanges[3].mostBytes, 0);
+
+  // Nothing to fix: one index, or no experts.
+  request.mesh = meshOf(2, 1);
+  EXPECT_FALSE(planOf(config, request).fixed);
+}
+
+/// Rows that nobody uses take memory too.
+TEST(MeshCostTest, FixedExchangesTakeWorkspace) {
+  ModelConfig config = load("T0");
+  MeshRequest request;
+  request.mesh = meshOf(1, 4);
+  int64_t exact = planOf(config, request).memory.workspaceBytes;
+  request.dispatchCapacity = 1;
+  EXPECT_EQ(planOf(config, request).memory.workspaceBytes, exact);
+  request.dispatchCapacity = 1 << 20;
+  EXPECT_GT(planOf(config, request).memory.workspaceBytes, int64_t(4) << 30);
+}
+
 TEST(MeshCostTest, RoomForCache) {
   ModelConfig config = load("T0");
   MeshRequest request;
@@ -387,6 +518,11 @@ TEST(MeshCostTest, ImpossibleRequestsAreErrors) {
   EXPECT_EQ(errorOf(request), "");
   request.context = 0;
   EXPECT_EQ(errorOf(request), "expected a context of at least 1, got 0");
+  request.context = 1;
+  request.dispatchCapacity = -1;
+  EXPECT_EQ(errorOf(request), "expected a capacity of at least 0 rows, got -1");
+  request.dispatchCapacity = std::numeric_limits<int64_t>::max();
+  EXPECT_NE(errorOf(request).find("below 2^63"), std::string::npos);
   constexpr int64_t huge = std::numeric_limits<int64_t>::max();
   for (int64_t MeshRequest::*member :
        {&MeshRequest::context, &MeshRequest::batch, &MeshRequest::stepTokens}) {
@@ -408,12 +544,14 @@ TEST(MeshCostTest, JsonIsThere) {
   StringSet<> keys;
   for (const auto &entry : *mesh)
     keys.insert(StringRef(entry.first));
-  for (StringRef key : {"tp", "ep", "ranks", "machine", "rank", "dispatch",
-                        "exchanges", "decode", "prefill"})
+  for (StringRef key :
+       {"tp", "ep", "ranks", "target", "machine", "rank", "dispatch",
+        "fixed_dispatch", "exchanges", "decode", "prefill"})
     EXPECT_TRUE(keys.erase(key)) << key.str();
   EXPECT_TRUE(keys.empty());
   EXPECT_EQ(mesh->getInteger("ranks"), 6);
   EXPECT_TRUE(mesh->getNull("machine"));
+  EXPECT_TRUE(mesh->getNull("fixed_dispatch"));
   const json::Object *rank = mesh->getObject("rank");
   EXPECT_EQ(rank->getInteger("experts"), 3);
   EXPECT_EQ(rank->getInteger("fewest_experts"), 2);

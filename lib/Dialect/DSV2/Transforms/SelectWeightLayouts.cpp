@@ -124,7 +124,7 @@ private:
     llvm::Expected<WeightFormat> format = policy.select(use, tensors);
     if (!format)
       return op->emitError() << llvm::toString(format.takeError());
-    if (*format == WeightFormat::FP8 && panelWidth != 1) {
+    if (*format == WeightFormat::FP8 && panelWidth != 1 && !dense) {
       InFlightDiagnostic error = op->emitError(
           "the weight format fp8 is one of GPUs: expected f32, bf16, q8 or q4");
       if (!tensors.front().name.empty())

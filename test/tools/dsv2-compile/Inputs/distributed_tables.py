@@ -19,10 +19,11 @@ import sys
 MESHES = ["tp=8,ep=1", "tp=4,ep=2", "tp=2,ep=4", "tp=1,ep=8"]
 
 
-def plan(mesh, weights="bf16"):
+def plan(mesh, weights="bf16", target="cuda"):
     compiler, source = sys.argv[1:3]
     command = [compiler, f"{source}/models/deepseek_v2", "--explain", "--json"]
     command += [f"--mesh={mesh}", f"--weight-format={weights}", "--max-batch=64"]
+    command += [f"--target={target}"]
     command += [f"--machine={source}/docs/machines/gpu-80gb.json"]
     run = subprocess.run(command, check=True, stdout=subprocess.PIPE)
     return json.loads(run.stdout)["mesh"]
@@ -57,11 +58,13 @@ def ranks():
         for key in ["device_limited", "without_limit"]:
             spread = found["dispatch"][key]
             row += [f" {spread['most_ranks']} ", f" {spread['mean_ranks']:.2f} "]
-        there = [e for e in found["exchanges"] if (e["site"], e["unit"]) == ("mlp.dispatch", "token")]
-        row += [f" {there[0]['bytes_per_unit'] / 1e3:.1f} "]
+        for target in ["cpu", "cuda"]:
+            exchanges = plan(f"ep={ep}", target=target)["exchanges"]
+            there = [e for e in exchanges if (e["site"], e["unit"]) == ("mlp.dispatch", "token")]
+            row += [f" {there[0]['bytes_per_unit'] / 1e3:.1f} "]
         rows.append(row)
-    head = " ep | experts of a rank | most ranks | mean | most without the limit | mean | KB sent, mean "
-    return table(head, "---:|---:|---:|---:|---:|---:|---:", rows)
+    head = " ep | experts of a rank | most ranks | mean | most without the limit | mean | KB sent, mean | on GPUs "
+    return table(head, "---:|---:|---:|---:|---:|---:|---:|---:", rows)
 
 
 def times():
@@ -71,11 +74,13 @@ def times():
         row = [f" `{mesh}` "]
         for step in ["decode", "prefill"]:
             step = found[step]
-            row += [f" {1e3 * step[key]:.1f} " for key in ["compute_seconds", "exchange_seconds"]]
+            keys = ["compute_seconds", "exchange_seconds", "overlapped_seconds"]
+            row += [f" {1e3 * step[key]:.1f} " for key in keys]
             row += [f" {step['tokens_per_second']:.0f} "]
         rows.append(row)
-    head = " mesh | decode: computing, ms | exchanging, ms | tokens/s | prefill: computing, ms | exchanging, ms | tokens/s "
-    return table(head, "---|---:|---:|---:|---:|---:|---:", rows)
+    head = " mesh | decode: computing, ms | exchanging, ms | both, ms | tokens/s "
+    head += "| prefill: computing, ms | exchanging, ms | both, ms | tokens/s "
+    return table(head, "---|---:|---:|---:|---:|---:|---:|---:|---:", rows)
 
 
 def main():
