@@ -102,7 +102,7 @@ static bool carriesReference(const CompileOptions &options) {
   bool isSplit = !mesh || mesh->ranks() > 1;
   if (!mesh)
     llvm::consumeError(mesh.takeError());
-  return options.withReference && !options.pipeline.forDevice() && !isSplit &&
+  return options.withReference && !isSplit &&
          options.lastStage == Stage::Artifact &&
          (options.emit == EmitKind::Artifact ||
           options.emit == EmitKind::Executable);
@@ -114,6 +114,9 @@ static llvm::Error runStage(ModuleOp module, Stage stage,
   PassManager passes(module.getContext(), ModuleOp::getOperationName());
   CPUPipelineOptions pipeline = options.pipeline;
   pipeline.reference = reference;
+  // The reference runs on the host, whatever it is compared with.
+  if (reference)
+    pipeline.gpuChips.clear();
   std::string error;
   if (!buildCPUStage(passes, stage, pipeline, error))
     return llvm::createStringError(error);

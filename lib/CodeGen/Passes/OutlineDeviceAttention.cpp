@@ -89,9 +89,8 @@ LogicalResult DeviceOutliner::outlineRope(RopeOp op) {
   LatentAttentionOp attention =
       shared ? LatentAttentionOp() : getOwnAttention(op);
   if (attention && attention.getForm() == AttentionForm::Expanded) {
-    Value result = rotateInPlace(op, attention, config, table);
-    mapping.map(op.getResult(), result);
-    tap(op, result);
+    // Not tapped: a tap sees the heads of a token next to each other.
+    mapping.map(op.getResult(), rotateInPlace(op, attention, config, table));
     return success();
   }
   if (!shared) {
@@ -125,11 +124,12 @@ void DeviceOutliner::emitRotatedQueries(
         tensor::ExtractSliceOp::create(b, queries, offsets, sizes, ones));
     rotatedQueries[op.getResult()] =
         tensor::InsertSliceOp::create(b, result, queries, offsets, sizes, ones);
+    // Not tapped: a tap sees the heads of a token next to each other.
   } else {
     result = rotate(emptyRows({heads, width}, bf16));
+    tap(op, result);
   }
   mapping.map(op.getResult(), result);
-  tap(op, result);
 }
 
 std::optional<DeviceOutliner::LatentInput>

@@ -29,6 +29,12 @@ bool ReferenceCheck::hasBlocks(const Manifest &compiled) {
                      });
 }
 
+float ReferenceCheck::toleranceOf(const Manifest &compiled) {
+  if (compiled.device)
+    return deviceTolerance;
+  return hasBlocks(compiled) ? quantizedTolerance : exactTolerance;
+}
+
 ReferenceCheck::Matrix ReferenceCheck::copy(const void *data, int64_t rows,
                                             int64_t columns, int64_t rowStride,
                                             int32_t dtype) {
@@ -40,6 +46,15 @@ ReferenceCheck::Matrix ReferenceCheck::copy(const void *data, int64_t rows,
       std::memcpy(matrix.words.data() + row * columns,
                   static_cast<const uint32_t *>(data) + row * rowStride,
                   size_t(columns) * 4);
+  } else if (dtype == DSV2RT_BF16) {
+    // The upper half of an f32.
+    matrix.dtype = DSV2RT_F32;
+    matrix.words.reserve(size_t(rows) * size_t(columns));
+    for (int64_t row = 0; row < rows; ++row) {
+      auto *values = static_cast<const uint16_t *>(data) + row * rowStride;
+      for (int64_t i = 0; i < columns; ++i)
+        matrix.words.push_back(uint32_t(values[i]) << 16);
+    }
   }
   return matrix;
 }

@@ -125,7 +125,7 @@ CompiledModel::get(const Fixture &fixture, const std::string &flags) {
   options.inMemory = true;
   result->weights =
       require(PackedWeights::open(result->artifact, *source, options), "pack");
-  // Code for a device carries none.
+  // Code for several ranks carries none.
   if (auto reference = Artifact::referenceOf(result->artifact))
     result->referenceWeights =
         require(PackedWeights::open(reference, *source, options),
@@ -153,12 +153,15 @@ CompiledModel::createEmulatedSession(bool hostSampling) const {
   return require(Session::create(artifact, weights, options), "session");
 }
 
-std::unique_ptr<Session> CompiledModel::createComparedSession() const {
+std::unique_ptr<Session>
+CompiledModel::createComparedSession(bool emulated) const {
   SessionOptions options;
   options.maxContext = 512;
   options.maxSequences = 1;
   options.threads = 1;
   options.referenceWeights = referenceWeights;
+  if (emulated)
+    options.device = require(Device::open("emulator"), "emulator");
   return require(Session::create(artifact, weights, options), "session");
 }
 

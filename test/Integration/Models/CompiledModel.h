@@ -65,8 +65,10 @@ public:
   /// A session on the emulator, for models compiled with --gpu-code=bitcode.
   std::unique_ptr<dsv2rt::Session>
   createEmulatedSession(bool hostSampling = false) const;
-  /// A session that compares every op with the reference lowering.
-  std::unique_ptr<dsv2rt::Session> createComparedSession() const;
+  /// A session, on the emulator or not, that compares every op with the
+  /// reference lowering.
+  std::unique_ptr<dsv2rt::Session>
+  createComparedSession(bool emulated = false) const;
 
   std::shared_ptr<const dsv2rt::Artifact> artifact;
   std::shared_ptr<const dsv2rt::PackedWeights> weights;

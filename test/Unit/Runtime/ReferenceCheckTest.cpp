@@ -93,6 +93,44 @@ TEST_F(ReferenceCheckTest, IsLessStrictIfAnyWeightIsInBlocks) {
   }
 }
 
+// Code for a device rounds to bf16, whatever its weights are.
+TEST_F(ReferenceCheckTest, IsForBF16OnADevice) {
+  Manifest compiled;
+  compiled.device.emplace();
+  compiled.slots.resize(1);
+  for (const char *dtype : {"F32", "BF16", "Q8"}) {
+    compiled.slots[0].dtype = dtype;
+    ReferenceCheck other(manifest, compiled);
+    for (float error : {1e-4f, 1e-2f, 5e-2f}) {
+      other.begin();
+      std::vector<float> found = {1, error}, expected = {1, 0};
+      other.record("norm", 4, found.data(), 1, 2, 2, DSV2RT_F32);
+      other.tap(Norm, 4, expected.data(), 1, 2, 2, DSV2RT_F32);
+      EXPECT_EQ(other.finish(0).ok(), error <= 2e-2f) << dtype << " " << error;
+    }
+  }
+}
+
+// bf16 is the upper half of an f32.
+TEST_F(ReferenceCheckTest, ComparesBF16WithF32) {
+  // 1, -2.5 | 0.15625, 3; the third column is no part of the matrix.
+  const uint16_t found[] = {0x3f80, 0xc020, 0x7fc0, 0x3e20, 0x4040, 0x7fc0};
+  std::vector<float> expected = {1, -2.5f, 0.15625f, 3};
+  check.record("norm", 4, found, 2, 2, 3, DSV2RT_BF16);
+  check.tap(Norm, 4, expected.data(), 2, 2, 2, DSV2RT_F32);
+  Status status = check.finish(7);
+  EXPECT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(check.report().largestError, 0);
+  expected[2] = 0.16f;
+  check.begin();
+  check.record("norm", 4, found, 2, 2, 3, DSV2RT_BF16);
+  check.tap(Norm, 4, expected.data(), 2, 2, 2, DSV2RT_F32);
+  expectFailure(check.finish(7), StatusCode::Mismatch,
+                {"row 1, column 0", "expected 0.16", "found 0.15625"});
+  // The reference goes on with what the device had.
+  EXPECT_EQ(expected[2], 0.15625f);
+}
+
 TEST_F(ReferenceCheckTest, NamesStepSiteLayerAndElement) {
   std::vector<float> reference = {100, 0, -3, 1, 2, 3};
   expectFailure(compare({100, 0, -3, 1, 2.1f, 3}, reference, /*rows=*/2),
