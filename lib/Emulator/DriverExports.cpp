@@ -132,6 +132,15 @@ DSV2_EXPORT CUresult cuDeviceGetName(char *name, int length, CUdevice which) {
   return CUDA_SUCCESS;
 }
 
+/// The same for every process: there is no device to tell from others.
+DSV2_EXPORT CUresult cuDeviceGetUuid_v2(CUuuid *uuid, CUdevice which) {
+  DSV2_BEGIN(false);
+  if (which != 0)
+    return CUDA_ERROR_INVALID_DEVICE;
+  *uuid = {{'d', 's', 'v', '2', ' ', 'e', 'm', 'u', 'l', 'a', 't', 'o', 'r'}};
+  return CUDA_SUCCESS;
+}
+
 DSV2_EXPORT CUresult cuDeviceGetAttribute(int *value,
                                           CUdevice_attribute attribute,
                                           CUdevice which) {

@@ -100,6 +100,37 @@ DSV2_EXPORT CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from,
               reinterpret_cast<const void *>(from), true, bytes, stream);
 }
 
+/// Rows of the device's memory alone.
+DSV2_EXPORT CUresult cuMemcpy2DAsync_v2(const CUDA_MEMCPY2D *copy,
+                                        CUstream stream) {
+  DSV2_BEGIN();
+  if (copy->srcMemoryType != CU_MEMORYTYPE_DEVICE ||
+      copy->dstMemoryType != CU_MEMORYTYPE_DEVICE)
+    return CUDA_ERROR_NOT_SUPPORTED;
+  size_t width = copy->WidthInBytes, height = copy->Height;
+  if (width == 0 || height == 0)
+    return CUDA_SUCCESS;
+  if (copy->srcPitch < copy->srcXInBytes + width ||
+      copy->dstPitch < copy->dstXInBytes + width)
+    return CUDA_ERROR_INVALID_VALUE;
+  CUdeviceptr from =
+      copy->srcDevice + copy->srcY * copy->srcPitch + copy->srcXInBytes;
+  CUdeviceptr to =
+      copy->dstDevice + copy->dstY * copy->dstPitch + copy->dstXInBytes;
+  if (!device.memory().find(from, (height - 1) * copy->srcPitch + width) ||
+      !device.memory().find(to, (height - 1) * copy->dstPitch + width))
+    return CUDA_ERROR_INVALID_VALUE;
+  return device.submit(
+      stream, [=, fromPitch = copy->srcPitch, toPitch = copy->dstPitch] {
+        machine().forgetWrites();
+        for (size_t row = 0; row < height; ++row)
+          std::memmove(reinterpret_cast<void *>(to + row * toPitch),
+                       reinterpret_cast<const void *>(from + row * fromPitch),
+                       width);
+        return CUDA_SUCCESS;
+      });
+}
+
 DSV2_EXPORT CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char value,
                                      size_t bytes, CUstream stream) {
   DSV2_BEGIN();
@@ -145,6 +176,11 @@ DSV2_EXPORT CUresult cuStreamSynchronize(CUstream handle) {
   return CUDA_SUCCESS;
 }
 
+/// All work is done when it is submitted.
+DSV2_EXPORT CUresult cuStreamQuery(CUstream handle) {
+  return cuStreamSynchronize(handle);
+}
+
 DSV2_EXPORT CUresult cuEventCreate(CUevent *event, unsigned flags) {
   DSV2_BEGIN();
   auto *created = new Event;
@@ -188,6 +224,10 @@ DSV2_EXPORT CUresult cuEventRecord(CUevent handle, CUstream stream) {
 DSV2_EXPORT CUresult cuEventSynchronize(CUevent handle) {
   DSV2_BEGIN();
   return findEvent(device, handle) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+}
+
+DSV2_EXPORT CUresult cuEventQuery(CUevent handle) {
+  return cuEventSynchronize(handle);
 }
 
 DSV2_EXPORT CUresult cuEventElapsedTime(float *milliseconds, CUevent start,

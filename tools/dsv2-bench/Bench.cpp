@@ -297,6 +297,8 @@ Status Bench::measure(int64_t depth, int64_t batch, int threads) {
   options.cachePositions =
       owners * (pages(depth) + own * (pages(most) + 2 * page));
   options.world = team.world();
+  options.deviceComm = flags.ranks.deviceComm;
+  options.ncclLibrary = flags.ranks.ncclLibrary;
   session.reset();
   // The weights are copied by the first session and stay for the others.
   auto begin = std::chrono::steady_clock::now();
@@ -311,6 +313,10 @@ Status Bench::measure(int64_t depth, int64_t batch, int threads) {
   if (!created.ok())
     return created.status();
   session = std::move(created.value());
+  if (device && team.size() > 1 && report.deviceComm.empty()) {
+    noteDeviceComm(benchTool, team, *session, device.get());
+    report.deviceComm = deviceCommName(session->deviceComm());
+  }
   if (session->plan().total() > report.plan.total())
     report.plan = session->plan();
   if (flags.model.pin) {

@@ -221,6 +221,7 @@ void dsv2bench::printJson(const Report &report) {
          {"variant", report.variant},
          {"device", report.device.empty() ? json("cpu") : json(report.device)},
          {"device_model", report.deviceModel},
+         {"device_comm", report.deviceComm},
          {"upload_seconds", report.uploadSeconds},
          {"ranks", report.ranks},
          {"repetitions", report.repetitions},

@@ -60,6 +60,8 @@ struct Report {
   /// Where the model ran, as "cuda:0", and what its maker calls it; empty: on
   /// the CPU.
   std::string device, deviceModel;
+  /// What carries the exchanges of ranks on devices; empty for a rank alone.
+  std::string deviceComm;
   /// Seconds until the weights were on the device.
   double uploadSeconds = 0;
   int ranks = 1;

@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
 #include <new>
 #include <vector>
 
@@ -41,7 +42,22 @@ void dsv2rt::declareRankFlags(CLI::App &app, RankFlags &flags) {
       "--comm-check", flags.check,
       "Compare what ranks are about to exchange before every exchange, "
       "and name both sites where they differ; between processes of one "
-      "host, which always do, it changes nothing");
+      "host, which always do, it changes nothing but what NCCL carries");
+  static const std::map<std::string, DeviceComm> ways = {
+      {"auto", DeviceComm::Auto},
+      {"host", DeviceComm::Host},
+      {"nccl", DeviceComm::Nccl}};
+  app.add_option_function<std::string>(
+         "--device-comm",
+         [&flags](const std::string &way) { flags.deviceComm = ways.at(way); },
+         "What carries the exchanges of ranks on GPUs: nccl, between the "
+         "memories of the GPUs; host, by way of the hosts' memory; auto, nccl "
+         "where every rank has it and a GPU of its own")
+      ->default_str("auto")
+      ->check(CLI::IsMember({"auto", "host", "nccl"}));
+  app.add_option("--nccl-library", flags.ncclLibrary,
+                 "The library of NCCL, 2.18 or later (default: libnccl.so.2, "
+                 "or DSV2_NCCL_LIBRARY)");
 }
 
 int Team::fail(const char *tool, const Status &status) {

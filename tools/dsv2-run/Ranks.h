@@ -15,6 +15,7 @@
 #define DSV2_TOOLS_DSV2_RUN_RANKS_H
 
 #include "dsv2rt/Artifact.h"
+#include "dsv2rt/Session.h"
 #include "dsv2rt/Status.h"
 #include "dsv2rt/comm/Communicator.h"
 
@@ -37,9 +38,13 @@ struct RankFlags {
   double timeout = CommOptions().timeout;
   /// Whether operations are compared where that costs an exchange.
   bool check = false;
+  /// What carries the exchanges of ranks on devices, and the library for it.
+  DeviceComm deviceComm = DeviceComm::Auto;
+  std::string ncclLibrary;
 };
 
-/// Declares --ranks, --comm-timeout and --comm-check.
+/// Declares --ranks, --comm-timeout, --comm-check, --device-comm and
+/// --nccl-library.
 void declareRankFlags(CLI::App &app, RankFlags &flags);
 
 /// The ranks of a program, from the point of view of one of them.

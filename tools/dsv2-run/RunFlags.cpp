@@ -30,6 +30,7 @@ starts unless mpirun has. Threads and memory are those of one rank.
 Environment: OMP_NUM_THREADS (threads when --threads is not given),
 DSV2_CPU_FEATURES_MASK (CPU features to treat as absent), DSV2_CUDA_LIBRARY and
 DSV2_EMULATOR_LIBRARY (other libraries than libcuda.so.1 and the emulator),
+DSV2_NCCL_LIBRARY (another one than libnccl.so.2),
 DSV2_MAX_HEADER_BYTES (longest safetensors header accepted).
 
 Exit codes: 0 success; 1 a failure while running; 2 a wrong command line or

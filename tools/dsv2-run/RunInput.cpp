@@ -301,6 +301,8 @@ SessionOptions Run::sessionOptions() {
     options.cachePositions = options.maxContext * manifest.mesh.ep;
   }
   options.world = team.world();
+  options.deviceComm = flags.ranks.deviceComm;
+  options.ncclLibrary = flags.ranks.ncclLibrary;
   if (!flags.trace.empty() && team.isFirst())
     options.trace = &trace;
   return options;
@@ -336,9 +338,11 @@ Status Run::openSession() {
   };
   Expected<std::unique_ptr<Session>> created =
       Session::create(artifact, weights, options);
-  if (created.ok())
-    session = std::move(created.value());
-  return created.status();
+  if (!created.ok())
+    return created.status();
+  session = std::move(created.value());
+  noteDeviceComm(runTool, team, *session, device.get());
+  return Status();
 }
 
 /// One prompt's logits go to FILE.npy, those of several to FILE.1.npy,

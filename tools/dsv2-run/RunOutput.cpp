@@ -124,6 +124,8 @@ Status Run::printJson() {
     root["mesh"] = {{"tp", artifact->manifest().mesh.tp},
                     {"ep", artifact->manifest().mesh.ep}};
     root["comm"] = commJson();
+    if (device)
+      root["device_comm"] = deviceCommName(session->deviceComm());
   }
   if (flags.compareReference) {
     ReferenceReport report = session->referenceReport();

@@ -112,6 +112,18 @@ void dsv2rt::noteDeviceTroubles(const char *tool, const Device *device) {
     printNote(tool, "warning: " + device->releaseFailure().message());
 }
 
+void dsv2rt::noteDeviceComm(const char *tool, const Team &team,
+                            const Session &session, const Device *device) {
+  // The emulator's ranks have no other way.
+  if (!team.isFirst() || !device || device->info().emulated ||
+      session.whyNotNccl().empty())
+    return;
+  printNote(tool,
+            "note: the ranks exchange by way of the host's memory, not by "
+            "NCCL; " +
+                session.whyNotNccl());
+}
+
 ProgressLine::ProgressLine(const char *what)
     : what(what), visible(isatty(STDERR_FILENO)),
       last(std::chrono::steady_clock::now()) {}

@@ -13,6 +13,7 @@
 #include "dsv2rt/Artifact.h"
 #include "dsv2rt/Device.h"
 #include "dsv2rt/PackedWeights.h"
+#include "dsv2rt/Session.h"
 #include "dsv2rt/Status.h"
 
 #include <atomic>
@@ -94,6 +95,11 @@ openDevice(const ModelFlags &flags, const Artifact &artifact, int rank);
 /// Says on standard error which images the device's driver refused, and when it
 /// did not take something back.
 void noteDeviceTroubles(const char *tool, const Device *device);
+
+/// Says on standard error, once for all ranks of `team`, why their devices
+/// exchange by way of the host's memory where NCCL was not ruled out.
+void noteDeviceComm(const char *tool, const Team &team, const Session &session,
+                    const Device *device);
 
 /// A line on standard error, if that is a terminal, that is written over with
 /// every percent.

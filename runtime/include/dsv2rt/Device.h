@@ -11,6 +11,7 @@
 #include "dsv2rt/Artifact.h"
 #include "dsv2rt/Status.h"
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -54,6 +55,8 @@ public:
     /// Bytes of shared memory that one block can have, and of the L2 cache.
     int64_t sharedBytes = 0;
     int64_t cacheBytes = 0;
+    /// What tells the device, or the part of one, from all others.
+    std::array<char, 16> uuid = {};
     /// Where the device is on the host's buses.
     int pciDomain = 0, pciBus = 0, pciDevice = 0;
   };

@@ -36,6 +36,19 @@ inline int64_t suggestedChunk(const Device *device) {
   return device ? 4096 : 512;
 }
 
+/// What carries the exchanges of ranks on devices.
+enum class DeviceComm {
+  /// NCCL, if every rank can, or else the host.
+  Auto,
+  /// The memory of the host, and whatever connects the hosts' ranks.
+  Host,
+  /// NCCL, between the memories of the devices.
+  Nccl
+};
+
+/// "auto", "host" or "nccl".
+const char *deviceCommName(DeviceComm comm);
+
 /// What a session is for. In a mesh the numbers of sequences, positions and
 /// tokens are those of all ranks together, bytes and threads those of one rank.
 struct SessionOptions {
@@ -79,6 +92,11 @@ struct SessionOptions {
   std::shared_ptr<const PackedWeights> referenceWeights;
   /// The ranks of the artifact's mesh, all of them; null for a rank alone.
   std::shared_ptr<Communicator> world;
+  /// How they exchange in steps; the same on all of them. A rank alone, and
+  /// ranks on the CPU that were not asked for Nccl, need no choice.
+  DeviceComm deviceComm = DeviceComm::Auto;
+  /// The library of NCCL; empty: see NcclCommunicator.
+  std::string ncclLibrary;
 };
 
 /// What comparing with the reference lowering has shown so far.
@@ -188,7 +206,8 @@ public:
   /// they are there. Errors: InvalidArgument for options outside the artifact's
   /// limits, a device that the artifact is not for, another number of ranks
   /// than it was compiled for, or options that differ between ranks;
-  /// Unsupported for a device or a reference in a mesh; OutOfMemory with the
+  /// Unsupported for a reference in a mesh, and for DeviceComm::Nccl with the
+  /// rank that cannot and why; OutOfMemory with the
   /// bytes required and available and the largest context that fits; those of
   /// Device and Communicator.
   static Expected<std::unique_ptr<Session>>
@@ -274,6 +293,11 @@ public:
   /// What this rank has sent so far in steps: at the manifest's commSites, and
   /// then what the session itself exchanges.
   std::vector<CommSiteCounters> commCounters() const;
+
+  /// What carries the exchanges of steps: Nccl or Host; and, where that is the
+  /// host although NCCL might have been, why: which rank cannot, or "".
+  DeviceComm deviceComm() const;
+  const std::string &whyNotNccl() const;
 
   /// What the comparison asked for by SessionOptions::referenceWeights found.
   ReferenceReport referenceReport() const;

@@ -192,7 +192,8 @@ Expected<CaseDeviation> CaseRunner::check(const KernelCase &item) {
       status = memory.fill(item);
     if (!status.ok())
       return status;
-    Launcher launcher(impl->context, *impl->program, impl->stream.get());
+    StepStream steps(impl->context, impl->stream.get());
+    Launcher launcher(*impl->program, steps);
     launcher.begin(impl->taps, /*waitForEach=*/true);
     status = launchAll(item, memory, launcher);
     if (!status.ok())
@@ -247,7 +248,8 @@ Expected<CaseTimes> CaseRunner::time(const KernelCase &item,
     Expected<std::vector<CaseMemory>> sets = impl->makeSets(item);
     if (!sets.ok())
       return sets.status();
-    Launcher launcher(context, *impl->program, stream);
+    StepStream steps(context, stream);
+    Launcher launcher(*impl->program, steps);
     launcher.begin(impl->taps, /*waitForEach=*/false);
 
     // Work that keeps the device busy while the runs behind it are queued: the

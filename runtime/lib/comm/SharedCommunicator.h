@@ -84,6 +84,7 @@ public:
   void abort(const Status &reason) override;
   Status status() const override { return region.reason(); }
   void alive() override;
+  const CommOptions &commOptions() const override { return self->options; }
 
   const std::shared_ptr<SharedRank> &sharedRank() const { return self; }
 

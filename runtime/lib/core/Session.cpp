@@ -7,6 +7,7 @@
 
 #include "dsv2rt/Session.h"
 #include "DeviceEngine.h"
+#include "DeviceImpl.h"
 #include "SessionImpl.h"
 #include "dsv2rt/Buffer.h"
 #include "dsv2rt/Device.h"
@@ -54,6 +55,27 @@ Expected<MemoryLimits> Session::Impl::findLimits() {
   return limits;
 }
 
+/// Makes the stream of a device, and brings its exchanges with other ranks
+/// there if NCCL carries them.
+Status Session::Impl::openStream() {
+  if (!mesh->alone()) {
+    Expected<CommChoice> chosen = chooseComm(*options.world, options);
+    if (!chosen.ok())
+      return chosen.status();
+    comm = chosen.value();
+  }
+  if (!options.device)
+    return Status();
+  Expected<std::unique_ptr<cuda::StepStream>> made =
+      cuda::StepStream::make(options.device->implementation().context);
+  if (!made.ok())
+    return made.status();
+  stream = std::move(made.value());
+  return comm.comm == DeviceComm::Nccl
+             ? mesh->useNccl(*stream, options.ncclLibrary)
+             : Status();
+}
+
 Status Session::Impl::create() {
   Expected<std::unique_ptr<SessionMesh>> joined =
       SessionMesh::create(*artifact, *weights, options);
@@ -64,6 +86,9 @@ Status Session::Impl::create() {
   Status status = checkTarget(*artifact, options.device.get());
   if (status.ok())
     status = completeOptions(*artifact, options);
+  // Before memory is planned, of which NCCL takes its own.
+  if (status.ok())
+    status = openStream();
   if (!status.ok())
     return status;
   Expected<MemoryLimits> limits = findLimits();
@@ -74,8 +99,8 @@ Status Session::Impl::create() {
     return planned.status();
   plan = planned.value();
   if (options.device) {
-    Expected<std::unique_ptr<Engine>> made =
-        makeDeviceEngine(artifact, weights, options, mesh->collectives());
+    Expected<std::unique_ptr<Engine>> made = makeDeviceEngine(
+        artifact, weights, options, *stream, mesh->collectives());
     if (!made.ok())
       return made.status();
     engine = std::move(made.value());
@@ -171,6 +196,9 @@ int64_t Session::pages() const {
     total += pages.pages();
   return total;
 }
+
+DeviceComm Session::deviceComm() const { return impl->comm.comm; }
+const std::string &Session::whyNotNccl() const { return impl->comm.reason; }
 
 std::vector<CommSiteCounters> Session::commCounters() const {
   return impl->mesh->counters();

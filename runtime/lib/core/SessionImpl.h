@@ -8,10 +8,12 @@
 #ifndef DSV2RT_LIB_CORE_SESSIONIMPL_H
 #define DSV2RT_LIB_CORE_SESSIONIMPL_H
 
+#include "CommChoice.h"
 #include "Engine.h"
 #include "Planning.h"
 #include "ReferenceCheck.h"
 #include "SessionMesh.h"
+#include "StepStream.h"
 #include "Support.h"
 #include "dsv2rt/PageAllocator.h"
 #include "dsv2rt/Session.h"
@@ -39,6 +41,9 @@ struct Session::Impl : public TapSink {
 
   /// Outlives the engine, whose steps use its collectives.
   std::unique_ptr<SessionMesh> mesh;
+  CommChoice comm;
+  /// Of a device; it too is used until the engine is gone.
+  std::unique_ptr<cuda::StepStream> stream;
   std::unique_ptr<Engine> engine;
   /// The same for the reference, and what its values are compared by; null
   /// without a comparison.
@@ -89,6 +94,7 @@ struct Session::Impl : public TapSink {
   Expected<MemoryLimits> findLimits();
   Expected<MemoryLimits> findDeviceLimits();
   Status create();
+  Status openStream();
   Status createReference();
   void releasePages(Sequence &sequence, size_t keep, bool clear);
 

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "SessionMesh.h"
+#include "StepStream.h"
 #include "Support.h"
 #include "dsv2rt/Device.h"
 #include "dsv2rt/Threads.h"
@@ -88,6 +89,14 @@ Status SessionMesh::connect(const Manifest &manifest) {
   if (status.ok())
     status =
         form(ep, epGroup, shape.epIndex(rank), shape.ep, shape.tpIndex(rank));
+  return status;
+}
+
+Status SessionMesh::useNccl(cuda::StepStream &stream,
+                            const std::string &library) {
+  Status status = stream.join(tp.group, ep.group, library);
+  if (status.ok())
+    exchange->useGroups(stream.tp(), stream.ep());
   return status;
 }
 

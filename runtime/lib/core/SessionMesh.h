@@ -22,6 +22,10 @@
 
 namespace dsv2rt {
 
+namespace cuda {
+class StepStream;
+} // namespace cuda
+
 /// The first value of a sequence that was not finite. Ranks exchange it as it
 /// lies in memory.
 struct Finding {
@@ -70,6 +74,11 @@ public:
   int64_t self() const { return ep.index; }
 
   StepCollectives &collectives() { return *exchange; }
+
+  /// Makes communicators of NCCL for the axes, on `stream`, and lets steps use
+  /// them. `stream` has to outlive all steps. Errors: those of
+  /// NcclCommunicator.
+  Status useNccl(cuda::StepStream &stream, const std::string &library);
 
   /// The least of what ranks have for a session, in bytes, each having
   /// `available` for all ranks on its host or device, or for itself alone if

@@ -8,8 +8,6 @@
 #include "StepCollectives.h"
 #include "Support.h"
 
-#include <cstring>
-
 using namespace dsv2rt;
 
 /// One call of compiled code that may go ahead.
@@ -143,6 +141,8 @@ Status StepCollectives::reduce(const Call &call, float *data, int64_t count) {
   if (status.ok())
     status = call.axis->group->allReduce(static_cast<float *>(values.value()),
                                          count, call.place());
+  if (status.ok())
+    status = memory->exchanged(*call.axis->group);
   return status.ok() ? memory->store(Place::Send, data, bytes) : status;
 }
 
@@ -178,21 +178,26 @@ Status StepCollectives::gather(const Call &call, const void *send,
     all = memory->prepare(Place::Receive, receive, total);
   if (!status.ok() || !all.ok())
     return status.ok() ? all.status() : status;
-  // Ranks follow one another in what is exchanged, columns in the result.
+  // Ranks follow one another in what is exchanged, columns in the result: the
+  // same for one row.
+  auto *out = static_cast<char *>(all.value());
   const auto *from = static_cast<const char *>(own.value());
+  bool inPlace = call.axis->group && rows == 1;
   if (call.axis->group) {
-    gathered.resize(std::max(gathered.size(), size_t(ranks * bytes)));
-    status =
-        call.axis->group->allGather(from, bytes, gathered.data(), call.place());
-    from = gathered.data();
+    Expected<void *> to =
+        inPlace ? Expected<void *>(out) : memory->scratch(ranks * bytes);
+    if (!to.ok())
+      return to.status();
+    status = call.axis->group->allGather(from, bytes, to.value(), call.place());
+    if (status.ok())
+      status = memory->exchanged(*call.axis->group);
+    from = static_cast<const char *>(to.value());
   }
+  for (int64_t r = 0; status.ok() && !inPlace && r < ranks; ++r)
+    status = memory->copyRows(out + r * rowBytes, receiveRowBytes,
+                              from + r * bytes, rows, rowBytes);
   if (!status.ok())
     return status;
-  auto *out = static_cast<char *>(all.value());
-  for (int64_t r = 0; rowBytes && r < ranks; ++r)
-    for (int64_t row = 0; row < rows; ++row)
-      std::memcpy(out + row * receiveRowBytes + r * rowBytes,
-                  from + r * bytes + row * rowBytes, size_t(rowBytes));
   return memory->store(Place::Receive, receive, total);
 }
 
@@ -251,13 +256,16 @@ Status StepCollectives::exchange(const Call &call, const void *send,
     return to.status();
   if (Communicator *group = call.axis->group; group && startOnly) {
     startedBytes[axis] = received;
-    return group->startAllToAllV(from.value(), sendBytes.data(), to.value(),
-                                 receiveBytes.data(), call.place());
+    status = group->startAllToAllV(from.value(), sendBytes.data(), to.value(),
+                                   receiveBytes.data(), call.place());
+    return status.ok() ? memory->exchanged(*group) : status;
   } else if (group) {
     status = group->allToAllV(from.value(), sendBytes.data(), to.value(),
                               receiveBytes.data(), call.place());
-  } else if (sent) {
-    std::memcpy(to.value(), from.value(), size_t(sent));
+    if (status.ok())
+      status = memory->exchanged(*group);
+  } else {
+    status = memory->copyRows(to.value(), sent, from.value(), 1, sent);
   }
   return status.ok() ? memory->store(in, receive, received) : status;
 }

@@ -50,9 +50,17 @@ public:
   /// Shows every call in a timeline; null: in none.
   void setTrace(Trace *timeline) { trace = timeline; }
 
-  /// Says that what compiled code exchanges is in `where`, which has to live as
-  /// long as steps are run; null: in the host's memory.
+  /// Says that what compiled code exchanges is in `where`, which fits the
+  /// communicators and has to live as long as steps are run; null: in the
+  /// host's memory.
   void useMemory(StepMemory *where) { memory = where ? where : &hostMemory; }
+
+  /// Exchanges by other communicators of the same ranks; null: there are no
+  /// other ranks along the axis.
+  void useGroups(Communicator *tp, Communicator *ep) {
+    axes[DSV2RT_AXIS_TP].group = tp;
+    axes[DSV2RT_AXIS_EP].group = ep;
+  }
 
   /// Starts a step of `tokens` tokens over all ranks of the ep axis.
   void begin(int64_t tokens) {
@@ -129,10 +137,8 @@ private:
   int64_t startedBytes[2] = {};
   Status status;
   std::vector<CommCounters> counts;
-  /// Bytes to and from every rank, and what was gathered; kept to keep their
-  /// memory.
+  /// Bytes to and from every rank; kept to keep their memory.
   std::vector<int64_t> sendBytes, receiveBytes;
-  std::vector<char> gathered;
 };
 
 } // namespace dsv2rt

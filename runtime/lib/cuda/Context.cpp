@@ -7,6 +7,9 @@
 
 #include "Context.h"
 
+#include <algorithm>
+#include <iterator>
+
 using namespace dsv2rt;
 using namespace dsv2rt::cuda;
 
@@ -63,6 +66,11 @@ Status Context::readInfo() {
                        int(sizeof(model)), device);
   model[sizeof(model) - 1] = 0;
   facts.model = model;
+  CUuuid uuid = {};
+  if (status.ok())
+    status = call(d.cuDeviceGetUuid_v2, "asking for the device's UUID", &uuid,
+                  device);
+  std::copy(std::begin(uuid.bytes), std::end(uuid.bytes), facts.uuid.begin());
   size_t total = 0;
   if (status.ok())
     status = call(d.cuDeviceTotalMem_v2, "asking for the device's memory",

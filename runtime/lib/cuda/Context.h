@@ -47,6 +47,14 @@ public:
                            std::forward<Us>(arguments)...);
   }
 
+  /// Calls a function that asks whether something is done.
+  template <class F, class What, class... Us>
+  Expected<bool> query(const DriverFunction<F> &function, const What &what,
+                       Us &&...arguments) const {
+    return functions->query(function, where, what,
+                            std::forward<Us>(arguments)...);
+  }
+
   /// Calls a function that gives something back, from any thread, and
   /// remembers its failure.
   template <class F, class What, class... Us>

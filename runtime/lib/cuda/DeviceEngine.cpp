@@ -7,9 +7,9 @@
 
 #include "DeviceEngine.h"
 #include "DeviceImpl.h"
+#include "DirectMemory.h"
 #include "Graphs.h"
 #include "Launcher.h"
-#include "Staging.h"
 #include "TokenChain.h"
 
 #include <cstring>
@@ -52,14 +52,16 @@ int64_t plannedInput(const Manifest &manifest, const SessionOptions &options) {
 class DeviceEngine final : public Engine {
 public:
   DeviceEngine(std::shared_ptr<const Artifact> artifact,
-               const SessionOptions &options, StepCollectives &collectives)
+               const SessionOptions &options, StepStream &stream,
+               StepCollectives &collectives)
       : artifact(std::move(artifact)), device(options.device),
         context(device->implementation().context),
         inputValues(plannedInput(this->artifact->manifest(), options)),
         maxSequences(options.maxSequences),
         useGraphs(options.graphs &&
                   this->artifact->manifest().mesh.size() == 1),
-        trace(options.trace), exchange(collectives) {}
+        trace(options.trace), steps(stream), stream(stream.get()),
+        exchange(collectives) {}
 
   ~DeviceEngine() override;
 
@@ -125,15 +127,16 @@ private:
   /// of several ranks are never repeated.
   bool useGraphs;
   Trace *trace;
+  StepStream &steps;
+  CUstream stream;
   StepCollectives &exchange;
 
   std::shared_ptr<const ResidentWeights> weights;
   std::unique_ptr<Program> program;
-  StreamHandle stream;
   EventHandle begin, end;
   DeviceMemory cache, workspace, logitMemory, input;
   PinnedMemory logitStaging, inputStaging;
-  std::unique_ptr<Staging> staging;
+  std::unique_ptr<StepMemory> memory;
   std::unique_ptr<Launcher> launcher;
   std::unique_ptr<Graphs> graphs;
   TokenChain chain;
@@ -149,9 +152,14 @@ private:
 /// What is still on the stream uses memory that goes with the engine.
 DeviceEngine::~DeviceEngine() {
   exchange.useMemory(nullptr);
-  if (stream)
+  if (!steps.hasExchanges()) {
     context->release(driver().cuStreamSynchronize, "waiting for the last step",
-                     stream.get());
+                     stream);
+    return;
+  }
+  // What ended an exchange was told already.
+  (void)context->makeCurrent();
+  (void)steps.wait("waiting for the last step");
 }
 
 Status
@@ -166,21 +174,19 @@ DeviceEngine::open(const PackedWeights &packed,
   if (!loaded.ok())
     return loaded.status();
   program = std::move(loaded.value());
-  Expected<StreamHandle> madeStream = makeStream(context);
-  if (!madeStream.ok())
-    return madeStream.status();
-  stream = std::move(madeStream.value());
   for (EventHandle *event : {&begin, &end}) {
     Expected<EventHandle> made = makeEvent(context, /*timing=*/true);
     if (!made.ok())
       return made.status();
     *event = std::move(made.value());
   }
-  staging = std::make_unique<Staging>(context, stream.get());
-  exchange.useMemory(staging.get());
-  launcher = std::make_unique<Launcher>(context, *program, stream.get(),
-                                        &exchange, trace);
-  graphs = std::make_unique<Graphs>(context, stream.get());
+  if (steps.hasExchanges())
+    memory = std::make_unique<DirectMemory>(steps);
+  else
+    memory = std::make_unique<Staging>(steps);
+  exchange.useMemory(memory.get());
+  launcher = std::make_unique<Launcher>(*program, steps, &exchange, trace);
+  graphs = std::make_unique<Graphs>(context, stream);
   Expected<std::shared_ptr<const ResidentWeights>> resident =
       device->implementation().weightsFor(manifest(), packed, progress);
   if (resident.ok())
@@ -214,10 +220,9 @@ Status DeviceEngine::reserve(const MemoryPlan &plan) {
   if (status.ok())
     status =
         context->call(driver().cuMemsetD8Async, "clearing the latent cache",
-                      cache.address(), 0, size_t(plan.cache), stream.get());
+                      cache.address(), 0, size_t(plan.cache), stream);
   if (status.ok())
-    status = context->call(driver().cuStreamSynchronize,
-                           "clearing the latent cache", stream.get());
+    status = steps.wait("clearing the latent cache");
   return status;
 }
 
@@ -257,7 +262,7 @@ Status DeviceEngine::copyPages(const std::vector<int32_t> &from,
                           " to page ", to[i]);
           },
           pageAddress(layer, to[i]), pageAddress(layer, from[i]),
-          size_t(pageBytes()), stream.get());
+          size_t(pageBytes()), stream);
   return status;
 }
 
@@ -268,7 +273,7 @@ Status DeviceEngine::clearPage(int32_t page) {
     status = context->call(
         driver().cuMemsetD8Async,
         [&] { return strCat("clearing page ", page, " of layer ", layer); },
-        pageAddress(layer, page), 0, size_t(pageBytes()), stream.get());
+        pageAddress(layer, page), 0, size_t(pageBytes()), stream);
   return status;
 }
 
@@ -297,7 +302,7 @@ Expected<StepArguments> DeviceEngine::sendInput(const StepLayout &step,
         return strCat("copying the input of a step of ", step.tokens.size(),
                       " tokens for entry ", quote(entry.name));
       },
-      input.address(), inputStaging.data(), size_t(size), stream.get());
+      input.address(), inputStaging.data(), size_t(size), stream);
   if (!status.ok())
     return status;
   return arguments;
@@ -365,26 +370,22 @@ Status DeviceEngine::run(const Artifact::Entry &entry, const StepLayout &step,
   status = sent.status();
   if (status.ok())
     status = context->call(driver().cuEventRecord, "timing a step", begin.get(),
-                           stream.get());
+                           stream);
   if (status.ok())
     status = runEntry(entry, sent.value(), level);
   if (status.ok())
     status = context->call(driver().cuEventRecord, "timing a step", end.get(),
-                           stream.get());
+                           stream);
   if (status.ok() && !step.rows.empty())
-    status =
-        context->call(driver().cuMemcpyDtoHAsync_v2, "copying the logits",
-                      logitStaging.data(), logitMemory.address(),
-                      step.rows.size() * size_t(manifest().model.vocabSize) * 4,
-                      stream.get());
+    status = context->call(
+        driver().cuMemcpyDtoHAsync_v2, "copying the logits",
+        logitStaging.data(), logitMemory.address(),
+        step.rows.size() * size_t(manifest().model.vocabSize) * 4, stream);
   // Waited for even after a failure: the staging memory has to be free.
-  Status waited = context->call(
-      driver().cuStreamSynchronize,
-      [&] {
-        return strCat("waiting for a step of ", step.tokens.size(),
-                      " tokens of entry ", quote(entry.name));
-      },
-      stream.get());
+  Status waited = steps.wait([&] {
+    return strCat("waiting for a step of ", step.tokens.size(),
+                  " tokens of entry ", quote(entry.name));
+  });
   if (status.ok())
     status = waited;
   float milliseconds = 0;
@@ -419,7 +420,7 @@ Status DeviceEngine::beginChain(const Artifact::Entry &entry,
   Expected<StepArguments> sent = sendInput(step, entry);
   if (!sent.ok())
     return sent.status();
-  return chain.begin(entry, step, sent.value(), rows, stream.get());
+  return chain.begin(entry, step, sent.value(), rows, stream);
 }
 
 Status DeviceEngine::pushStep() {
@@ -449,7 +450,7 @@ Status DeviceEngine::takeStep(std::vector<int32_t> &chosen) {
 
 Status DeviceEngine::endChain() {
   return context->call(driver().cuStreamSynchronize,
-                       "waiting for the last steps of a chain", stream.get());
+                       "waiting for the last steps of a chain", stream);
 }
 
 Expected<MemoryLimits> dsv2rt::deviceLimits(const Artifact &artifact,
@@ -485,10 +486,10 @@ Expected<MemoryLimits> dsv2rt::deviceLimits(const Artifact &artifact,
 Expected<std::unique_ptr<Engine>>
 dsv2rt::makeDeviceEngine(std::shared_ptr<const Artifact> artifact,
                          std::shared_ptr<const PackedWeights> weights,
-                         const SessionOptions &options,
+                         const SessionOptions &options, StepStream &stream,
                          StepCollectives &collectives) {
-  auto engine =
-      std::make_unique<DeviceEngine>(std::move(artifact), options, collectives);
+  auto engine = std::make_unique<DeviceEngine>(std::move(artifact), options,
+                                               stream, collectives);
   Status status = engine->open(*weights, options.uploadProgress);
   if (!status.ok())
     return status;

@@ -10,6 +10,7 @@
 
 #include "Engine.h"
 #include "Planning.h"
+#include "StepStream.h"
 #include "dsv2rt/Device.h"
 
 #include <memory>
@@ -25,14 +26,15 @@ Expected<MemoryLimits> deviceLimits(const Artifact &artifact,
                                     const SessionOptions &options);
 
 /// An engine on options.device, which `artifact` is for. `options` are
-/// complete. Loads the kernels and copies the weights. `collectives`, which has
-/// to outlive the engine, is what steps reach other ranks by. Errors:
-/// Unsupported, CorruptData, OutOfMemory, DeviceError; they name what was being
-/// done.
+/// complete. Loads the kernels and copies the weights. Steps run on `stream`
+/// and reach other ranks by `collectives`; both have to outlive the engine.
+/// Errors: Unsupported, CorruptData, OutOfMemory, DeviceError; they name what
+/// was being done.
 Expected<std::unique_ptr<Engine>>
 makeDeviceEngine(std::shared_ptr<const Artifact> artifact,
                  std::shared_ptr<const PackedWeights> weights,
-                 const SessionOptions &options, StepCollectives &collectives);
+                 const SessionOptions &options, cuda::StepStream &stream,
+                 StepCollectives &collectives);
 
 } // namespace dsv2rt
 

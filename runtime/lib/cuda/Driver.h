@@ -51,10 +51,18 @@ public:
     CUresult result = function.address(arguments...);
     if (result == CUDA_SUCCESS)
       return Status();
-    if constexpr (std::is_invocable_v<What>)
-      return failure(result, function.name, where, what());
-    else
-      return failure(result, function.name, where, what);
+    return failureOf(result, function.name, where, what);
+  }
+
+  /// Calls a function that asks whether something is done.
+  template <class... Ts, class What, class... Us>
+  Expected<bool> query(const DriverFunction<CUresult(Ts...)> &function,
+                       const std::string &where, const What &what,
+                       Us &&...arguments) const {
+    CUresult result = function.address(arguments...);
+    if (result == CUDA_SUCCESS || result == CUDA_ERROR_NOT_READY)
+      return result == CUDA_SUCCESS;
+    return failureOf(result, function.name, where, what);
   }
 
 #define DSV2_CUDA_FUNCTION(NAME, PARAMETERS)                                   \
@@ -64,6 +72,14 @@ public:
 private:
   Driver() = default;
   Status load();
+  template <class What>
+  Status failureOf(CUresult result, const char *function,
+                   const std::string &where, const What &what) const {
+    if constexpr (std::is_invocable_v<What>)
+      return failure(result, function, where, what());
+    else
+      return failure(result, function, where, what);
+  }
   Status failure(CUresult result, const char *function,
                  const std::string &where, const std::string &what) const;
 

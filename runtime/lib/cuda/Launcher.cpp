@@ -99,7 +99,7 @@ Status Launcher::start(int32_t index, const int32_t (&grid)[3],
   config.blockDimY = unsigned(facts.block[1]);
   config.blockDimZ = unsigned(facts.block[2]);
   config.sharedMemBytes = unsigned(facts.sharedBytes);
-  config.hStream = stream;
+  config.hStream = stream.get();
   config.attrs = attributes;
   const auto &cluster = facts.cluster;
   if (cluster[0] * cluster[1] * cluster[2] > 1) {
@@ -130,9 +130,7 @@ Status Launcher::start(int32_t index, const int32_t (&grid)[3],
     launched = timer.add(facts.name);
   if (!launched.ok())
     return launched;
-  return waitForEach ? context->call(driver.cuStreamSynchronize,
-                                     what("waiting for"), stream)
-                     : Status();
+  return waitForEach ? stream.wait(what("waiting for")) : Status();
 }
 
 void Launcher::tap(int32_t site, int64_t layer, void *data, int64_t rowCount,
@@ -161,12 +159,11 @@ Status Launcher::show(int32_t site, int64_t layer, void *data, int64_t rowCount,
   };
   if (rowCount && columns) {
     rows.resize(size_t(elements * elementBytes));
-    Status copied =
-        context->call(driver.cuMemcpyDtoHAsync_v2, what("copying"), rows.data(),
-                      reinterpret_cast<CUdeviceptr>(data), rows.size(), stream);
+    Status copied = context->call(
+        driver.cuMemcpyDtoHAsync_v2, what("copying"), rows.data(),
+        reinterpret_cast<CUdeviceptr>(data), rows.size(), stream.get());
     if (copied.ok())
-      copied = context->call(driver.cuStreamSynchronize, what("waiting for"),
-                             stream);
+      copied = stream.wait(what("waiting for"));
     if (!copied.ok())
       return copied;
   }

@@ -12,6 +12,7 @@
 #include "Program.h"
 #include "StepCollectives.h"
 #include "StepContext.h"
+#include "StepStream.h"
 #include "TensorMaps.h"
 
 #include <string>
@@ -23,14 +24,13 @@ namespace dsv2rt::cuda {
 /// after copying their rows to the host, and hands collectives on.
 class Launcher final : public StepContext {
 public:
-  /// `exchange`, which has to outlive this, has the step's collectives, null:
-  /// there are none; a `trace` gets the times of the kernels.
-  Launcher(std::shared_ptr<Context> context, const Program &program,
-           CUstream stream, StepCollectives *exchange = nullptr,
-           Trace *trace = nullptr)
-      : context(std::move(context)), program(program), stream(stream),
-        exchange(exchange), maps(*this->context),
-        timer(this->context, stream, trace) {}
+  /// `exchange` has the step's collectives, null: there are none; a `trace`
+  /// gets the times of the kernels. All have to outlive this.
+  Launcher(const Program &program, StepStream &stream,
+           StepCollectives *exchange = nullptr, Trace *trace = nullptr)
+      : context(stream.context()), program(program), stream(stream),
+        exchange(exchange), maps(*context),
+        timer(context, stream.get(), trace) {}
 
   /// Prepares for a step whose taps `sink` gets. With `waitForEach` every
   /// kernel is waited for, so that a failure names it.
@@ -67,7 +67,7 @@ private:
 
   std::shared_ptr<Context> context;
   const Program &program;
-  CUstream stream;
+  StepStream &stream;
   StepCollectives *exchange;
   TensorMaps maps;
   KernelTimer timer;

@@ -14,7 +14,6 @@ static CUdeviceptr addressOf(const void *data) {
   return reinterpret_cast<CUdeviceptr>(data);
 }
 
-/// Where the collective stands, for messages.
 std::string Staging::at() const {
   return strCat("the exchange ", quote(site.name), " of layer ", site.layer);
 }
@@ -24,26 +23,25 @@ Status Staging::reserve(Place place, int64_t bytes) {
   if (uint64_t(bytes) <= to.size())
     return Status();
   // A copy to the device may still read what is to be given back.
-  Status status = wait();
-  return status.ok() ? to.reserve(context, uint64_t(bytes), at()) : status;
+  Status status = Staging::wait();
+  return status.ok() ? to.reserve(stream.context(), uint64_t(bytes), at())
+                     : status;
 }
 
 Expected<void *> Staging::fetch(Place place, const void *data, int64_t bytes) {
   Status status = reserve(place, bytes);
   if (status.ok() && bytes)
-    status = context->call(
-        context->driver().cuMemcpyDtoHAsync_v2,
+    status = stream.context()->call(
+        driver().cuMemcpyDtoHAsync_v2,
         [&] { return "copying to the host for " + at(); },
-        memoryOf(place).data(), addressOf(data), size_t(bytes), stream);
+        memoryOf(place).data(), addressOf(data), size_t(bytes), stream.get());
   if (!status.ok())
     return status;
   return memoryOf(place).data();
 }
 
 Status Staging::wait() {
-  return context->call(
-      context->driver().cuStreamSynchronize,
-      [&] { return "waiting for what comes before " + at(); }, stream);
+  return stream.wait([&] { return "waiting for what comes before " + at(); });
 }
 
 Expected<void *> Staging::prepare(Place place, void *, int64_t bytes) {
@@ -56,14 +54,14 @@ Expected<void *> Staging::prepare(Place place, void *, int64_t bytes) {
 Status Staging::store(Place place, void *data, int64_t bytes) {
   if (!bytes)
     return Status();
-  return context->call(
-      context->driver().cuMemcpyHtoDAsync_v2,
+  return stream.context()->call(
+      driver().cuMemcpyHtoDAsync_v2,
       [&] { return "copying to the device after " + at(); }, addressOf(data),
-      memoryOf(place).data(), size_t(bytes), stream);
+      memoryOf(place).data(), size_t(bytes), stream.get());
 }
 
 void Staging::clear(void *data, int64_t bytes) {
   // The step has failed already, maybe because the device has.
-  (void)context->call(context->driver().cuMemsetD8Async, "clearing memory",
-                      addressOf(data), 0, size_t(bytes), stream);
+  (void)stream.context()->call(driver().cuMemsetD8Async, "clearing memory",
+                               addressOf(data), 0, size_t(bytes), stream.get());
 }

@@ -8,17 +8,17 @@
 #ifndef DSV2RT_LIB_CUDA_STAGING_H
 #define DSV2RT_LIB_CUDA_STAGING_H
 
-#include "Handles.h"
 #include "StepMemory.h"
+#include "StepStream.h"
 
 namespace dsv2rt::cuda {
 
 /// Copies what collectives exchange to the host and back, on the stream of the
 /// step. Memory for it grows to the most that was asked for.
-class Staging final : public StepMemory {
+class Staging : public StepMemory {
 public:
-  Staging(std::shared_ptr<Context> context, CUstream stream)
-      : context(std::move(context)), stream(stream) {}
+  /// `stream` has to outlive this.
+  explicit Staging(StepStream &stream) : stream(stream) {}
 
   void begin(const CollectiveSite &atSite) override { site = atSite; }
   Expected<void *> fetch(Place place, const void *data, int64_t bytes) override;
@@ -27,13 +27,17 @@ public:
   Status store(Place place, void *data, int64_t bytes) override;
   void clear(void *data, int64_t bytes) override;
 
+protected:
+  /// Where the collective stands, for messages.
+  std::string at() const;
+
+  StepStream &stream;
+
 private:
   PinnedMemory &memoryOf(Place place) { return memory[int(place)]; }
   Status reserve(Place place, int64_t bytes);
-  std::string at() const;
+  const Driver &driver() const { return stream.context()->driver(); }
 
-  std::shared_ptr<Context> context;
-  CUstream stream;
   CollectiveSite site;
   PinnedMemory memory[places];
 };

@@ -19,10 +19,32 @@
 #include <thread>
 #include <vector>
 
+#include <dlfcn.h>
+
 using namespace fakenccl;
 using Clock = std::chrono::steady_clock;
 
 namespace {
+
+/// Streams and memory of the stub driver, where the process has it.
+struct Stub {
+  int (*put)(void *stream, int (*work)(void *), void *data);
+  void *(*memory)(const void *address, size_t bytes);
+};
+const Stub *stub() {
+  static const Stub found = {
+      reinterpret_cast<decltype(Stub::put)>(dlsym(RTLD_DEFAULT, "dsv2StubPut")),
+      reinterpret_cast<decltype(Stub::memory)>(
+          dlsym(RTLD_DEFAULT, "dsv2StubMemory"))};
+  return found.put && found.memory ? &found : nullptr;
+}
+
+/// Where the host has what a caller calls `address`; null for what is no memory
+/// of the device.
+template <class T> T *local(T *address, size_t bytes) {
+  return !stub() || !bytes ? address
+                           : static_cast<T *>(stub()->memory(address, bytes));
+}
 
 /// One direction of a message, and how far it is.
 struct Message {
@@ -43,7 +65,8 @@ struct Group {
   /// result belongs.
   std::vector<std::vector<float>> terms;
   float *sum = nullptr;
-  Clock::time_point start = Clock::now();
+  /// When it was first looked at.
+  Clock::time_point start = {};
 };
 
 } // namespace
@@ -59,7 +82,9 @@ struct ncclComm {
   int64_t calls = 0, questions = 0;
   ncclResult_t error = ncclSuccess;
   std::string explanation;
+  /// What is in its stream; with the stub that has it, and this their number.
   std::deque<Group> queue;
+  std::atomic<int> queued{0};
 
   ncclComm(Room *room, int rank, int size)
       : room(room), rank(rank), size(size) {}
@@ -75,6 +100,7 @@ struct ncclComm {
   }
   ncclResult_t enqueue(Group group, void *stream);
   void work();
+  bool perform(Group &group);
   bool advance(Message &message);
 };
 
@@ -129,6 +155,29 @@ ncclResult_t ncclComm::enqueue(Group group, void *ofStream) {
     stream = ofStream;
   if (stream != ofStream)
     fail("two streams");
+  if (stub()) {
+    struct Item {
+      ncclComm &communicator;
+      Group group;
+    };
+    auto *item = new Item{*this, std::move(group)};
+    ++queued;
+    auto work = [](void *data) {
+      auto *item = static_cast<Item *>(data);
+      ncclComm &communicator = item->communicator;
+      // What was aborted lets its stream go on.
+      if (!communicator.gone && !communicator.perform(item->group))
+        return 0;
+      --communicator.queued;
+      delete item;
+      return 1;
+    };
+    if (!stub()->put(ofStream, work, item)) {
+      delete item;
+      return ncclInvalidArgument;
+    }
+    return called();
+  }
   queue.push_back(std::move(group));
   // Nobody has to be waited for.
   while (size == 1 && !queue.empty() && error == ncclSuccess)
@@ -138,12 +187,18 @@ ncclResult_t ncclComm::enqueue(Group group, void *ofStream) {
 
 /// Does what is first in a stream, as far as that is possible now.
 void ncclComm::work() {
-  if (queue.empty() || error != ncclSuccess)
-    return;
-  Group &group = queue.front();
-  if (Clock::now() - group.start <
-      std::chrono::milliseconds(fault(FakeNcclSlowMilliseconds, rank)))
-    return;
+  if (!queue.empty() && perform(queue.front()))
+    queue.pop_front();
+}
+
+/// Goes on with a group; true when it is over.
+bool ncclComm::perform(Group &group) {
+  if (group.start == Clock::time_point())
+    group.start = Clock::now();
+  if (error != ncclSuccess ||
+      Clock::now() - group.start <
+          std::chrono::milliseconds(fault(FakeNcclSlowMilliseconds, rank)))
+    return false;
   bool over = true;
   for (Message &message : group.messages) {
     while (!message.over() && error == ncclSuccess && advance(message)) {
@@ -151,7 +206,7 @@ void ncclComm::work() {
     over = over && message.over();
   }
   if (!over || error != ncclSuccess)
-    return;
+    return false;
   if (group.sum)
     for (size_t i = 0; i < group.terms[0].size(); ++i) {
       float sum = group.terms[0][i];
@@ -159,7 +214,7 @@ void ncclComm::work() {
         sum += group.terms[r][i];
       group.sum[i] = sum;
     }
-  queue.pop_front();
+  return true;
 }
 
 extern "C" {
@@ -236,8 +291,9 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t communicator,
 }
 
 ncclResult_t ncclCommFinalize(ncclComm_t communicator) {
-  return communicator->queue.empty() ? communicator->called()
-                                     : ncclInvalidUsage;
+  return communicator->queue.empty() && !communicator->queued
+             ? communicator->called()
+             : ncclInvalidUsage;
 }
 
 ncclResult_t ncclCommDestroy(ncclComm_t communicator) {
@@ -282,6 +338,9 @@ ncclResult_t ncclGroupEnd() {
 /// Adds a message to the group, or makes one of its own for it.
 static ncclResult_t add(ncclComm_t communicator, ncclStream_t stream,
                         Message message) {
+  size_t bytes = size_t(message.bytes);
+  message.send = local(message.send, bytes);
+  message.receive = local(message.receive, bytes);
   if (message.peer < 0 || message.peer >= communicator->size ||
       (!message.send && !message.receive))
     return ncclInvalidArgument;
@@ -314,7 +373,10 @@ ncclResult_t ncclAllReduce(const void *send, void *receive, size_t count,
                            ncclComm_t communicator, ncclStream_t stream) {
   Group group;
   group.terms.assign(communicator->size, std::vector<float>(count));
-  group.sum = static_cast<float *>(receive);
+  send = local(send, count * 4);
+  group.sum = static_cast<float *>(local(receive, count * 4));
+  if (!send || !group.sum)
+    return ncclInvalidArgument;
   for (int r = 0; r < communicator->size; ++r) {
     char *place = reinterpret_cast<char *>(group.terms[r].data());
     group.messages.push_back({r, static_cast<const char *>(send), nullptr,
@@ -329,6 +391,10 @@ ncclResult_t ncclAllGather(const void *send, void *receive, size_t count,
                            ncclDataType_t type, ncclComm_t communicator,
                            ncclStream_t stream) {
   Group group;
+  send = local(send, count);
+  receive = local(receive, count * communicator->size);
+  if (!send || !receive)
+    return ncclInvalidArgument;
   for (int r = 0; r < communicator->size; ++r) {
     char *place = static_cast<char *>(receive) + r * count;
     group.messages.push_back({r, static_cast<const char *>(send), nullptr,

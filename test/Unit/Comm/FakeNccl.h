@@ -5,12 +5,14 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// A library with NCCL's functions whose buffers are the host's. Its ranks are
-// threads, or processes forked after it was loaded. A stream is any address;
-// what was put into it is done, in order, while somebody asks for it. It checks
-// what NCCL leaves to its users: that both sides of a message agree on its size
-// and kind, and that a group has one message at most each way for every peer;
-// what does not is the asynchronous error ncclInvalidUsage.
+// A library with NCCL's functions whose buffers are the host's, or the stub
+// driver's where the process has that (StubDriver.h); its streams are used
+// then, and other memory is refused. Its ranks are threads, or processes forked
+// after it was loaded. A stream is any address; what was put into it is done,
+// in order, while somebody asks for it. It checks what NCCL leaves to its
+// users: that both sides of a message agree on its size and kind, and that a
+// group has one message at most each way for every peer; what does not is the
+// asynchronous error ncclInvalidUsage.
 //
 //===----------------------------------------------------------------------===//
 
@@ -27,7 +29,8 @@ enum FakeNcclFault {
   FakeNcclInProgress,
   /// After so many calls a rank finds ncclRemoteError.
   FakeNcclRemoteErrorAfter,
-  /// A rank does nothing until a call is so many milliseconds old.
+  /// A rank does nothing until a call has been first in its stream for so many
+  /// milliseconds.
   FakeNcclSlowMilliseconds,
   /// ncclCommAbort of a rank does not return.
   FakeNcclAbortHangs,

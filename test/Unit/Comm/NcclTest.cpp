@@ -64,6 +64,9 @@ public:
   void abort(const Status &reason) override { inner.abort(reason); }
   Status status() const override { return inner.status(); }
   void alive() override { inner.alive(); }
+  const CommOptions &commOptions() const override {
+    return inner.commOptions();
+  }
 
 private:
   Status done(Status status) {

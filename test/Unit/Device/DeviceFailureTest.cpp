@@ -125,6 +125,12 @@ const char *const functions[] = {
 #include "dsv2rt/cuda/DriverApi.def"
 };
 
+/// What exchanges of ranks alone need; DeviceMeshTest.cpp has them.
+bool isForRanks(const std::string &function) {
+  return function == "cuStreamQuery" || function == "cuEventQuery" ||
+         function == "cuMemcpy2DAsync_v2";
+}
+
 bool holds(const std::vector<std::string> &messages, const std::string &part) {
   return std::any_of(messages.begin(), messages.end(),
                      [&](const std::string &message) {
@@ -146,7 +152,8 @@ TEST_F(DeviceFailureTest, TheScenarioUsesEveryFunction) {
   scenario.run();
   EXPECT_FALSE(scenario.failed) << joined(scenario.messages);
   for (const char *function : functions)
-    if (std::string(function).find("cuGetError") == std::string::npos)
+    if (std::string(function).find("cuGetError") == std::string::npos &&
+        !isForRanks(function))
       EXPECT_GT(stub::calls(function), 0) << function;
 }
 

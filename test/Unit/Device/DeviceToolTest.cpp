@@ -96,6 +96,44 @@ TEST_F(DeviceToolTest, WhatCannotRun) {
               "CUDA_ERROR_LAUNCH_FAILED (719)");
 }
 
+// Ranks are processes, which have the fakes before they are forked.
+TEST_F(DeviceToolTest, RanksExchangeByNcclOrTheHost) {
+  std::string expected = run("", fakeArtifactPath()).out;
+  ASSERT_NE(expected, "");
+  auto ranks = [](int devices, const std::string &flags) {
+    return run(flags, fakeDeviceMeshPath(2, 2),
+               "LD_PRELOAD=" DSV2_STUB_DRIVER ":" DSV2_FAKE_NCCL
+               " DSV2_NCCL_LIBRARY=" DSV2_FAKE_NCCL " DSV2_STUB_DEVICES=" +
+                   std::to_string(devices));
+  };
+  const std::string note = "note: the ranks exchange by way of the host";
+  for (const char *flags : {"", "--device-comm=auto", "--device-comm=nccl",
+                            "--device-comm=nccl --comm-check"}) {
+    SCOPED_TRACE(flags);
+    ProgramResult result = ranks(4, flags);
+    EXPECT_EQ(result.code, 0) << result.err;
+    EXPECT_EQ(result.out, expected);
+    EXPECT_EQ(result.err.find(note), std::string::npos) << result.err;
+  }
+  EXPECT_EQ(json::parse(ranks(4, "--json").out)["device_comm"], "nccl");
+  ProgramResult host = ranks(4, "--json --device-comm=host");
+  EXPECT_EQ(json::parse(host.out)["device_comm"], "host");
+  EXPECT_EQ(host.err.find(note), std::string::npos) << host.err;
+
+  ProgramResult fallback = ranks(3, "");
+  EXPECT_EQ(fallback.out, expected);
+  expectHolds(fallback.err, note);
+  expectHolds(fallback.err,
+              "rank 3: it is on the device of rank 0, cuda:0 'Stub GPU'");
+  expectError(ranks(3, "--device-comm=nccl"), 1,
+              {"the ranks cannot exchange by NCCL: rank 3: it is on the device "
+               "of rank 0"});
+  expectError(ranks(4, "--device-comm=nccl --nccl-library=/none/libnccl.so"), 1,
+              {"rank 0: cannot load NCCL, '/none/libnccl.so'"});
+  expectError(ranks(4, "--device-comm=mpi"), 2,
+              {"--device-comm", "mpi not in {auto,host,nccl}"});
+}
+
 // The first failure of any call ends the run with its name, and nothing that
 // was computed behind it is printed as if it were right.
 TEST_F(DeviceToolTest, F109_TheFirstFailureEndsTheRun) {
@@ -108,9 +146,11 @@ TEST_F(DeviceToolTest, F109_TheFirstFailureEndsTheRun) {
       "cuGraphExecDestroy",           "cuModuleUnload",
   };
   // Not needed to generate: for the texts of failures, for pages that sequences
-  // share.
-  const std::set<std::string> unused = {"cuGetErrorName", "cuGetErrorString",
-                                        "cuMemcpyDtoDAsync_v2"};
+  // share, for exchanges of ranks.
+  const std::set<std::string> unused = {
+      "cuGetErrorName",     "cuGetErrorString", "cuMemcpyDtoDAsync_v2",
+      "cuMemcpy2DAsync_v2", "cuStreamQuery",    "cuEventQuery",
+  };
   for (std::string function : {
 #define DSV2_CUDA_FUNCTION(NAME, PARAMETERS) #NAME,
 #include "dsv2rt/cuda/DriverApi.def"

@@ -33,8 +33,8 @@ protected:
       : device(take(Device::open("cuda"))),
         context(device->implementation().context),
         program(take(Program::load(context, sourceOf(deviceArtifact())))),
-        stream(take(makeStream(context))),
-        launcher(context, *program, stream.get()) {
+        stream(take(makeStream(context))), steps(context, stream.get()),
+        launcher(*program, steps) {
     launcher.begin(sink, /*waitForEach=*/false);
   }
   ~LauncherTest() override { wait(); }
@@ -70,6 +70,7 @@ protected:
   std::shared_ptr<Context> context;
   std::unique_ptr<Program> program;
   StreamHandle stream;
+  StepStream steps;
   CountingSink sink;
   Launcher launcher;
 };

@@ -62,10 +62,12 @@ public:
   void abort(const Status &reason) override { ended = reason; }
   Status status() const override { return ended; }
   void alive() override { ++shown; }
+  const CommOptions &commOptions() const override { return options; }
 
   /// Calls of the driver before each exchange.
   std::vector<size_t> before;
   Status ended;
+  CommOptions options;
   int shown = 0;
 
 private:
@@ -86,8 +88,8 @@ protected:
   StagingTest()
       : device(take(Device::open("cuda"))),
         context(device->implementation().context),
-        stream(take(makeStream(context))), staging(context, stream.get()),
-        manifest(siteManifest()),
+        stream(take(makeStream(context))), steps(context, stream.get()),
+        staging(steps), manifest(siteManifest()),
         exchange(manifest, group, {&group, 0, 2}, {&group, 0, 2}) {
     exchange.useMemory(&staging);
     exchange.begin(/*tokens=*/5);
@@ -148,6 +150,7 @@ protected:
   std::shared_ptr<Device> device;
   std::shared_ptr<Context> context;
   StreamHandle stream;
+  StepStream steps;
   std::vector<DeviceMemory> memories;
   Staging staging;
   Twins group;
@@ -284,7 +287,7 @@ TEST_F(StagingTest, FailedCopiesEndTheJob) {
                {"cuMemcpyHtoDAsync_v2", 1, 1}};
   for (const auto &c : cases) {
     SCOPED_TRACE(c.function);
-    Staging fresh(context, stream.get());
+    Staging fresh(steps);
     exchange.useMemory(&fresh);
     exchange.begin(5);
     group.before.clear();
@@ -316,7 +319,7 @@ TEST_F(StagingTest, LaunchesAndExchangesEndTogether) {
              int32_t) override {}
   } taps;
   auto program = take(Program::load(context, sourceOf(deviceArtifact())));
-  Launcher launcher(context, *program, stream.get(), &exchange);
+  Launcher launcher(*program, steps, &exchange);
   launcher.begin(taps, /*waitForEach=*/false);
   void *data = upload<float>({1});
   uint64_t pointer = 0;

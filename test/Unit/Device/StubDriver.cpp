@@ -98,6 +98,13 @@ CUresult cuDeviceGetName(char *name, int length, CUdevice) {
   return CUDA_SUCCESS;
 }
 
+CUresult cuDeviceGetUuid_v2(CUuuid *uuid, CUdevice device) {
+  ENTER(false);
+  std::memset(uuid->bytes, s.config.oneUuid ? 0 : device + 1,
+              sizeof(uuid->bytes));
+  return CUDA_SUCCESS;
+}
+
 CUresult cuDeviceGetAttribute(int *value, CUdevice_attribute attribute,
                               CUdevice device) {
   ENTER(false);
@@ -225,8 +232,29 @@ static CUresult enqueue(CUstream stream, std::function<void()> work) {
   State &s = state();
   REQUIRE(s.streams.count(stream), CUDA_ERROR_INVALID_HANDLE);
   REQUIRE(!stream->captured, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
-  stream->pending.push_back(std::move(work));
+  stream->pending.push_back([work = std::move(work)] {
+    work();
+    return true;
+  });
   return CUDA_SUCCESS;
+}
+
+extern "C" int dsv2StubPut(void *stream, int (*work)(void *), void *data) {
+  State &s = state();
+  std::lock_guard<std::recursive_mutex> lock(s.mutex);
+  auto *on = static_cast<CUstream>(stream);
+  if (!s.streams.count(on) || on->captured)
+    return 0;
+  on->shared = true;
+  on->pending.push_back([work, data] { return work(data) != 0; });
+  return 1;
+}
+
+extern "C" void *dsv2StubMemory(const void *address, size_t bytes) {
+  State &s = state();
+  std::lock_guard<std::recursive_mutex> lock(s.mutex);
+  auto at = reinterpret_cast<uint64_t>(address);
+  return s.owns(at, bytes) ? host<void>(at) : nullptr;
 }
 
 CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void *from, size_t bytes,
@@ -249,6 +277,26 @@ CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes,
   REQUIRE(s.owns(to, bytes) && s.owns(from, bytes), CUDA_ERROR_INVALID_VALUE);
   return enqueue(stream,
                  [=] { std::memcpy(host<void>(to), host<void>(from), bytes); });
+}
+
+CUresult cuMemcpy2DAsync_v2(const CUDA_MEMCPY2D *copy, CUstream stream) {
+  ENTER(true);
+  CUDA_MEMCPY2D c = *copy;
+  REQUIRE(c.srcMemoryType == CU_MEMORYTYPE_DEVICE &&
+              c.dstMemoryType == CU_MEMORYTYPE_DEVICE,
+          CUDA_ERROR_NOT_SUPPORTED);
+  REQUIRE(
+      c.WidthInBytes && c.Height && !c.srcXInBytes && !c.srcY &&
+          !c.dstXInBytes && !c.dstY && c.srcPitch >= c.WidthInBytes &&
+          c.dstPitch >= c.WidthInBytes &&
+          s.owns(c.srcDevice, (c.Height - 1) * c.srcPitch + c.WidthInBytes) &&
+          s.owns(c.dstDevice, (c.Height - 1) * c.dstPitch + c.WidthInBytes),
+      CUDA_ERROR_INVALID_VALUE);
+  return enqueue(stream, [c] {
+    for (size_t row = 0; row < c.Height; ++row)
+      std::memcpy(host<void>(c.dstDevice + row * c.dstPitch),
+                  host<void>(c.srcDevice + row * c.srcPitch), c.WidthInBytes);
+  });
 }
 
 CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char value, size_t bytes,
@@ -291,6 +339,13 @@ CUresult cuStreamSynchronize(CUstream stream) {
   return CUDA_SUCCESS;
 }
 
+CUresult cuStreamQuery(CUstream stream) {
+  ENTER(true);
+  REQUIRE(s.streams.count(stream), CUDA_ERROR_INVALID_HANDLE);
+  REQUIRE(!stream->captured, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+  return s.advance(stream) ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
+}
+
 CUresult cuEventCreate(CUevent *event, unsigned flags) {
   ENTER(true);
   *event = new CUevent_st();
@@ -313,6 +368,8 @@ CUresult cuEventDestroy_v2(CUevent event) {
 CUresult cuEventRecord(CUevent event, CUstream stream) {
   ENTER(true);
   REQUIRE(s.events.count(event), CUDA_ERROR_INVALID_HANDLE);
+  event->recorded = false;
+  event->stream = stream;
   return enqueue(stream, [event] {
     event->recorded = true;
     event->time = ++state().clock;
@@ -324,6 +381,14 @@ CUresult cuEventSynchronize(CUevent event) {
   REQUIRE(s.events.count(event), CUDA_ERROR_INVALID_HANDLE);
   s.drain();
   return CUDA_SUCCESS;
+}
+
+CUresult cuEventQuery(CUevent event) {
+  ENTER(true);
+  REQUIRE(s.events.count(event), CUDA_ERROR_INVALID_HANDLE);
+  if (s.streams.count(event->stream))
+    s.advance(event->stream);
+  return event->recorded ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
 }
 
 CUresult cuEventElapsedTime(float *milliseconds, CUevent start, CUevent end) {

@@ -13,7 +13,8 @@
 //   the other crashes; kernels call host() to get at their memory.
 // - New device memory is full of bytes that are NaNs as floats, and every copy
 //   has to lie within one allocation.
-// - Work on a stream is done when somebody waits for it, not before.
+// - Work on a stream is done when somebody waits for it or asks for it, not
+//   before.
 // - A call without a current context, with a handle that is no more, or of
 //   anything but a launch while a stream is captured, is an error.
 //
@@ -32,6 +33,16 @@
 #include <cstdint>
 #include <string>
 #include <vector>
+
+extern "C" {
+
+/// For a fake of another library: puts work on a stream, in its order. `work`
+/// is called with `data` until it returns other than 0, by the thread that made
+/// the stream. Returns 0 for what is no stream.
+int dsv2StubPut(void *stream, int (*work)(void *), void *data);
+/// Where the host has memory of the device; null for other memory.
+void *dsv2StubMemory(const void *address, size_t bytes);
+}
 
 namespace stub {
 
@@ -80,6 +91,8 @@ struct Config {
   int sharedBytes = 232448;
   /// Threads that every kernel can have in a block.
   int kernelThreads = 1024;
+  /// Whether all devices have the same UUID.
+  bool oneUuid = false;
   /// What cuModuleLoadDataEx writes into the error log when it fails.
   std::string log;
 };

@@ -68,14 +68,21 @@ CUresult stub::enter(const char *function, bool needsContext) {
              : CUDA_ERROR_INVALID_CONTEXT;
 }
 
-void State::drain() {
-  // What runs may not add to what is pending, but handles may go.
-  for (CUstream stream : std::set<CUstream>(streams)) {
-    std::vector<std::function<void()>> work;
-    work.swap(stream->pending);
-    for (const auto &item : work)
-      item();
+bool State::advance(CUstream stream) {
+  while (!stream->pending.empty()) {
+    if (!stream->pending.front()())
+      return false;
+    stream->pending.pop_front();
   }
+  return true;
+}
+
+void State::drain() {
+  for (CUstream stream : std::set<CUstream>(streams))
+    if ((!stream->shared || stream->owner == std::this_thread::get_id()) &&
+        !advance(stream))
+      misuse.push_back("a wait without end for a stream that other ranks hold "
+                       "up");
 }
 
 bool State::owns(uint64_t address, uint64_t bytes) const {

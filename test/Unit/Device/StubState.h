@@ -10,12 +10,14 @@
 
 #include "StubDriver.h"
 
+#include <deque>
 #include <functional>
 #include <list>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <set>
+#include <thread>
 
 /// The opaque types of the driver's interface.
 struct CUctx_st {
@@ -37,14 +39,20 @@ struct CUgraphExec_st {
   CUgraph_st graph;
 };
 struct CUstream_st {
-  /// Work that nobody has waited for yet.
-  std::vector<std::function<void()>> pending;
+  /// Work that nobody has waited for yet, in order. What returns false has to
+  /// be asked again.
+  std::deque<std::function<bool()>> pending;
+  /// Who alone may look at work that others hold up.
+  std::thread::id owner = std::this_thread::get_id();
+  bool shared = false;
   /// Not null while its launches are captured.
   std::unique_ptr<CUgraph_st> captured;
 };
 struct CUevent_st {
   bool recorded = false;
   bool timing = false;
+  /// Where it was recorded last.
+  CUstream stream = nullptr;
   int64_t time = 0;
 };
 
@@ -76,8 +84,12 @@ struct State {
   std::set<CUmodule> modules;
   uint64_t allocated = 0;
 
-  /// Does the work of all streams.
+  /// Does the work of all streams, as a driver does that waits for everything.
+  /// It is misuse where other ranks hold one of this thread's up, as they may
+  /// for ever.
   void drain();
+  /// Does the work of one stream; false when others hold it up.
+  bool advance(CUstream stream);
   /// Whether [address, address + bytes) is memory of the device.
   bool owns(uint64_t address, uint64_t bytes) const;
 };

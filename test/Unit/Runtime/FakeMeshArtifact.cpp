@@ -12,27 +12,12 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "FakeManifest.h"
-#include "FakeModel.h"
+#include "FakeMesh.h"
 
 #include <cstdlib>
 #include <cstring>
 
 using namespace fake;
-
-#define TEXT_OF(X) #X
-#define TEXT(X) TEXT_OF(X)
-
-constexpr int64_t tp = FAKE_TP, ep = FAKE_EP;
-constexpr int64_t columns = FAKE_COLUMNS, headRows = FAKE_HEAD_ROWS;
-constexpr int64_t localExperts = FAKE_LOCAL_EXPERTS;
-static_assert(columns * tp == hidden && headRows * tp == vocabulary &&
-                  localExperts == (experts + ep - 1) / ep &&
-                  FAKE_NORM_BYTES == columns * 4 &&
-                  FAKE_EXPERTS_BYTES ==
-                      localExperts * intermediate * columns * 4 &&
-                  FAKE_HEAD_BYTES == headRows * hidden * 4,
-              "the build file divides the model as the runtime does");
 
 //===----------------------------------------------------------------------===//
 // Manifest
@@ -44,92 +29,20 @@ EXPORT const char dsv2_manifest[];
 
 const uint32_t dsv2_abi_version = DSV2RT_ABI_VERSION;
 
-// clang-format off
 const char dsv2_manifest[] = R"({
   "format": "dsv2-artifact", "version": 1,
   "compiler": "by hand", "pipeline": "none", "identity": "abcdef",
-  "mesh": {"tp": )" TEXT(FAKE_TP) R"(, "ep": )" TEXT(FAKE_EP) R"(},
-)" FAKE_MANIFEST_FACTS R"(  "entries": [
+)" FAKE_MESH_SHAPE FAKE_MANIFEST_FACTS R"(  "entries": [
     {"name": "prefill", "symbol": "mesh_prefill",
      "workspace": "mesh_workspace", "form": "expanded"},
     {"name": "decode", "symbol": "mesh_decode",
      "workspace": "mesh_workspace", "form": "absorbed"}],
   "prefill_min_tokens": 4,
   "copy_pages": "fake_copy_pages",
-  "convert": {"F32": "fake_convert_f32", "BF16": "fake_convert_bf16"},
-  "sources": [
-    {"name": "model.embed_tokens.weight", "shape": [64, 8], "layers": [],
-     "experts": 0},
-    {"name": "model.layers.{layer}.input_layernorm.weight", "shape": [8],
-     "layers": [0, 1], "experts": 0, "shards": [{"dim": 0, "axis": "tp"}]},
-    {"name": "model.layers.{layer}.mlp.experts.{expert}.up_proj.weight",
-     "shape": [3, 8], "layers": [1], "experts": )" TEXT(FAKE_LOCAL_EXPERTS) R"(,
-     "experts_total": 4, "expert_axis": "ep",
-     "shards": [{"dim": 1, "axis": "tp"}]},
-    {"name": "lm_head.weight", "shape": [64, 8], "layers": [], "experts": 0,
-     "shards": [{"dim": 0, "axis": "tp"}]}],
-  "slots": [
-    {"name": "embed", "layout": "rows", "dtype": "f32", "shape": [64, 8],
-     "instances": 1, "bytes": 2048, "experts": 0, "gather": true},
-    {"name": "norm", "layout": "rows", "dtype": "f32",
-     "shape": [)" TEXT(FAKE_COLUMNS) R"(], "instances": 2,
-     "bytes": )" TEXT(FAKE_NORM_BYTES) R"(, "experts": 0},
-    {"name": "experts", "layout": "rows", "dtype": "f32",
-     "shape": [)" TEXT(FAKE_LOCAL_EXPERTS) ", 3, " TEXT(FAKE_COLUMNS) R"(],
-     "instances": 1, "bytes": )" TEXT(FAKE_EXPERTS_BYTES) R"(,
-     "experts": )" TEXT(FAKE_LOCAL_EXPERTS) R"(},
-    {"name": "head", "layout": "rows", "dtype": "f32",
-     "shape": [)" TEXT(FAKE_HEAD_ROWS) R"(, 8], "instances": 1,
-     "bytes": )" TEXT(FAKE_HEAD_BYTES) R"(, "experts": 0}],
-  "prepare": [
-    {"symbol": "fake_prepare_embed", "sources": [0], "outputs": [0]},
-    {"symbol": "mesh_prepare_norm", "sources": [1], "outputs": [1]},
-    {"symbol": "mesh_prepare_experts", "sources": [2], "outputs": [2]},
-    {"symbol": "mesh_prepare_head", "sources": [3], "outputs": [3]}],
-  "sites": [
-    {"name": "layer_output", "op": "dsv2.layer", "level": 1},
-    {"name": "attention", "op": "dsv2.latent_attention", "level": 2},
-    {"name": "logits", "op": "dsv2.logits", "level": 2},
-    {"name": "mlp.received", "op": "dsv2.dispatch", "level": 2,
-     "exchanged": true}],
-  "comm_sites": [
-    {"name": "layer.sum", "kind": "all_reduce"},
-    {"name": "logits.gather", "kind": "all_gather"},
-    {"name": "mlp.counts", "kind": "all_to_all"},
-    {"name": "mlp.dispatch", "kind": "all_to_all_v"},
-    {"name": "mlp.combine", "kind": "all_to_all_v"}]
+)" FAKE_MESH_WEIGHTS R"(
 })";
-// clang-format on
 
 const uint64_t dsv2_manifest_size = sizeof(dsv2_manifest) - 1;
-
-namespace {
-enum CommSite { LayerSum, LogitsGather, MlpCounts, MlpDispatch, MlpCombine };
-} // namespace
-
-//===----------------------------------------------------------------------===//
-// Weights
-//===----------------------------------------------------------------------===//
-
-static void copySource(dsv2rt_memref1d *sources, dsv2rt_memref1d *outputs,
-                       int64_t elements) {
-  std::memcpy(base<void *>(outputs)[0], base<void *>(sources)[0], elements * 4);
-}
-
-EXPORT void mesh_prepare_norm(dsv2rt_memref1d *sources,
-                              dsv2rt_memref1d *outputs) {
-  copySource(sources, outputs, columns);
-}
-
-EXPORT void mesh_prepare_experts(dsv2rt_memref1d *sources,
-                                 dsv2rt_memref1d *outputs) {
-  copySource(sources, outputs, intermediate * columns);
-}
-
-EXPORT void mesh_prepare_head(dsv2rt_memref1d *sources,
-                              dsv2rt_memref1d *outputs) {
-  copySource(sources, outputs, headRows * hidden);
-}
 
 //===----------------------------------------------------------------------===//
 // Steps

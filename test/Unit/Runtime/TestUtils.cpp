@@ -165,9 +165,17 @@ void dsv2test::writeShardedCheckpoint(const std::string &folder,
 
 std::string dsv2test::fakeArtifactPath() { return DSV2_FAKE_ARTIFACT; }
 
+static std::string meshPath(const char *name, int tp, int ep) {
+  return std::string(DSV2_FAKE_MESH_ARTIFACTS "/") + name + "-" +
+         std::to_string(tp) + "x" + std::to_string(ep) + ".so";
+}
+
 std::string dsv2test::fakeMeshPath(int tp, int ep) {
-  return DSV2_FAKE_MESH_ARTIFACTS "/FakeMeshArtifact-" + std::to_string(tp) +
-         "x" + std::to_string(ep) + ".so";
+  return meshPath("FakeMeshArtifact", tp, ep);
+}
+
+std::string dsv2test::fakeDeviceMeshPath(int tp, int ep) {
+  return meshPath("FakeDeviceMeshArtifact", tp, ep);
 }
 
 std::shared_ptr<const Artifact> dsv2test::fakeMeshArtifact(int tp, int ep) {

@@ -92,8 +92,10 @@ std::string indexText(const std::map<std::string, std::string> &weightMap);
 /// The fake artifact's file.
 std::string fakeArtifactPath();
 
-/// The file of the fake artifact for a mesh: 1x3, 2x1 or 2x2 ranks.
+/// The file of the fake artifact for a mesh: 1x2, 1x3, 2x1 or 2x2 ranks; and
+/// that of the one for a device.
 std::string fakeMeshPath(int tp, int ep);
+std::string fakeDeviceMeshPath(int tp, int ep);
 
 /// Copies the fake artifact to `path` with the one occurrence of `from`
 /// replaced by `to`, which is padded with spaces to the same length.

@@ -64,6 +64,18 @@ inline int64_t allReduceBytesSent(int64_t bytes, int size) {
          2 * (bytes % size) * (size - 1) / size;
 }
 
+/// How ranks find and wait for each other.
+struct CommOptions {
+  /// Seconds after which a rank that shows no progress while others wait for it
+  /// counts as lost.
+  double timeout = 15;
+  /// Seconds that all ranks have to come together at the start.
+  double startTimeout = 60;
+  /// Whether engines that do not compare operations anyway exchange (operation,
+  /// size class, sequence number) before every one.
+  bool checkOrder = false;
+};
+
 /// One group of ranks, from the point of view of one of them. To be used by one
 /// thread at a time, except for abort().
 class Communicator {
@@ -127,22 +139,13 @@ public:
   /// the timeout between two collectives. Cheap.
   virtual void alive() = 0;
 
+  /// What the job was started with.
+  virtual const CommOptions &commOptions() const = 0;
+
   const CommCounters &counters() const { return sent; }
 
 protected:
   CommCounters sent;
-};
-
-/// How ranks find and wait for each other.
-struct CommOptions {
-  /// Seconds after which a rank that shows no progress while others wait for it
-  /// counts as lost.
-  double timeout = 15;
-  /// Seconds that all ranks have to come together at the start.
-  double startTimeout = 60;
-  /// Whether engines that do not compare operations anyway exchange (operation,
-  /// size class, sequence number) before every one.
-  bool checkOrder = false;
 };
 
 } // namespace dsv2rt

@@ -11,6 +11,7 @@
 #include "dsv2rt/comm/Communicator.h"
 
 #include <functional>
+#include <string>
 
 namespace dsv2rt {
 
@@ -33,17 +34,35 @@ public:
   /// `host`, which has to outlive it, the ranks find each other, end the job,
   /// hear that it was ended and, with CommOptions::checkOrder, compare what
   /// they call and how much they send. `stream` is a CUstream of the context
-  /// that is current. Errors: NotFound or Unsupported when NCCL 2.18 or later
-  /// (libnccl.so.2, or what the environment variable DSV2_NCCL_LIBRARY names)
-  /// cannot be loaded; RankFailed when not all ranks come together within
-  /// CommOptions::startTimeout.
+  /// that is current. Errors: those of libraryVersion(); RankFailed when not
+  /// all ranks come together within CommOptions::startTimeout.
   static Expected<std::unique_ptr<NcclCommunicator>>
-  create(Communicator &host, void *stream, const CommOptions &options);
+  create(Communicator &host, void *stream, const CommOptions &options,
+         const std::string &library = "");
 
-  /// Waits until `finished`, which asks how far the stream is, returns true.
-  /// Fails when that fails, when NCCL reports an error, when the job is ended,
-  /// and when `finished` has returned false for CommOptions::timeout.
-  virtual Status wait(const std::function<Expected<bool>()> &finished) = 0;
+  /// The version, as 22809 for 2.28.9, of the library that create() takes:
+  /// `library`, or else what the environment variable DSV2_NCCL_LIBRARY names,
+  /// or else libnccl.so.2. Errors: NotFound or Unsupported when NCCL 2.18 or
+  /// later cannot be loaded.
+  static Expected<int> libraryVersion(const std::string &library = "");
+
+  /// What was called last: "all_reduce 'mlp' of layer 3 (40960 bytes)".
+  virtual std::string lastOperation() const = 0;
+
+  /// Waits until `finished`, which asks how far the stream is, returns true;
+  /// `what` is for messages. Fails when that fails, when NCCL reports an error,
+  /// when the job is ended, and when `finished` has returned false for
+  /// CommOptions::timeout. After a failure no operation of this communicator
+  /// holds the stream up.
+  virtual Status wait(const std::function<Expected<bool>()> &finished,
+                      const std::string &what) = 0;
+  Status wait(const std::function<Expected<bool>()> &finished) {
+    return wait(finished, lastOperation());
+  }
+
+  /// Ok, or why the job has ended or has to: what NCCL reports without waiting.
+  /// A failure is one of wait().
+  virtual Status check() = 0;
 };
 
 } // namespace dsv2rt

@@ -44,6 +44,9 @@ public:
   void abort(const Status &reason) override;
   Status status() const override { return process->reason(); }
   void alive() override { process->alive(); }
+  const CommOptions &commOptions() const override {
+    return process->commOptions();
+  }
 
   bool endedHere() const override { return process->endedHere(); }
   Status leave() override;

@@ -52,9 +52,15 @@ public:
   void abort(const Status &reason) override { host.abort(reason); }
   Status status() const override { return host.status(); }
   void alive() override { host.alive(); }
-  Status wait(const std::function<Expected<bool>()> &finished) override {
-    return group.wait(finished, operation);
+  const CommOptions &commOptions() const override { return options; }
+  std::string lastOperation() const override {
+    return operation.sequence ? operation.text() : "no operation yet";
   }
+  Status wait(const std::function<Expected<bool>()> &finished,
+              const std::string &what) override {
+    return group.wait(finished, what);
+  }
+  Status check() override { return group.check(lastOperation()); }
 
 private:
   Status begin(CollectiveKind kind, const CollectiveSite &site, int64_t bytes);
@@ -82,8 +88,10 @@ private:
 
 Expected<std::unique_ptr<NcclCommunicator>>
 NcclCommunicator::create(Communicator &host, void *stream,
-                         const CommOptions &options) {
-  Expected<std::shared_ptr<const NcclLibrary>> library = NcclLibrary::open();
+                         const CommOptions &options,
+                         const std::string &libraryName) {
+  Expected<std::shared_ptr<const NcclLibrary>> library =
+      NcclLibrary::open(libraryName);
   if (!library.ok())
     return library.status();
   auto communicator = std::make_unique<Implementation>(
@@ -91,6 +99,14 @@ NcclCommunicator::create(Communicator &host, void *stream,
   if (Status status = communicator->start(); !status.ok())
     return status;
   return std::unique_ptr<NcclCommunicator>(std::move(communicator));
+}
+
+Expected<int> NcclCommunicator::libraryVersion(const std::string &library) {
+  Expected<std::shared_ptr<const NcclLibrary>> opened =
+      NcclLibrary::open(library);
+  if (!opened.ok())
+    return opened.status();
+  return opened.value()->version();
 }
 
 Status Implementation::fail(const std::string &reason) {

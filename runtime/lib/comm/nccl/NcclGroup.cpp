@@ -130,6 +130,9 @@ Status NcclGroup::poll(const std::function<Expected<bool>()> &finished,
       return Status();
     if (Status ended = host.status(); !ended.ok())
       return fail(ended);
+    // Others may wait for this rank through the host; it is not the one that is
+    // lost, and has a deadline of its own.
+    host.alive();
     Clock::time_point now = Clock::now();
     // A process that was stopped itself must not count that.
     waited += std::min(std::chrono::duration<double>(now - last).count(),
@@ -167,11 +170,9 @@ Status NcclGroup::settle(ncclResult_t result, const char *function,
 }
 
 Status NcclGroup::wait(const std::function<Expected<bool>()> &finished,
-                       const Operation &operation) {
+                       const std::string &what) {
   if (!communicator)
     return host.status();
-  const std::string what =
-      operation.sequence ? operation.text() : std::string("no operation yet");
   return poll(
       [&]() -> Expected<bool> {
         if (Expected<bool> state = settled(what); !state.ok())
@@ -179,4 +180,13 @@ Status NcclGroup::wait(const std::function<Expected<bool>()> &finished,
         return finished();
       },
       options.timeout, what);
+}
+
+Status NcclGroup::check(const std::string &what) {
+  if (!communicator)
+    return host.status();
+  if (Status ended = host.status(); !ended.ok())
+    return fail(ended);
+  Expected<bool> state = settled(what);
+  return state.ok() ? Status() : fail(state.status());
 }

@@ -48,7 +48,10 @@ public:
 
   /// Waits until `finished` returns true.
   Status wait(const std::function<Expected<bool>()> &finished,
-              const Operation &operation);
+              const std::string &what);
+
+  /// Looks without waiting whether the job goes on.
+  Status check(const std::string &what);
 
 private:
   Status poll(const std::function<Expected<bool>()> &finished, double seconds,

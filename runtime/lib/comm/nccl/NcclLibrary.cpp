@@ -19,13 +19,16 @@ using namespace dsv2rt::comm;
 /// 2.18: the version whose configuration NcclApi.h declares.
 static constexpr int oldestVersion = 21800;
 
-std::string NcclLibrary::libraryName() {
+static std::string libraryName(const std::string &wanted) {
+  if (!wanted.empty())
+    return wanted;
   const char *named = std::getenv("DSV2_NCCL_LIBRARY");
   return named && *named ? named : "libnccl.so.2";
 }
 
-Expected<std::shared_ptr<const NcclLibrary>> NcclLibrary::open() {
-  const std::string name = libraryName();
+Expected<std::shared_ptr<const NcclLibrary>>
+NcclLibrary::open(const std::string &wanted) {
+  const std::string name = libraryName(wanted);
   void *handle = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!handle) {
     const char *reason = dlerror();

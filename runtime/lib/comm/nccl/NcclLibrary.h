@@ -19,12 +19,11 @@ namespace dsv2rt::comm {
 /// The functions of NcclApi.def in one library.
 class NcclLibrary {
 public:
-  /// Opens NCCL. Errors: NotFound with the name that was tried or the function
-  /// that is missing, Unsupported for a version that is too old.
-  static Expected<std::shared_ptr<const NcclLibrary>> open();
-
-  /// The library that open() would load.
-  static std::string libraryName();
+  /// Opens NCCL: `wanted`, or else what DSV2_NCCL_LIBRARY names, or else
+  /// libnccl.so.2. Errors: NotFound with the name that was tried or the
+  /// function that is missing, Unsupported for a version that is too old.
+  static Expected<std::shared_ptr<const NcclLibrary>>
+  open(const std::string &wanted = "");
 
   int version() const { return ncclVersion; }
 
