@@ -56,8 +56,8 @@ std::vector<std::string> fixtureNames();
 class CompiledModel {
 public:
   /// Compiles once per process and set of flags, which name files relative to
-  /// the folder Inputs beside this header. Without the reference lowering, which
-  /// takes a third of the time.
+  /// the folder Inputs beside this header. Without the reference lowering,
+  /// which takes a third of the time.
   static std::shared_ptr<const CompiledModel> get(const Fixture &fixture,
                                                   const std::string &flags);
   /// As `get`, for createComparedSession.
