@@ -45,7 +45,7 @@ if "$folder/run.sh" --device=emulator models >"$folder/wrong.txt"; then
   fail "a model with other weights passed"
 fi
 grep -q '^FAILED  T0' "$folder/wrong.txt" || fail "no model is named"
-grep -q '^models  *FAILED .*0 of 2 model runs' "$folder/wrong.txt" ||
+grep -q '^models  *FAILED .*0 of 4 model runs' "$folder/wrong.txt" ||
   fail "the summary does not say what failed"
 if "$folder/run.sh" --wrong 2>/dev/null; then
   fail "an unknown argument passed"

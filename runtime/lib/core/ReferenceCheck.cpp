@@ -25,8 +25,7 @@ static std::string place(const std::string &site, int64_t layer) {
 bool ReferenceCheck::hasBlocks(const Manifest &compiled) {
   return std::any_of(compiled.slots.begin(), compiled.slots.end(),
                      [](const Manifest::Slot &slot) {
-                       return slot.dtype == "Q8" || slot.dtype == "Q4" ||
-                              slot.dtype == "FP8";
+                       return slot.dtype == "Q8" || slot.dtype == "Q4";
                      });
 }
 

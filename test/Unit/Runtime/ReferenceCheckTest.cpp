@@ -74,7 +74,7 @@ TEST_F(ReferenceCheckTest, AcceptsRoundingRelativeToTheRow) {
 
 // What a rules file quantised, the name of the format does not tell.
 TEST_F(ReferenceCheckTest, IsLessStrictIfAnyWeightIsInBlocks) {
-  for (const char *dtype : {"F32", "BF16", "Q8", "Q4", "FP8"}) {
+  for (const char *dtype : {"F32", "BF16", "Q8", "Q4"}) {
     Manifest compiled;
     compiled.numerics.weightFormat = "bf16+rules";
     compiled.slots.resize(2);
