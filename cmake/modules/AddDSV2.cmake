@@ -41,6 +41,8 @@ function(dsv2_compiler_flags target)
   endif()
   if(DSV2_PRECOMPILE_HEADERS AND NOT ARG_NO_PRECOMPILED_HEADERS)
     target_precompile_headers(${target} REUSE_FROM dsv2-headers)
+    # Programs are compiled as the libraries are, or the headers do not fit.
+    target_compile_options(${target} PRIVATE -fPIC)
   endif()
 endfunction()
 
