@@ -19,8 +19,8 @@
                     beta_slow = 1.0, mscale = 0.0, mscale_all_dim = 0.1>
 } : () -> ()
 
-// CHECK: "test.types"() : () -> (tensor<7xf32, #dsv2.packed<dense, 1>>, tensor<33x7xf32, #dsv2.packed<panels, 32>>, tensor<2x33x7xbf16, #dsv2.packed<gated_panels, 16>>, tensor<2x33x7xbf16, #dsv2.packed<gated_rows, 8>>, tensor<4x33x7xf32, #dsv2.packed<transposed_panels, 8>>, tensor<2x33x7xf32, #dsv2.packed<gated_rows, 8, q8>>, tensor<33x7xf32, #dsv2.packed<rows, 1, q4>>, tensor<4x33x7xf32, #dsv2.packed<transposed_rows, 1, q8>>, !dsv2.latent_cache<latent = 512, rope = 64, format = bf16, page = 64>, !dsv2.latent_cache<latent = 32, rope = 8, format = f32, page = 16>, !dsv2.latent_cache<latent = 32, rope = 8, format = q8, page = 16>, !dsv2.latent_cache<latent = 32, rope = 8, format = q6, page = 16>)
-%0:12 = "test.types"() : () -> (
+// CHECK: "test.types"() : () -> (tensor<7xf32, #dsv2.packed<dense, 1>>, tensor<33x7xf32, #dsv2.packed<panels, 32>>, tensor<2x33x7xbf16, #dsv2.packed<gated_panels, 16>>, tensor<2x33x7xbf16, #dsv2.packed<gated_rows, 8>>, tensor<4x33x7xf32, #dsv2.packed<transposed_panels, 8>>, tensor<2x33x7xf32, #dsv2.packed<gated_rows, 8, q8>>, tensor<33x7xf32, #dsv2.packed<rows, 1, q4>>, tensor<4x33x7xf32, #dsv2.packed<transposed_rows, 1, q8>>, tensor<33x7xf32, #dsv2.packed<rows, 1, fp8>>, !dsv2.latent_cache<latent = 512, rope = 64, format = bf16, page = 64>, !dsv2.latent_cache<latent = 32, rope = 8, format = f32, page = 16>, !dsv2.latent_cache<latent = 32, rope = 8, format = q8, page = 16>, !dsv2.latent_cache<latent = 32, rope = 8, format = q6, page = 16>)
+%0:13 = "test.types"() : () -> (
   tensor<7xf32, #dsv2.packed<dense, 1>>,
   tensor<33x7xf32, #dsv2.packed<panels, 32>>,
   tensor<2x33x7xbf16, #dsv2.packed<gated_panels, 16>>,
@@ -29,6 +29,7 @@
   tensor<2x33x7xf32, #dsv2.packed<gated_rows, 8, q8>>,
   tensor<33x7xf32, #dsv2.packed<rows, 1, q4>>,
   tensor<4x33x7xf32, #dsv2.packed<transposed_rows, 1, q8>>,
+  tensor<33x7xf32, #dsv2.packed<rows, 1, fp8>>,
   !dsv2.latent_cache<latent = 512, rope = 64, format = bf16, page = 64>,
   !dsv2.latent_cache<latent = 32, rope = 8, format = f32, page = 16>,
   !dsv2.latent_cache<latent = 32, rope = 8, format = q8, page = 16>,
