@@ -31,9 +31,9 @@ const char dsv2_manifest[] = R"({
   "compiler": "by hand", "pipeline": "none", "identity": "fedcba",
 )" FAKE_MESH_SHAPE FAKE_MANIFEST_FACTS R"(
   "entries": [
-    {"name": "prefill", "symbol": "device_prefill",
+    {"name": "prefill", "symbol": "device_step",
      "workspace": "device_workspace", "form": "expanded"},
-    {"name": "decode", "symbol": "device_decode",
+    {"name": "decode", "symbol": "device_step",
      "workspace": "device_workspace", "form": "absorbed"}],
   "prefill_min_tokens": 4,
   "device": {
@@ -276,22 +276,12 @@ EXPORT int64_t device_workspace(int64_t tokens, int64_t, int64_t rows,
   return int64_t(Workspace(nullptr, tokens, rows, arrivals).end);
 }
 
-EXPORT void device_prefill(dsv2rt_memref1d *tokens, dsv2rt_memref1d *positions,
-                           dsv2rt_memref1d *seqIds, dsv2rt_memref1d *,
-                           dsv2rt_memref2d *tables, dsv2rt_memref1d *logitRows,
-                           dsv2rt_memref4d *cache, dsv2rt_memref1d *weights,
-                           dsv2rt_memref1d *workspace, dsv2rt_memref2d *logits,
-                           void *context, int32_t tapLevel) {
-  step(tokens, positions, seqIds, tables, logitRows, cache, weights, workspace,
-       logits, context, tapLevel);
-}
-
-EXPORT void device_decode(dsv2rt_memref1d *tokens, dsv2rt_memref1d *positions,
-                          dsv2rt_memref1d *seqIds, dsv2rt_memref1d *,
-                          dsv2rt_memref2d *tables, dsv2rt_memref1d *logitRows,
-                          dsv2rt_memref4d *cache, dsv2rt_memref1d *weights,
-                          dsv2rt_memref1d *workspace, dsv2rt_memref2d *logits,
-                          void *context, int32_t tapLevel) {
+EXPORT void device_step(dsv2rt_memref1d *tokens, dsv2rt_memref1d *positions,
+                        dsv2rt_memref1d *seqIds, dsv2rt_memref1d *,
+                        dsv2rt_memref2d *tables, dsv2rt_memref1d *logitRows,
+                        dsv2rt_memref4d *cache, dsv2rt_memref1d *weights,
+                        dsv2rt_memref1d *workspace, dsv2rt_memref2d *logits,
+                        void *context, int32_t tapLevel) {
   step(tokens, positions, seqIds, tables, logitRows, cache, weights, workspace,
        logits, context, tapLevel);
 }

@@ -112,13 +112,12 @@ def DSV2_PackedAttr : DSV2_Attr<"Packed", "packed", [
     Leading dimensions (heads, experts) are outermost.
 
     With the format `q8` the elements are what blocks of 32 along K (along N if
-    transposed) can hold:
-    multiples, from -127 to 127, of a scale that is max|x| / 127 of the block
+    transposed) can hold: multiples, from -127 to 127, of a scale that is max|x| / 127 of the block
     rounded to bfloat16. With `q4` they are multiples from -8 to 7 of a scale of
     8 bits that is chosen for the least squared error. With `fp8`, which GPUs
-    read, they are floats of 8 bits (e4m3) times a power of two. BlockFormat.h describes
-    the bytes of each block of 32 k in panels, and of each row in `rows` and
-    `gated_rows`; a `dense` weight keeps the rounded values as they are, for the
+    read, they are floats of 8 bits (e4m3) times a power of two. BlockFormat.h
+    describes the bytes of each block of 32 k in panels, and of each row in
+    `rows` and `gated_rows`; a `dense` weight keeps the rounded values as they are, for the
     reference.
 
     Constraints:
