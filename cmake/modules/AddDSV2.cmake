@@ -27,6 +27,8 @@ endif()
 # Flags of code that includes LLVM and MLIR headers: no exceptions, like LLVM
 # itself, and the headers are system headers so that only our own code warns. A
 # program brings the options that the sanitizers need beside libMLIR.
+# NO_PRECOMPILED_HEADERS: for what does not link libMLIR, whose inline functions
+# the precompiled headers would bring along.
 function(dsv2_compiler_flags target)
   cmake_parse_arguments(ARG "NO_PRECOMPILED_HEADERS" "" "" ${ARGN})
   target_include_directories(${target} SYSTEM PRIVATE

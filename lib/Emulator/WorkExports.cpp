@@ -221,6 +221,15 @@ DSV2_EXPORT CUresult cuEventRecord(CUevent handle, CUstream stream) {
   return CUDA_SUCCESS;
 }
 
+/// What an event marks is over when it is recorded.
+DSV2_EXPORT CUresult cuStreamWaitEvent(CUstream stream, CUevent handle,
+                                       unsigned) {
+  DSV2_BEGIN();
+  return device.find(stream) && findEvent(device, handle)
+             ? CUDA_SUCCESS
+             : CUDA_ERROR_INVALID_HANDLE;
+}
+
 DSV2_EXPORT CUresult cuEventSynchronize(CUevent handle) {
   DSV2_BEGIN();
   return findEvent(device, handle) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;

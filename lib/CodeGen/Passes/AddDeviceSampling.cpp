@@ -65,7 +65,8 @@ struct AddDeviceSampling
       auto symbol =
           SymbolRefAttr::get(b.getContext(), kDeviceModule,
                              {FlatSymbolRefAttr::get(kernel.getNameAttr())});
-      DeviceLaunchOp::create(b, TypeRange(), symbol, grid, inputs, outputs);
+      DeviceLaunchOp::create(b, TypeRange(), symbol, grid, inputs, outputs,
+                             b.getStringAttr("sampling"), /*layer=*/Value());
     };
     launch(dsv2::gpu::getOrCreateSampleScanKernel(module), {numParts, numRows},
            {logits, sampling, seen}, parts);

@@ -197,6 +197,8 @@ private:
   /// Whether a rank may have no tokens of a step.
   bool mayHaveNoTokens();
 
+  /// The site of the op that is outlined.
+  StringRef site;
   /// What the gated product of an FFN gives that was launched with another.
   DenseMap<Operation *, Value> gatedUnits;
   /// For the result of a rope whose attention is computed on tensor cores: the

@@ -32,8 +32,9 @@ namespace {
 /// Lowers one launch.
 class LaunchLowering {
 public:
-  LaunchLowering(DeviceLaunchOp op, LLVM::LLVMFuncOp kernel, int64_t number)
-      : op(op), kernel(kernel), number(number), b(op.getLoc(), op),
+  LaunchLowering(DeviceLaunchOp op, LLVM::LLVMFuncOp kernel, int64_t number,
+                 int64_t site)
+      : op(op), kernel(kernel), number(number), site(site), b(op.getLoc(), op),
         entry(&op->getParentOfType<func::FuncOp>().front()) {}
 
   void run(func::FuncOp callee);
@@ -64,6 +65,8 @@ private:
   DeviceLaunchOp op;
   LLVM::LLVMFuncOp kernel;
   int64_t number;
+  /// The number of the site, -1 for none.
+  int64_t site;
   ImplicitLocOpBuilder b;
   Block *entry;
 };
@@ -155,6 +158,8 @@ void LaunchLowering::run(func::FuncOp callee) {
   while (operands.size() < 5)
     operands.push_back(arith::ConstantIntOp::create(b, b.getI32Type(), 1));
   operands.push_back(array);
+  operands.push_back(arith::ConstantIntOp::create(b, b.getI32Type(), site));
+  operands.push_back(op.getLayer() ? toI64(op.getLayer()) : i64(-1));
   func::CallOp::create(b, callee, operands);
   op.erase();
 }
@@ -286,6 +291,16 @@ struct LowerDeviceLaunches
     SmallVector<SmallVector<Type>> elements(kernels.size());
     for (auto [kernel, types] : llvm::zip_equal(kernels, elements))
       types.resize(kernel->getAttrOfType<ArrayAttr>(kParametersAttr).size());
+    SmallVector<Attribute> sites;
+    DenseMap<Attribute, int64_t> siteNumbers;
+    auto numberOf = [&](StringAttr site) -> int64_t {
+      if (!site)
+        return -1;
+      auto [place, isNew] = siteNumbers.try_emplace(site, sites.size());
+      if (isNew)
+        sites.push_back(site);
+      return place->second;
+    };
     func::FuncOp callee = declareRuntimeEntry(module, "dsv2rt_launch");
     for (DeviceLaunchOp op : launches) {
       auto kernel = SymbolTable::lookupNearestSymbolFrom<LLVM::LLVMFuncOp>(
@@ -297,7 +312,8 @@ struct LowerDeviceLaunches
         if (auto type = dyn_cast<MemRefType>(
                 op.getNumbered(parameter.getOperand()).getType()))
           elements[number][index] = type.getElementType();
-      LaunchLowering(op, kernel, number).run(callee);
+      LaunchLowering(op, kernel, number, numberOf(op.getSiteAttr()))
+          .run(callee);
     }
 
     Builder b(&getContext());
@@ -310,6 +326,7 @@ struct LowerDeviceLaunches
             b.getNamedAttr("kind", b.getStringAttr("cuda")),
             b.getNamedAttr("kernels", b.getArrayAttr(descriptions)),
             b.getNamedAttr("images", b.getArrayAttr({})),
+            b.getNamedAttr("sites", b.getArrayAttr(sites)),
         }));
   }
 

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "DeviceOutliner.h"
+#include "RuntimeEntries.h"
 
 using namespace mlir;
 using namespace mlir::dsv2;
@@ -51,8 +52,10 @@ SmallVector<Value> DeviceOutliner::launchDevice(FunctionOpInterface kernel,
   SymbolRefAttr symbol = name;
   if (isa<LLVM::LLVMFuncOp>(kernel))
     symbol = SymbolRefAttr::get(b.getContext(), kDeviceModule, {name});
-  auto op =
-      DeviceLaunchOp::create(b, resultTypes, symbol, grid, inputs, outputs);
+  auto op = DeviceLaunchOp::create(
+      b, resultTypes, symbol, grid, inputs, outputs,
+      site.empty() ? StringAttr() : b.getStringAttr(site),
+      site.empty() ? Value() : layer);
   ++outliner.numLaunches;
   return SmallVector<Value>(op.getResults());
 }
@@ -116,6 +119,7 @@ static RankedTensorType withElement(Type type, Type element) {
 }
 
 LogicalResult DeviceOutliner::outlineOp(Operation *op) {
+  site = getSiteName(op);
   auto slice = dyn_cast<tensor::ExtractSliceOp>(op);
   bool takesArrived = slice && isArrived(slice.getSource());
   if (!takesArrived && isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp,

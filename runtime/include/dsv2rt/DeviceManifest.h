@@ -75,6 +75,9 @@ struct DeviceManifest {
   };
   std::vector<Image> images;
 
+  /// Names of ops that launches are of, by number.
+  std::vector<std::string> sites;
+
   /// The images as "sm_90a (cubin), sm_80 (ptx)".
   std::string imagesText() const;
 };

@@ -30,7 +30,7 @@ extern "C" {
 #endif
 
 /* Raised whenever anything in this file or in abi.def changes meaning. */
-#define DSV2RT_ABI_VERSION 3
+#define DSV2RT_ABI_VERSION 4
 
 /* Names of the three data symbols every artifact exports. */
 #define DSV2RT_SYMBOL_ABI_VERSION "dsv2_abi_version"
@@ -238,7 +238,8 @@ typedef struct dsv2rt_tensor {
 } dsv2rt_tensor;
 
 void dsv2rt_launch(void *context, int32_t kernel, int32_t grid_x,
-                   int32_t grid_y, int32_t grid_z, void **parameters);
+                   int32_t grid_y, int32_t grid_z, void **parameters,
+                   int32_t site, int64_t layer);
 
 /* What dsv2rt_device_info answers. */
 typedef enum {

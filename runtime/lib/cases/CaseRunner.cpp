@@ -64,7 +64,7 @@ Status launchAll(const KernelCase &item, const CaseMemory &memory,
     }
     launcher.launch(int32_t(launch.kernel), int32_t(launch.grid[0]),
                     int32_t(launch.grid[1]), int32_t(launch.grid[2]),
-                    parameters.data());
+                    parameters.data(), /*site=*/{});
   }
   return launcher.failure();
 }

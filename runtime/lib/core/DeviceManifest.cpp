@@ -288,5 +288,7 @@ DeviceManifest dsv2rt::readDeviceManifest(const json &object,
                     quote(image.chip) + " again");
     device.images.push_back(std::move(image));
   }
+  if (reader.find("sites"))
+    device.sites = reader.strings("sites");
   return device;
 }

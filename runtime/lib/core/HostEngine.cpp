@@ -35,7 +35,8 @@ public:
     if (!status.ok())
       exchange.fail(status);
   }
-  void launch(int32_t kernel, int32_t, int32_t, int32_t, void **) override {
+  void launch(int32_t kernel, int32_t, int32_t, int32_t, void **,
+              LaunchSite) override {
     launched = true;
     firstKernel = kernel;
   }

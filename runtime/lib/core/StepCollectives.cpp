@@ -256,8 +256,10 @@ Status StepCollectives::exchange(const Call &call, const void *send,
     return to.status();
   if (Communicator *group = call.axis->group; group && startOnly) {
     startedBytes[axis] = received;
-    status = group->startAllToAllV(from.value(), sendBytes.data(), to.value(),
-                                   receiveBytes.data(), call.place());
+    status = memory->fork(*group);
+    if (status.ok())
+      status = group->startAllToAllV(from.value(), sendBytes.data(), to.value(),
+                                     receiveBytes.data(), call.place());
     return status.ok() ? memory->exchanged(*group) : status;
   } else if (group) {
     status = group->allToAllV(from.value(), sendBytes.data(), to.value(),
@@ -273,9 +275,12 @@ Status StepCollectives::exchange(const Call &call, const void *send,
 Status StepCollectives::finishExchange(const Call &call, int32_t axis,
                                        void *receive) {
   // Alone, it was done when it was started.
-  if (!call.axis->group)
+  Communicator *group = call.axis->group;
+  if (!group)
     return Status();
-  Status status = call.axis->group->finishAllToAllV();
+  Status status = group->finishAllToAllV();
+  if (status.ok())
+    status = memory->rejoin(*group);
   return status.ok() ? memory->store(startedPlace(axis, /*receives=*/true),
                                      receive, startedBytes[axis])
                      : status;

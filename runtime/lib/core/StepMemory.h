@@ -91,6 +91,19 @@ public:
     return Status();
   }
 
+  /// What `group` is called for next goes on while the step does, and may use
+  /// what the step has computed so far; until rejoin().
+  virtual Status fork(const Communicator &group) {
+    (void)group;
+    return Status();
+  }
+
+  /// What the step starts next comes after what went on since fork().
+  virtual Status rejoin(const Communicator &group) {
+    (void)group;
+    return Status();
+  }
+
   /// A call of `group` has exchanged, or begun to, what was fetched.
   virtual Status exchanged(const Communicator &group) {
     (void)group;

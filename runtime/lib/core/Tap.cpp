@@ -43,10 +43,10 @@ dsv2rt_tap(void *context, int32_t site, int64_t layer, void *data, int64_t rows,
 
 extern "C" __attribute__((visibility("default"))) void
 dsv2rt_launch(void *context, int32_t kernel, int32_t grid_x, int32_t grid_y,
-              int32_t grid_z, void **parameters) {
+              int32_t grid_z, void **parameters, int32_t site, int64_t layer) {
   if (context)
     static_cast<StepContext *>(context)->launch(kernel, grid_x, grid_y, grid_z,
-                                                parameters);
+                                                parameters, {site, layer});
 }
 
 extern "C" __attribute__((visibility("default"))) int64_t

@@ -365,7 +365,7 @@ Status DeviceEngine::run(const Artifact::Entry &entry, const StepLayout &step,
     return status;
   // Every kernel that is checked is waited for, so that a failure names it.
   exchange.begin(step.arrivals);
-  launcher->begin(taps, /*waitForEach=*/level >= 2);
+  launcher->begin(taps, /*waitForEach=*/level >= 2, entry.name);
   Expected<StepArguments> sent = sendInput(step, entry);
   status = sent.status();
   if (status.ok())
@@ -384,7 +384,10 @@ Status DeviceEngine::run(const Artifact::Entry &entry, const StepLayout &step,
   // Waited for even after a failure: the staging memory has to be free.
   Status waited = steps.wait([&] {
     return strCat("waiting for a step of ", step.tokens.size(),
-                  " tokens of entry ", quote(entry.name));
+                  " tokens of entry ", quote(entry.name),
+                  level >= 2 ? ""
+                             : ", any kernel of which may have failed "
+                               "(a checked step names it)");
   });
   if (status.ok())
     status = waited;
@@ -434,7 +437,7 @@ Status DeviceEngine::pushStep() {
                    launcher.get());
     return launcher->failure();
   };
-  launcher->begin(noTaps, /*waitForEach=*/false);
+  launcher->begin(noTaps, /*waitForEach=*/false, entry.name);
   return chain.push([&] {
     return useGraphs ? graphs->run(shapeOf(entry, arguments, /*chooses=*/true),
                                    launch, wasReplayed)

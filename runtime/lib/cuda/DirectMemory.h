@@ -26,6 +26,10 @@ public:
   Expected<void *> scratch(int64_t bytes) override;
   Status copyRows(void *to, int64_t toStride, const void *from, int64_t rows,
                   int64_t rowBytes) override;
+  Status fork(const Communicator &group) override { return stream.fork(group); }
+  Status rejoin(const Communicator &group) override {
+    return stream.rejoin(group);
+  }
   Status exchanged(const Communicator &group) override;
 
 private:

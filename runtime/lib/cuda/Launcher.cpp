@@ -13,19 +13,33 @@ using namespace dsv2rt::cuda;
 /// Blocks of a grid in y and z (CUDA C++ Programming Guide, "Technical
 /// Specifications per Compute Capability"); in x every int32_t will do.
 static constexpr int32_t maxGridDepth = 65535;
-void Launcher::begin(TapSink &sink, bool wait) {
+
+void Launcher::begin(TapSink &sink, bool wait, const std::string &entry) {
   maps.trim();
   taps = &sink;
   waitForEach = wait;
+  entryName = entry;
   count = 0;
   status = Status();
 }
 
 void Launcher::launch(int32_t kernel, int32_t gridX, int32_t gridY,
-                      int32_t gridZ, void **parameters) {
+                      int32_t gridZ, void **parameters, LaunchSite site) {
   if (failure().ok())
     status = guarded(
-        [&] { return start(kernel, {gridX, gridY, gridZ}, parameters); });
+        [&] { return start(kernel, {gridX, gridY, gridZ}, parameters, site); });
+}
+
+std::string Launcher::placeOf(const LaunchSite &site) const {
+  std::string text;
+  const std::vector<std::string> &sites = program.sites();
+  if (site.site >= 0 && size_t(site.site) < sites.size())
+    text = ", for " + quote(sites[size_t(site.site)]);
+  if (site.layer >= 0)
+    text += strCat(text.empty() ? ", in" : " of", " layer ", site.layer);
+  if (!entryName.empty())
+    text += strCat(text.empty() ? ", in" : " in", " entry ", quote(entryName));
+  return text;
 }
 
 int64_t Launcher::deviceInfo(int32_t property) const {
@@ -50,21 +64,23 @@ StepCollectives *Launcher::collectives() {
 }
 
 Status Launcher::start(int32_t index, const int32_t (&grid)[3],
-                       void **parameters) {
+                       void **parameters, const LaunchSite &site) {
   const std::vector<Program::Kernel> &kernels = program.kernels();
   if (index < 0 || size_t(index) >= kernels.size())
     return makeError(StatusCode::CorruptData, program.name(),
-                     " launches kernel ", index, ", the manifest has ",
-                     kernels.size());
+                     " launches kernel ", index, placeOf(site),
+                     "; the manifest has ", kernels.size());
   const DeviceManifest::Kernel &facts = *kernels[index].facts;
   if (!kernels[index].function)
     return makeError(StatusCode::CorruptData, program.name(),
-                     " launches kernel ", quote(facts.name), ", which is for ",
-                     facts.chip, ", with its code for another chip loaded");
+                     " launches kernel ", quote(facts.name), placeOf(site),
+                     ", which is for ", facts.chip,
+                     ", with its code for another chip loaded");
   auto what = [&](const char *doing) {
-    return [&facts, &grid, doing] {
+    return [this, &facts, &grid, &site, doing] {
       return strCat(doing, " kernel ", quote(facts.name), " with a grid of ",
-                    grid[0], " x ", grid[1], " x ", grid[2], " blocks");
+                    grid[0], " x ", grid[1], " x ", grid[2], " blocks",
+                    placeOf(site));
     };
   };
   for (int i = 0; i < 3; ++i)
@@ -84,7 +100,8 @@ Status Launcher::start(int32_t index, const int32_t (&grid)[3],
       Expected<const CUtensorMap *> map =
           maps.get(facts, index, i, *static_cast<const dsv2rt_tensor *>(value));
       if (!map.ok())
-        return map.status();
+        return makeError(map.status().code(), map.status().message(),
+                         placeOf(site));
       value = const_cast<CUtensorMap *>(map.value());
     }
     pointers.push_back(value);

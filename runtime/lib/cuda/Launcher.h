@@ -32,9 +32,9 @@ public:
         exchange(exchange), maps(*context),
         timer(context, stream.get(), trace) {}
 
-  /// Prepares for a step whose taps `sink` gets. With `waitForEach` every
-  /// kernel is waited for, so that a failure names it.
-  void begin(TapSink &sink, bool waitForEach);
+  /// Prepares for a step of `entry` whose taps `sink` gets. With `waitForEach`
+  /// every kernel is waited for, so that a failure names it.
+  void begin(TapSink &sink, bool waitForEach, const std::string &entry = "");
 
   /// Ends the step: the stream has been waited for.
   Status finish() {
@@ -54,14 +54,17 @@ public:
   int64_t launches() const { return count; }
 
   void launch(int32_t kernel, int32_t gridX, int32_t gridY, int32_t gridZ,
-              void **parameters) override;
+              void **parameters, LaunchSite site) override;
   int64_t deviceInfo(int32_t property) const override;
   StepCollectives *collectives() override;
   void tap(int32_t site, int64_t layer, void *data, int64_t rows,
            int64_t columns, int64_t rowStride, int32_t dtype) override;
 
 private:
-  Status start(int32_t index, const int32_t (&grid)[3], void **parameters);
+  Status start(int32_t index, const int32_t (&grid)[3], void **parameters,
+               const LaunchSite &site);
+  /// ", for 'mlp.down_proj' of layer 3 in entry 'decode'".
+  std::string placeOf(const LaunchSite &site) const;
   Status show(int32_t site, int64_t layer, void *data, int64_t rows,
               int64_t columns, int64_t rowStride, int32_t dtype);
 
@@ -73,6 +76,8 @@ private:
   KernelTimer timer;
   TapSink *taps = nullptr;
   bool waitForEach = false;
+  /// Of the step; empty: not known.
+  std::string entryName;
   int64_t count = 0;
   Status status;
   std::vector<void *> pointers;

@@ -53,6 +53,9 @@ public:
   /// In the order of the manifest; those for other chips have no function.
   const std::vector<Kernel> &kernels() const { return functions; }
 
+  /// Names of what launches are for, by number.
+  const std::vector<std::string> &sites() const { return source.code->sites; }
+
   /// What messages call it.
   const std::string &name() const { return source.name; }
 

@@ -48,10 +48,17 @@ Status StepStream::join(Communicator *tp, Communicator *ep,
       continue;
     Expected<std::unique_ptr<NcclCommunicator>> made =
         NcclCommunicator::create(*host, stream, host->commOptions(), library);
-    if (!made.ok())
-      return made.status();
-    groups[axis] = std::move(made.value());
-    Status status = tryOut(*groups[axis], memory);
+    Expected<StreamHandle> beside = makeStream(device);
+    Expected<EventHandle> ready = makeEvent(device, /*timing=*/false);
+    for (const Status &status :
+         {made.status(), beside.status(), ready.status()})
+      if (!status.ok())
+        return status;
+    Group &group = groups[axis];
+    group.beside = std::move(beside.value());
+    group.ready = std::move(ready.value());
+    group.nccl = std::move(made.value());
+    Status status = tryOut(*group.nccl, memory);
     if (!status.ok())
       return status;
   }
@@ -83,18 +90,43 @@ Status StepStream::tryOut(NcclCommunicator &group, DeviceMemory &memory) {
   return status.ok() ? waited : status;
 }
 
-Status StepStream::exchanged(const Communicator &group) {
-  NcclCommunicator &by = tp() == &group ? *tp() : *ep();
+Status StepStream::fork(const Communicator &communicator) {
+  const char *what = "letting an exchange begin";
+  const Driver &driver = device->driver();
+  Group &group = groupOf(communicator);
+  Status status =
+      device->call(driver.cuEventRecord, what, group.ready.get(), stream);
+  if (status.ok())
+    status = device->call(driver.cuStreamWaitEvent, what, group.beside.get(),
+                          group.ready.get(), /*flags=*/0);
+  if (status.ok()) {
+    group.nccl->useStream(group.beside.get());
+    group.isForked = true;
+  }
+  return status;
+}
+
+Status StepStream::rejoin(const Communicator &communicator) {
+  Group &group = groupOf(communicator);
+  group.nccl->useStream(stream);
+  group.isForked = false;
+  return device->call(device->driver().cuStreamWaitEvent,
+                      "going on after an exchange", stream, group.over,
+                      /*flags=*/0);
+}
+
+Status StepStream::exchanged(const Communicator &communicator) {
   if (marks.size() == events.size()) {
     Expected<EventHandle> made = makeEvent(device, /*timing=*/false);
     if (!made.ok())
       return made.status();
     events.push_back(std::move(made.value()));
   }
-  CUevent event = events[marks.size()].get();
-  marks.push_back({&by, by.lastOperation(), event});
+  Group &group = groupOf(communicator);
+  group.over = events[marks.size()].get();
+  marks.push_back({group.nccl.get(), group.nccl->lastOperation(), group.over});
   return device->call(device->driver().cuEventRecord, "marking an exchange",
-                      event, stream);
+                      group.over, group.isForked ? group.beside.get() : stream);
 }
 
 Status StepStream::awaitExchanges(const Question &finished) {
@@ -125,9 +157,9 @@ Status StepStream::await(NcclCommunicator &group, const Question &finished,
                          const std::string &what) {
   return group.wait(
       [&]() -> Expected<bool> {
-        for (const auto &other : groups)
-          if (other && other.get() != &group)
-            if (Status status = other->check(); !status.ok())
+        for (const Group &other : groups)
+          if (other && other.nccl.get() != &group)
+            if (Status status = other.nccl->check(); !status.ok())
               return status;
         return finished();
       },
@@ -137,14 +169,24 @@ Status StepStream::await(NcclCommunicator &group, const Question &finished,
 /// Gives up all exchanges after the failure `reason`, with which the job has
 /// ended, and waits for what else is on its way.
 Status StepStream::letGo(const Status &reason, const Question &finished) {
-  for (const auto &group : groups)
+  for (const Group &group : groups)
     if (group)
-      (void)group->check();
+      (void)group.nccl->check();
   auto end = std::chrono::steady_clock::now() + lettingGoTime;
-  for (;;) {
-    Expected<bool> done = finished();
-    if (!done.ok() || done.value() || std::chrono::steady_clock::now() > end)
-      return reason;
+  auto isOver = [&](const Question &ended) {
+    Expected<bool> done = ended();
+    return !done.ok() || done.value();
+  };
+  auto allOver = [&] {
+    bool over = isOver(finished);
+    for (const Group &group : groups)
+      over &= !group || isOver([&] {
+        return device->query(device->driver().cuStreamQuery,
+                             "waiting for an exchange", group.beside.get());
+      });
+    return over;
+  };
+  while (!allOver() && std::chrono::steady_clock::now() < end)
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
+  return reason;
 }

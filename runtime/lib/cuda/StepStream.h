@@ -18,7 +18,8 @@
 namespace dsv2rt::cuda {
 
 /// The stream of a session's steps, how it is waited for, and, where the ranks
-/// exchange by NCCL, the communicators whose operations it has.
+/// exchange by NCCL, the communicators whose operations it has. What is
+/// exchanged while the step computes is in streams beside it.
 ///
 /// An exchange is over when all ranks have come to it, which may be never. So a
 /// stream with exchanges is asked how far it is, one exchange after the other,
@@ -47,11 +48,18 @@ public:
   Status join(Communicator *tp, Communicator *ep, const std::string &library);
 
   /// What join() has made; null where there is none.
-  NcclCommunicator *tp() const { return groups[0].get(); }
-  NcclCommunicator *ep() const { return groups[1].get(); }
+  NcclCommunicator *tp() const { return groups[0].nccl.get(); }
+  NcclCommunicator *ep() const { return groups[1].nccl.get(); }
   bool hasExchanges() const { return tp() || ep(); }
 
-  /// Remembers that `group`, tp() or ep(), has put its last operation here.
+  /// Lets what `group`, tp() or ep(), is called for next go on beside the step,
+  /// when the step has got here.
+  Status fork(const Communicator &group);
+
+  /// Holds the step up here until what was exchanged since fork() is over.
+  Status rejoin(const Communicator &group);
+
+  /// Remembers that `group` has put its last operation here, or beside.
   Status exchanged(const Communicator &group);
 
   /// Returns when all is done that was put here. `what` completes "while ...",
@@ -66,6 +74,23 @@ public:
   }
 
 private:
+  /// The ranks along an axis.
+  struct Group {
+    /// For what goes on beside the step, and where in the step that may begin.
+    StreamHandle beside;
+    EventHandle ready;
+    std::unique_ptr<NcclCommunicator> nccl;
+    /// Between fork() and rejoin().
+    bool isForked = false;
+    /// The end of the last exchange.
+    CUevent over = nullptr;
+
+    explicit operator bool() const { return nccl != nullptr; }
+  };
+  Group &groupOf(const Communicator &communicator) {
+    return groups[tp() != &communicator];
+  }
+
   /// An exchange that may not be over.
   struct Mark {
     NcclCommunicator *group;
@@ -83,7 +108,7 @@ private:
   std::shared_ptr<Context> device;
   StreamHandle own;
   CUstream stream;
-  std::unique_ptr<NcclCommunicator> groups[2];
+  Group groups[2];
   std::vector<Mark> marks;
   /// For marks; those of the current ones come first.
   std::vector<EventHandle> events;

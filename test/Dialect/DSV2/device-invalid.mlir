@@ -139,3 +139,15 @@ func.func @large_grid(%n: index, %a: memref<?x64xf32>) {
   dsv2.device_launch @dsv2_kernels::@kernel grid(%n, %n, %n, %n) ins(%a : memref<?x64xf32>)
   return
 }
+
+// -----
+
+// device_launch_c6
+gpu.module @dsv2_kernels {
+  llvm.func @kernel(!llvm.ptr<1>) attributes {dsv2.parameters = [#dsv2.parameter<pointer of 0>]}
+}
+func.func @layer_of_nothing(%n: index, %a: memref<?x64xf32>) {
+  // expected-error @below {{expected a site with the layer}}
+  dsv2.device_launch @dsv2_kernels::@kernel grid(%n) ins(%a : memref<?x64xf32>) layer %n
+  return
+}

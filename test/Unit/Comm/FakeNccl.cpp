@@ -74,7 +74,8 @@ struct Group {
 struct ncclComm {
   Room *const room;
   const int rank, size;
-  /// That of its operations; all have the same.
+  /// That of its operations; all have the same, but for the stub's, which can
+  /// wait for each other.
   std::atomic<void *> stream{nullptr};
   /// Ended or aborted. Its memory stays until fakeNcclReset(), as threads may
   /// still look at it.
@@ -82,9 +83,10 @@ struct ncclComm {
   int64_t calls = 0, questions = 0;
   ncclResult_t error = ncclSuccess;
   std::string explanation;
-  /// What is in its stream; with the stub that has it, and this their number.
+  /// What is in its stream; with the stub that has it, and these the numbers of
+  /// what was put there and what was done.
   std::deque<Group> queue;
-  std::atomic<int> queued{0};
+  std::atomic<int64_t> put{0}, done{0};
 
   ncclComm(Room *room, int rank, int size)
       : room(room), rank(rank), size(size) {}
@@ -153,22 +155,24 @@ bool ncclComm::advance(Message &message) {
 ncclResult_t ncclComm::enqueue(Group group, void *ofStream) {
   if (!stream)
     stream = ofStream;
-  if (stream != ofStream)
+  if (stream != ofStream && !stub())
     fail("two streams");
   if (stub()) {
     struct Item {
       ncclComm &communicator;
       Group group;
+      int64_t number;
     };
-    auto *item = new Item{*this, std::move(group)};
-    ++queued;
+    auto *item = new Item{*this, std::move(group), put++};
     auto work = [](void *data) {
       auto *item = static_cast<Item *>(data);
       ncclComm &communicator = item->communicator;
+      if (item->number != communicator.done && !communicator.gone)
+        communicator.fail("streams that do not wait for each other");
       // What was aborted lets its stream go on.
       if (!communicator.gone && !communicator.perform(item->group))
         return 0;
-      --communicator.queued;
+      ++communicator.done;
       delete item;
       return 1;
     };
@@ -291,7 +295,7 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t communicator,
 }
 
 ncclResult_t ncclCommFinalize(ncclComm_t communicator) {
-  return communicator->queue.empty() && !communicator->queued
+  return communicator->queue.empty() && communicator->put == communicator->done
              ? communicator->called()
              : ncclInvalidUsage;
 }

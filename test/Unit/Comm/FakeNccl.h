@@ -11,7 +11,8 @@
 // after it was loaded. A stream is any address; what was put into it is done,
 // in order, while somebody asks for it. It checks what NCCL leaves to its
 // users: that both sides of a message agree on its size and kind, and that a
-// group has one message at most each way for every peer; what does not is the
+// group has one message at most each way for every peer, and that what a
+// communicator was called for is done in that order; what does not is the
 // asynchronous error ncclInvalidUsage.
 //
 //===----------------------------------------------------------------------===//

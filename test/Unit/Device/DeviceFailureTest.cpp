@@ -128,7 +128,7 @@ const char *const functions[] = {
 /// What exchanges of ranks alone need; DeviceMeshTest.cpp has them.
 bool isForRanks(const std::string &function) {
   return function == "cuStreamQuery" || function == "cuEventQuery" ||
-         function == "cuMemcpy2DAsync_v2";
+         function == "cuMemcpy2DAsync_v2" || function == "cuStreamWaitEvent";
 }
 
 bool holds(const std::vector<std::string> &messages, const std::string &part) {
@@ -209,7 +209,7 @@ TEST_F(DeviceFailureTest, F109_ASessionWhoseDeviceFailedTakesNoFurtherStep) {
   expectFailure(session->step(&input, 1, &output), StatusCode::DeviceError,
                 {"cuStreamSynchronize failed on cuda:0 while waiting for a "
                  "step of 1 tokens of entry 'decode'",
-                 "(700)"});
+                 "(700)", "a checked step names it"});
   EXPECT_EQ(session->length(id), 1);
   expectFailure(session->step(&input, 1, &output), StatusCode::DeviceError,
                 {"the session cannot go on", "cuStreamSynchronize failed"});
@@ -226,7 +226,23 @@ TEST_F(DeviceFailureTest, F109_AtLevelTwoAFailureNamesTheKernel) {
   StepOutput output;
   stub::fail("cuStreamSynchronize", 2, CUDA_ERROR_ILLEGAL_ADDRESS);
   expectFailure(session->step(&input, 1, &output), StatusCode::DeviceError,
-                {"while waiting for kernel 'append' with a grid of 1 x 1 x 1"});
+                {"while waiting for kernel 'append' with a grid of 1 x 1 x 1 "
+                 "blocks, for 'self_attn' of layer 0 in entry 'decode'"});
+}
+
+TEST_F(DeviceFailureTest, F109_ALaunchThatFailsNamesTheLayer) {
+  auto session = take(openDeviceSession());
+  SequenceId id = take(session->addSequence());
+  auto tokens = someTokens(5);
+  StepInput input{id, tokens.data(), 5, LogitRows::Last};
+  StepOutput output;
+  // "embed", then three kernels a layer.
+  stub::fail("cuLaunchKernelEx", 7, CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES);
+  expectFailure(session->step(&input, 1, &output), StatusCode::DeviceError,
+                {"cuLaunchKernelEx failed on cuda:0 while launching kernel "
+                 "'update' with a grid of 6 x 1 x 1 blocks, for 'mlp' of layer "
+                 "1 in entry 'prefill'",
+                 "(701)"});
 }
 
 TEST_F(DeviceFailureTest, ReservationsThatFailChangeNothing) {

@@ -11,14 +11,18 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "DeviceImpl.h"
 #include "DeviceTestUtils.h"
 #include "FakeNccl.h"
+#include "StepStream.h"
 
 #include "dsv2rt/comm/ThreadGroup.h"
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <random>
+#include <thread>
 
 using namespace dsv2rt;
 using namespace dsv2test;
@@ -49,10 +53,11 @@ protected:
   ~DeviceMeshTest() override { fakeNcclReset(); }
 
   /// Has so many devices.
-  static void use(int devices, bool oneUuid = false) {
+  static void use(int devices, bool oneUuid = false, bool othersFirst = false) {
     stub::Config config;
     config.devices = devices;
     config.oneUuid = oneUuid;
+    config.othersFirst = othersFirst;
     stub::reset(config);
   }
 
@@ -185,6 +190,8 @@ TEST_F(DeviceMeshTest, ComputesWhatOneRankDoes) {
       std::vector<CommSiteCounters> counters[2];
       for (DeviceComm comm : {DeviceComm::Host, DeviceComm::Nccl}) {
         fakeNcclReset();
+        // Exchanges beside the step are as early as they can be, or as late.
+        use(4, /*oneUuid=*/false, /*othersFirst=*/level == 0);
         Job job(tp, ep);
         job.change = [&](int, SessionOptions &options) {
           options.deviceComm = comm;
@@ -209,6 +216,74 @@ TEST_F(DeviceMeshTest, ComputesWhatOneRankDoes) {
         EXPECT_EQ(counters[0][i].bytesSent, counters[1][i].bytesSent);
       }
     }
+}
+
+// What is exchanged after fork() is awaited by the step at rejoin(), not
+// before, and begins when the step has got to fork().
+TEST_F(DeviceMeshTest, StepsGoOnBesideExchanges) {
+  std::atomic<bool> looked{false};
+  auto body = [&](Communicator &world) -> Status {
+    auto device = take(Device::open("cuda", world.rank()));
+    std::shared_ptr<cuda::Context> context = device->implementation().context;
+    const cuda::Driver &driver = context->driver();
+    auto steps = take(cuda::StepStream::make(context));
+    Status status = steps->join(nullptr, &world, "");
+    cuda::DeviceMemory memory;
+    if (status.ok())
+      status = memory.reserve(context, 32, "a test");
+    if (!status.ok())
+      return status;
+    // What is sent; what is received; what is made of it.
+    CUdeviceptr sent = memory.address(), received = sent + 8,
+                copied = sent + 16, beside = sent + 24;
+    const int64_t sizes[2] = {4, 4};
+    auto put = [&](const auto &function, auto... arguments) {
+      if (status.ok())
+        status = context->call(function, "a test", arguments..., steps->get());
+    };
+    put(driver.cuMemsetD8Async, sent, (unsigned char)(world.rank() + 1),
+        size_t(8));
+    auto then = [&](const Status &next) {
+      if (status.ok())
+        status = next;
+    };
+    then(steps->fork(*steps->ep()));
+    then(steps->ep()->allToAllV(reinterpret_cast<void *>(sent), sizes,
+                                reinterpret_cast<void *>(received), sizes,
+                                {"mlp.dispatch", 1}));
+    then(steps->exchanged(*steps->ep()));
+    auto event = take(cuda::makeEvent(context, /*timing=*/false));
+    put(driver.cuMemsetD8Async, beside, (unsigned char)9, size_t(8));
+    then(context->call(driver.cuEventRecord, "a test", event.get(),
+                       steps->get()));
+    then(steps->rejoin(*steps->ep()));
+    put(driver.cuMemcpyDtoDAsync_v2, copied, received, size_t(8));
+    if (!status.ok())
+      return status;
+    // Rank 1 does not look at its streams yet, so that nothing can come.
+    while (world.rank() == 1 && !looked)
+      std::this_thread::yield();
+    auto isDone = [&](const auto &function, auto handle) {
+      return take(context->query(function, "a test", handle));
+    };
+    if (world.rank() == 0) {
+      EXPECT_FALSE(isDone(driver.cuStreamQuery, steps->get()));
+      EXPECT_TRUE(isDone(driver.cuEventQuery, event.get()));
+      EXPECT_EQ(*stub::host<uint8_t>(beside), 9);
+      looked = true;
+    }
+    status = steps->wait("waiting for the end");
+    for (int i = 0; i < 8; ++i)
+      EXPECT_EQ(stub::host<uint8_t>(copied)[i], i / 4 + 1);
+    return status;
+  };
+  for (bool othersFirst : {false, true}) {
+    use(4, /*oneUuid=*/false, othersFirst);
+    looked = false;
+    Status status = runThreadRanks(2, {}, body);
+    EXPECT_TRUE(status.ok()) << status.message();
+  }
+  EXPECT_EQ(fakeNcclAborted(), 0);
 }
 
 // Nothing but numbers of rows, logits and taps comes to the host.
@@ -384,14 +459,14 @@ TEST_F(DeviceMeshTest, F086_AStallInTheMiddleOfAStep) {
 // The deadline is one exchange's, not the step's.
 TEST_F(DeviceMeshTest, ManyLateExchangesAreNoStall) {
   Job job(2, 1);
-  job.comm.timeout = 1;
+  job.comm.timeout = 1.2;
   auto start = std::chrono::steady_clock::now();
   expectOk(job, [&](int, Session &session) {
-    fakeNcclSet(FakeNcclSlowMilliseconds, 1, 500);
+    fakeNcclSet(FakeNcclSlowMilliseconds, 1, 800);
     Status status = stepOnce(session);
     EXPECT_TRUE(status.ok()) << status.message();
   });
-  EXPECT_GT(secondsSince(start), 1.4);
+  EXPECT_GT(secondsSince(start), 2.3);
 }
 
 TEST_F(DeviceMeshTest, F086_ALostRankEndsTheStepsOfAll) {
@@ -410,12 +485,15 @@ TEST_F(DeviceMeshTest, F086_ALostRankEndsTheStepsOfAll) {
 
 // What fails on the device of one rank ends the exchanges of the others.
 TEST_F(DeviceMeshTest, F109_AFailedDeviceEndsTheStepsOfAll) {
-  for (std::string function : {"cuEventQuery", "cuStreamQuery", "cuEventRecord",
-                               "cuMemcpy2DAsync_v2", "cuMemcpyDtoHAsync_v2"}) {
+  for (std::string function :
+       {"cuEventQuery", "cuStreamQuery", "cuEventRecord", "cuMemcpy2DAsync_v2",
+        "cuMemcpyDtoHAsync_v2", "cuStreamWaitEvent"}) {
     SCOPED_TRACE(function);
     use(4);
     fakeNcclReset();
-    auto statuses = run({2, 1}, [&](Communicator &world, Session &session) {
+    // Only exchanges along ep go on beside the step.
+    Job job = function == "cuStreamWaitEvent" ? Job(1, 2) : Job(2, 1);
+    auto statuses = run(job, [&](Communicator &world, Session &session) {
       Status status = world.barrier({"test"});
       if (world.rank() == 0)
         stub::fail(function, 1, CUDA_ERROR_LAUNCH_FAILED);

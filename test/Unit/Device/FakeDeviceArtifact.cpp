@@ -72,7 +72,8 @@ const char dsv2_manifest[] = R"({
        "size": 656},
       {"chip": "sm_80", "kind": "ptx", "symbol": "fake_image_1", "size": 656},
       {"chip": "sm_90a", "kind": "bitcode", "symbol": "fake_image_2",
-       "size": 656}]},
+       "size": 656}],
+    "sites": ["embed_tokens", "self_attn", "mlp", "lm_head"]},
   "reference": {"format": "dsv2-artifact", "version": 1,
 )" FAKE_MANIFEST_FACTS R"(
     "entries": [{"name": "decode", "symbol": "fake_decode",
@@ -167,25 +168,32 @@ static void step(dsv2rt_memref1d *tokens, dsv2rt_memref1d *positions,
   void **slots = base<void *>(weights);
   void *state = workspace->aligned;
   void *mean = static_cast<float *>(state) + count * hidden;
+  // What is launched is the manifest's site `site` of the layer.
+  int32_t site = 0;
+  int64_t place = -1;
   auto launch = [&](int32_t kernel, int64_t blocks, auto... values) {
     void *parameters[] = {&values...};
-    dsv2rt_launch(context, kernel, int32_t(blocks), 1, 1, parameters);
+    dsv2rt_launch(context, kernel, int32_t(blocks), 1, 1, parameters, site,
+                  place);
   };
   int64_t width = tables->strides[0], pages = cache->sizes[1];
 
   launch(0, count, tokens->aligned, slots[0], state, count);
   for (int32_t layer = 0; layer < layers; ++layer) {
+    site = 1, place = layer;
     launch(1, count, positions->aligned, seqIds->aligned, tables->aligned,
            cache->aligned, state, count, width, pages, layer);
     launch(2, count, positions->aligned, seqIds->aligned, tables->aligned,
            cache->aligned, mean, count, width, pages, layer);
     if (tapLevel >= 2)
       dsv2rt_tap(context, 1, layer, mean, count, hidden, hidden, DSV2RT_F32);
+    site = 2;
     launch(3, (count + 1) / 2 * 2, tokens->aligned, mean, slots[1], slots[2],
            state, count, layer, 0.5f);
     if (tapLevel >= 1)
       dsv2rt_tap(context, 0, layer, state, count, hidden, hidden, DSV2RT_F32);
   }
+  site = 3, place = -1;
   dsv2rt_tensor head = {slots[3], {vocabulary, hidden}, {4, vocabulary * 4}};
   launch(4, rows, head, slots[3], state, logitRows->aligned, logits->aligned,
          rows);
@@ -227,5 +235,5 @@ EXPORT void device_sample(dsv2rt_memref2d *logits, dsv2rt_memref1d *rows,
                         &positions->aligned,
                         &chosen->aligned,
                         &count};
-  dsv2rt_launch(context, 6, int32_t(count), 1, 1, parameters);
+  dsv2rt_launch(context, 6, int32_t(count), 1, 1, parameters, -1, -1);
 }

@@ -205,16 +205,18 @@ private:
 };
 
 /// Gets the row of its token's expert for every token, this rank's columns.
-template <class Launch>
+/// `meanwhile` launches what does not need them.
+template <class Launch, class Meanwhile>
 void askExperts(const Launch &launch, void *ids, int64_t count, int32_t layer,
                 void *up, Workspace &w, int64_t arrivals, void *context,
-                int32_t tapLevel) {
+                int32_t tapLevel, const Meanwhile &meanwhile) {
   launch(3, 1, ids, w.order, w.sentIds, w.sendRows, count);
   dsv2rt_all_to_all(context, DSV2RT_AXIS_EP, MlpCounts, layer, w.sendRows,
                     w.receiveRows, 4);
   int64_t received = dsv2rt_all_to_all_v_start(
       context, DSV2RT_AXIS_EP, MlpDispatch, layer, w.sentIds, w.receivedIds, 4,
       w.sendRows, w.receiveRows, arrivals);
+  meanwhile();
   dsv2rt_comm_wait(context, DSV2RT_AXIS_EP, MlpDispatch, layer, w.receivedIds,
                    4, arrivals);
   launch(4, received, w.receivedIds, up, w.toTokens, received);
@@ -239,20 +241,25 @@ void step(dsv2rt_memref1d *tokens, dsv2rt_memref1d *positions,
   Workspace w(workspace->aligned, count, rows, arrivals);
   auto launch = [&](int32_t kernel, int64_t blocks, auto... values) {
     void *parameters[] = {&values...};
-    dsv2rt_launch(context, kernel, int32_t(blocks), 1, 1, parameters);
+    dsv2rt_launch(context, kernel, int32_t(blocks), 1, 1, parameters, -1, -1);
   };
 
   launch(0, count, tokens->aligned, slots[0], w.state, count);
   for (int32_t layer = 0; layer < layers; ++layer) {
     launch(1, count, positions->aligned, seqIds->aligned, tables->aligned,
            cache->aligned, w.state, count, width, pages, layer);
-    launch(2, count, positions->aligned, seqIds->aligned, tables->aligned,
-           cache->aligned, w.mean, count, width, pages, layer);
-    if (tapLevel >= 2)
-      dsv2rt_tap(context, 1, layer, w.mean, count, hidden, hidden, DSV2RT_F32);
+    auto attend = [&] {
+      launch(2, count, positions->aligned, seqIds->aligned, tables->aligned,
+             cache->aligned, w.mean, count, width, pages, layer);
+      if (tapLevel >= 2)
+        dsv2rt_tap(context, 1, layer, w.mean, count, hidden, hidden,
+                   DSV2RT_F32);
+    };
     if (layer == 1)
       askExperts(launch, tokens->aligned, count, layer, slots[2], w, arrivals,
-                 context, tapLevel);
+                 context, tapLevel, attend);
+    else
+      attend();
     launch(5, count, w.mean, slots[1], w.fromExperts, w.order, w.terms, count,
            first, layer);
     dsv2rt_all_reduce(context, DSV2RT_AXIS_TP, LayerSum, layer, w.terms,

@@ -51,7 +51,7 @@ protected:
     uint64_t pointer = 0;
     int64_t count = 0;
     void *parameters[] = {&pointer, &pointer, &pointer, &count};
-    launcher.launch(kernel, x, y, z, parameters);
+    launcher.launch(kernel, x, y, z, parameters, site);
     return launcher.failure();
   }
 
@@ -62,7 +62,7 @@ protected:
     dsv2rt_tensor tensor = head;
     void *parameters[] = {&tensor,  &pointer, &pointer,
                           &pointer, &pointer, &count};
-    launcher.launch(4, 1, 1, 1, parameters);
+    launcher.launch(4, 1, 1, 1, parameters, site);
     return launcher.failure();
   }
 
@@ -72,6 +72,7 @@ protected:
   StreamHandle stream;
   StepStream steps;
   CountingSink sink;
+  LaunchSite site;
   Launcher launcher;
 };
 
@@ -109,10 +110,40 @@ TEST_F(LauncherTest, KernelsAndGridsAreChecked) {
 TEST_F(LauncherTest, KernelsOfOtherChipsAreNotThere) {
   // Not looked for in the image, and not launched.
   EXPECT_EQ(program->kernels()[5].function, nullptr);
-  launcher.launch(5, 1, 1, 1, nullptr);
+  launcher.launch(5, 1, 1, 1, nullptr, {});
   expectFailure(launcher.failure(), StatusCode::CorruptData,
                 {"kernel 'elsewhere', which is for sm_70"});
   EXPECT_EQ(stub::calls("cuLaunchKernelEx"), 0);
+}
+
+TEST_F(LauncherTest, F109_FailuresNameTheOp) {
+  auto expectPlace = [&](const std::string &entry, LaunchSite where,
+                         const std::string &place) {
+    launcher.begin(sink, false, entry);
+    site = where;
+    expectFailure(embed(0, -1, 1, 1), StatusCode::Internal,
+                  {"with a grid of -1 x 1 x 1 blocks" + place + ": expected"});
+    launcher.begin(sink, false, entry);
+    expectFailure(embed(9, 1, 1, 1), StatusCode::CorruptData,
+                  {"launches kernel 9" + place + "; the manifest has"});
+    launcher.begin(sink, false, entry);
+    expectFailure(logits(matrix(8, 64, 4100)), StatusCode::Internal,
+                  {"for parameter 0 of kernel 'logits'", place});
+    launcher.begin(sink, false, entry);
+    stub::fail("cuLaunchKernelEx", 1, CUDA_ERROR_LAUNCH_FAILED);
+    expectFailure(embed(0, 1, 1, 1), StatusCode::DeviceError,
+                  {"launching kernel 'embed'", " blocks" + place + ": "});
+  };
+  expectPlace("", {}, "");
+  expectPlace("decode", {}, ", in entry 'decode'");
+  expectPlace("decode", {1, 3},
+              ", for 'self_attn' of layer 3 in entry "
+              "'decode'");
+  expectPlace("prefill", {3, -1}, ", for 'lm_head' in entry 'prefill'");
+  expectPlace("", {2, 0}, ", for 'mlp' of layer 0");
+  // Numbers that the manifest does not know.
+  expectPlace("decode", {77, 3}, ", in layer 3 in entry 'decode'");
+  expectPlace("decode", {-5, -7}, ", in entry 'decode'");
 }
 
 TEST_F(LauncherTest, StepsCanAskAboutTheDevice) {

@@ -325,9 +325,9 @@ TEST_F(StagingTest, LaunchesAndExchangesEndTogether) {
   uint64_t pointer = 0;
   int64_t count = 0;
   void *parameters[] = {&pointer, &pointer, &pointer, &count};
-  launcher.launch(0, 1, 1, 1, parameters);
+  launcher.launch(0, 1, 1, 1, parameters, {});
   EXPECT_EQ(group.shown, 1);
-  launcher.launch(-1, 1, 1, 1, nullptr);
+  launcher.launch(-1, 1, 1, 1, nullptr, {});
   EXPECT_TRUE(group.ended.ok());
   launcher.collectives()->allReduce(tp, 0, 1, static_cast<float *>(data), 1);
   EXPECT_TRUE(group.before.empty());
@@ -337,6 +337,6 @@ TEST_F(StagingTest, LaunchesAndExchangesEndTogether) {
   launcher.begin(taps, false);
   launcher.collectives()->allReduce(tp, 9, 1, static_cast<float *>(data), 1);
   EXPECT_FALSE(launcher.failure().ok());
-  launcher.launch(0, 1, 1, 1, parameters);
+  launcher.launch(0, 1, 1, 1, parameters, {});
   EXPECT_EQ(launcher.launches(), 0);
 }

@@ -368,12 +368,26 @@ CUresult cuEventDestroy_v2(CUevent event) {
 CUresult cuEventRecord(CUevent event, CUstream stream) {
   ENTER(true);
   REQUIRE(s.events.count(event), CUDA_ERROR_INVALID_HANDLE);
-  event->recorded = false;
+  event->recorded = std::make_shared<bool>(false);
   event->stream = stream;
-  return enqueue(stream, [event] {
-    event->recorded = true;
+  return enqueue(stream, [event, recorded = event->recorded] {
+    *recorded = true;
     event->time = ++state().clock;
   });
+}
+
+CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned flags) {
+  ENTER(true);
+  REQUIRE(s.streams.count(stream) && s.events.count(event),
+          CUDA_ERROR_INVALID_HANDLE);
+  REQUIRE(!stream->captured, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
+  REQUIRE(flags == 0, CUDA_ERROR_INVALID_VALUE);
+  // The last record counts, whatever comes later; without one it is no wait.
+  if (std::shared_ptr<bool> recorded = event->recorded) {
+    stream->shared = true;
+    stream->pending.push_back([recorded] { return *recorded; });
+  }
+  return CUDA_SUCCESS;
 }
 
 CUresult cuEventSynchronize(CUevent event) {
@@ -388,7 +402,8 @@ CUresult cuEventQuery(CUevent event) {
   REQUIRE(s.events.count(event), CUDA_ERROR_INVALID_HANDLE);
   if (s.streams.count(event->stream))
     s.advance(event->stream);
-  return event->recorded ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
+  return !event->recorded || *event->recorded ? CUDA_SUCCESS
+                                              : CUDA_ERROR_NOT_READY;
 }
 
 CUresult cuEventElapsedTime(float *milliseconds, CUevent start, CUevent end) {
@@ -396,7 +411,8 @@ CUresult cuEventElapsedTime(float *milliseconds, CUevent start, CUevent end) {
   REQUIRE(s.events.count(start) && s.events.count(end) && start->timing &&
               end->timing,
           CUDA_ERROR_INVALID_HANDLE);
-  REQUIRE(start->recorded && end->recorded, CUDA_ERROR_NOT_READY);
+  REQUIRE(start->recorded && end->recorded, CUDA_ERROR_INVALID_HANDLE);
+  REQUIRE(*start->recorded && *end->recorded, CUDA_ERROR_NOT_READY);
   *milliseconds = float(end->time - start->time);
   return CUDA_SUCCESS;
 }

@@ -93,6 +93,9 @@ struct Config {
   int kernelThreads = 1024;
   /// Whether all devices have the same UUID.
   bool oneUuid = false;
+  /// Whether what is in other streams of a thread is done before what it waits
+  /// for, where nothing holds it up; else only where that waits for it.
+  bool othersFirst = false;
   /// What cuModuleLoadDataEx writes into the error log when it fails.
   std::string log;
 };

@@ -68,11 +68,28 @@ CUresult stub::enter(const char *function, bool needsContext) {
              : CUDA_ERROR_INVALID_CONTEXT;
 }
 
+bool State::advanceOnce(CUstream stream) {
+  if (stream->pending.empty() || !stream->pending.front()())
+    return false;
+  stream->pending.pop_front();
+  return true;
+}
+
+bool State::advanceOthers(CUstream stream) {
+  bool any = false;
+  for (CUstream other : std::set<CUstream>(streams))
+    if (other != stream && other->owner == std::this_thread::get_id())
+      while (advanceOnce(other))
+        any = true;
+  return any;
+}
+
 bool State::advance(CUstream stream) {
   while (!stream->pending.empty()) {
-    if (!stream->pending.front()())
+    if (config.othersFirst)
+      advanceOthers(stream);
+    if (!advanceOnce(stream) && !advanceOthers(stream))
       return false;
-    stream->pending.pop_front();
   }
   return true;
 }

@@ -49,7 +49,8 @@ struct CUstream_st {
   std::unique_ptr<CUgraph_st> captured;
 };
 struct CUevent_st {
-  bool recorded = false;
+  /// Whether the last record was done. Null before there is any.
+  std::shared_ptr<bool> recorded;
   bool timing = false;
   /// Where it was recorded last.
   CUstream stream = nullptr;
@@ -88,8 +89,13 @@ struct State {
   /// It is misuse where other ranks hold one of this thread's up, as they may
   /// for ever.
   void drain();
-  /// Does the work of one stream; false when others hold it up.
+  /// Does the work of one stream, and what that waits for; false when other
+  /// ranks hold it up.
   bool advance(CUstream stream);
+  /// Does the first piece of work of a stream, if that is possible now.
+  bool advanceOnce(CUstream stream);
+  /// The same for the streams of this thread beside it, all they can.
+  bool advanceOthers(CUstream stream);
   /// Whether [address, address + bytes) is memory of the device.
   bool owns(uint64_t address, uint64_t bytes) const;
 };

@@ -48,6 +48,9 @@ LogicalResult DeviceLaunchOp::verify() {
   if (getGrid().empty() || getGrid().size() > 3)
     return emitOpError("expected a grid of one to three extents, got ")
            << getGrid().size();
+  // device_launch_c6
+  if (getLayer() && !getSite())
+    return emitOpError("expected a site with the layer");
   // device_launch_c4
   SmallVector<Type> expected;
   for (Value output : getOutputs())

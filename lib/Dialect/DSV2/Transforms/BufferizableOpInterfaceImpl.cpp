@@ -28,7 +28,7 @@ dsv2::DeviceLaunchOp createLaunch(OpBuilder &b, dsv2::DeviceLaunchOp op,
                                   ValueRange inputs, ValueRange outputs) {
   return dsv2::DeviceLaunchOp::create(b, op.getLoc(), TypeRange(),
                                       op.getKernelAttr(), op.getGrid(), inputs,
-                                      outputs);
+                                      outputs, op.getSiteAttr(), op.getLayer());
 }
 
 template <typename Launch>

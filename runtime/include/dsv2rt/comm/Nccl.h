@@ -46,6 +46,11 @@ public:
   /// later cannot be loaded.
   static Expected<int> libraryVersion(const std::string &library = "");
 
+  /// Puts what is called from now on into `stream`. Operations of a
+  /// communicator have to be done in the order of their calls, so what makes
+  /// those streams wait for each other is up to the caller.
+  virtual void useStream(void *stream) = 0;
+
   /// What was called last: "all_reduce 'mlp' of layer 3 (40960 bytes)".
   virtual std::string lastOperation() const = 0;
 

@@ -53,6 +53,9 @@ public:
   Status status() const override { return host.status(); }
   void alive() override { host.alive(); }
   const CommOptions &commOptions() const override { return options; }
+  void useStream(void *other) override {
+    stream = static_cast<ncclStream_t>(other);
+  }
   std::string lastOperation() const override {
     return operation.sequence ? operation.text() : "no operation yet";
   }

@@ -30,6 +30,9 @@ def DSV2_DeviceLaunchOp : DSV2_Op<"device_launch", [
     an output can be handed from one launch to the next, each filling some of
     its columns. A launch without outputs is run for what it does to its inputs.
 
+    `site` and `layer` say for messages which op of the model it is of; they are
+    those of `dsv2.tap`.
+
     Constraints:
     - device_launch_c1: `kernel` names a kernel with one `dsv2.parameters` entry
       for each argument
@@ -40,23 +43,26 @@ def DSV2_DeviceLaunchOp : DSV2_Op<"device_launch", [
     - device_launch_c4: tensor outputs have one result each, of the same type;
       memory references have none
     - device_launch_c5: the grid has one to three extents
+    - device_launch_c6: there is no layer without a site
 
     Example:
 
     ```mlir
     %y = dsv2.device_launch @dsv2_kernels::@add grid(%n)
            ins(%a, %b : tensor<?x64xf32>, tensor<?x64xf32>)
-           outs(%e : tensor<?x64xf32>) -> tensor<?x64xf32>
+           outs(%e : tensor<?x64xf32>) site "mlp.shared_experts" -> tensor<?x64xf32>
     ```
   }];
   let arguments = (ins SymbolRefAttr:$kernel, Variadic<Index>:$grid,
     Variadic<AnyType>:$inputs,
-    Variadic<AnyTypeOf<[AnyRankedTensor, AnyMemRef]>>:$outputs);
+    Variadic<AnyTypeOf<[AnyRankedTensor, AnyMemRef]>>:$outputs,
+    OptionalAttr<StrAttr>:$site, Optional<Index>:$layer);
   let results = (outs Variadic<AnyRankedTensor>:$results);
   let assemblyFormat = [{
     $kernel `grid` `(` $grid `)`
     (`ins` `(` $inputs^ `:` type($inputs) `)`)?
-    (`outs` `(` $outputs^ `:` type($outputs) `)`)? attr-dict
+    (`outs` `(` $outputs^ `:` type($outputs) `)`)?
+    (`site` $site^)? (`layer` $layer^)? attr-dict
     (`->` type($results)^)?
   }];
   let hasVerifier = 1;
