@@ -109,11 +109,14 @@ function(add_dsv2rt_tool name)
   install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endfunction()
 
-# add_dsv2_unittest(NAME sources... [COMPILER] [LINK_LIBS libs])
+# add_dsv2_unittest(NAME sources... [COMPILER] [SECONDS s] [PARTS p=filter...]
+#                   [LINK_LIBS libs])
 # A GoogleTest program, registered with ctest under its own name. COMPILER: it
-# includes LLVM headers.
+# includes LLVM headers. SECONDS: about how long it takes, if that is long; such
+# tests begin first, or one of them would run alone at the end. PARTS: instead
+# one test for each filter, which can run side by side.
 function(add_dsv2_unittest name)
-  cmake_parse_arguments(ARG "COMPILER" "" "LINK_LIBS" ${ARGN})
+  cmake_parse_arguments(ARG "COMPILER" "SECONDS" "PARTS;LINK_LIBS" ${ARGN})
   add_executable(${name} ${ARG_UNPARSED_ARGUMENTS})
   set_target_properties(${name} PROPERTIES
     RUNTIME_OUTPUT_DIRECTORY ${DSV2_BINARY_DIR}/bin/unit ENABLE_EXPORTS ON)
@@ -127,11 +130,24 @@ function(add_dsv2_unittest name)
   target_link_libraries(${name} PRIVATE GTest::gtest GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE
     DSV2_TEST_SOURCE_DIR="${DSV2_SOURCE_DIR}")
-  add_test(NAME unit.${name} COMMAND ${name})
-  if(DSV2_SANITIZE)
-    set_tests_properties(unit.${name} PROPERTIES ENVIRONMENT
-      LSAN_OPTIONS=suppressions=${DSV2_SOURCE_DIR}/test/lsan.supp)
+  if(NOT ARG_PARTS)
+    set(ARG_PARTS "=*")
   endif()
+  foreach(part IN LISTS ARG_PARTS)
+    string(REGEX MATCH "^([^=]*)=(.*)$" part ${part})
+    set(test unit.${name})
+    if(CMAKE_MATCH_1)
+      string(APPEND test .${CMAKE_MATCH_1})
+    endif()
+    add_test(NAME ${test} COMMAND ${name} --gtest_filter=${CMAKE_MATCH_2})
+    if(ARG_SECONDS)
+      set_tests_properties(${test} PROPERTIES COST ${ARG_SECONDS})
+    endif()
+    if(DSV2_SANITIZE)
+      set_tests_properties(${test} PROPERTIES ENVIRONMENT
+        LSAN_OPTIONS=suppressions=${DSV2_SOURCE_DIR}/test/lsan.supp)
+    endif()
+  endforeach()
   add_dependencies(dsv2-unittests ${name})
 endfunction()
 

@@ -7,6 +7,8 @@
 
 #include "ExplainMesh.h"
 
+#include "ExchangePlan.h"
+
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Format.h"
@@ -92,12 +94,16 @@ static json::Object explainRank(const MeshPlan &plan) {
   };
 }
 
-static json::Object explainSpread(const RoutingSpread &spread) {
+/// `rowBytes` is what a rank sends of a token to each other one.
+static json::Object explainSpread(const RoutingSpread &spread,
+                                  int64_t rowBytes) {
   return json::Object{
       {"most_ranks", spread.mostRanks},
       {"mean_ranks", spread.meanRanks()},
       {"most_other_ranks", spread.mostOthers},
       {"mean_other_ranks", spread.meanOthers()},
+      {"most_bytes", spread.mostOthers * rowBytes},
+      {"mean_bytes", spread.meanOthers() * double(rowBytes)},
   };
 }
 
@@ -105,13 +111,14 @@ static json::Value explainDispatch(const ModelConfig &config,
                                    const MeshPlan &plan) {
   if (!plan.spread)
     return nullptr;
+  int64_t rowBytes = getDispatchRows(config, plan.request.forDevice).there;
   json::Object result{
       {"experts_per_token", config.numExpertsPerTok},
-      {"without_limit", explainSpread(plan.spread->unlimited)},
+      {"without_limit", explainSpread(plan.spread->unlimited, rowBytes)},
       {"device_limited", nullptr},
   };
   if (plan.spread->hasLimit)
-    result["device_limited"] = explainSpread(plan.spread->limited);
+    result["device_limited"] = explainSpread(plan.spread->limited, rowBytes);
   return result;
 }
 
@@ -316,14 +323,18 @@ static void printDispatch(TextWriter &writer, const ModelConfig &config,
                           const MeshPlan &plan) {
   if (!plan.spread || plan.request.mesh.ep == 1)
     return;
-  writer.heading(formatv("ranks that a token is sent to, for its {0} experts",
+  writer.heading(formatv("ranks that a token is sent to in a layer, for its "
+                         "{0} experts, and bytes",
                          config.numExpertsPerTok)
                      .str());
+  int64_t rowBytes = getDispatchRows(config, plan.request.forDevice).there;
   auto print = [&](StringRef name, const RoutingSpread &spread) {
     writer.line(name) << formatv(
-        "{0} at most, {1:f4} on average; {2} and {3:f4} other than its own\n",
+        "{0} at most, {1:f4} on average; {2} and {3:f4} other than its own: "
+        "{4} and {5:f1} bytes\n",
         spread.mostRanks, spread.meanRanks(), spread.mostOthers,
-        spread.meanOthers());
+        spread.meanOthers(), spread.mostOthers * rowBytes,
+        spread.meanOthers() * double(rowBytes));
   };
   if (plan.spread->hasLimit)
     print("device-limited routing", plan.spread->limited);

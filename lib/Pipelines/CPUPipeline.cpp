@@ -93,6 +93,8 @@ static void buildStructureStage(OpPassManager &pm,
   outline.reference = options.reference;
   outline.gpuChips = options.gpuChips;
   pm.addPass(createOutlineKernelsPass(outline));
+  if (!options.reference && !options.forDevice())
+    pm.addPass(createFuseLaunchesPass());
   // Kernels of the tile dialect, while launches name them.
   if (options.forDevice()) {
     pm.addPass(createConvertTileToNVVMPass());

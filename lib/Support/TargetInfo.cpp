@@ -117,6 +117,7 @@ Expected<CPUTargetInfo> CPUTargetInfo::parse(StringRef spec) {
     enabled = featuresOf(name);
   }
 
+  bool asksForTiles = false;
   for (StringRef part : ArrayRef(parts).drop_front()) {
     StringRef feature = part.trim();
     bool on = feature.consume_front("+");
@@ -130,11 +131,16 @@ Expected<CPUTargetInfo> CPUTargetInfo::parse(StringRef spec) {
                                feature + "'; expected one of " +
                                join(valid, ", "));
     enabled[feature] = on;
+    asksForTiles |= on && feature.starts_with("amx-");
     X86::updateImpliedFeatures(feature, on, enabled);
   }
 
   for (StringRef feature : neverUsed)
     enabled.erase(feature);
+  // Slower than vectors where it was measured (docs/Performance.md).
+  for (StringRef feature : validFeatureNames())
+    if (feature.starts_with("amx-") && !asksForTiles)
+      enabled.erase(feature);
   for (const auto &entry : enabled)
     (entry.getValue() ? info.features : info.disabledFeatures)
         .push_back(entry.getKey().str());

@@ -181,6 +181,28 @@ def OutlineKernelsPass : Pass<"dsv2-outline-kernels", "::mlir::ModuleOp"> {
     "::mlir::vector::VectorDialect", "::mlir::dsv2::DSV2Dialect"];
 }
 
+def FuseLaunchesPass : Pass<"dsv2-fuse-launches", "::mlir::ModuleOp"> {
+  let summary = "Launch kernels that work row by row together";
+  let description = [{
+    Enters: the structure stage, tensors. Launches of one block whose kernels
+    work row by row (`dsv2.rows`), on as many rows, become one launch of a kernel
+    that calls theirs on a few rows at a time: the norm and the quantisation of
+    the rows that a product takes, the norm and the rotation of what goes into the
+    cache. What one of them computes for the next is still in the first level of
+    the cache then, and the threads meet once.
+
+    A launch can move back to where the first result of the group is used, or
+    forward if it reads such a result; nothing moves over what writes memory.
+  }];
+  let statistics = [
+    Statistic<"numFused", "num-fused", "Number of launches saved">
+  ];
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect", "::mlir::func::FuncDialect",
+    "::mlir::memref::MemRefDialect", "::mlir::scf::SCFDialect",
+    "::mlir::tensor::TensorDialect"];
+}
+
 def PlanWorkspacePass : Pass<"dsv2-plan-workspace", "::mlir::ModuleOp"> {
   let summary = "Place every temporary in one workspace";
   let description = [{

@@ -54,6 +54,7 @@ struct CPUTargetInfo {
   /// Parses `native`, `x86-64`, `x86-64-v2`, `x86-64-v3`, `x86-64-v4` or any
   /// other 64-bit processor name of LLVM's, then any number of `,+feature` or
   /// `,-feature`. Features imply what they need and take along what needs them.
+  /// AMX is used where a feature asks for it, not where the processor has it.
   /// An unknown name is an error that lists the valid ones.
   static llvm::Expected<CPUTargetInfo> parse(llvm::StringRef spec);
 

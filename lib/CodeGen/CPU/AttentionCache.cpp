@@ -85,7 +85,7 @@ dsv2::cpu::getOrCreateLatentAppendKernel(ModuleOp module,
                   list,
                   getStridedType(IntegerType::get(ctx, 32), 2),
                   getLatentCacheType(ctx, config)};
-  return getOrCreateKernel(
+  return getOrCreateRowKernel(
       module, "latent_append_" + cacheName(config), target, types,
       [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
         Value positions = args[2], seqIds = args[3], blockTables = args[4];

@@ -101,7 +101,8 @@ void ExpandedAttention::quantizeLatents() {
   b.forEach(b.index(0), seen, [&](Value j) {
     Slice row = rowAt(j), to{latents, {j}};
     b.forEach(b.index(0), b.index(kQ8Format.blocks(latent)), [&](Value k) {
-      emitQuantizedBlock(b, row, to, k, b.index(latent));
+      emitQuantizedBlock(b, row, b.mul(k, kQ8Format.elements), to, k,
+                         b.index(latent));
     });
   });
 }

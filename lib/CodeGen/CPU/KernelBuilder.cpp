@@ -513,6 +513,15 @@ func::FuncOp dsv2::cpu::getOrCreateKernel(
   return func;
 }
 
+func::FuncOp dsv2::cpu::getOrCreateRowKernel(
+    ModuleOp module, StringRef name, const CPUTargetInfo &target,
+    TypeRange argTypes,
+    llvm::function_ref<void(KernelBuilder &, ValueRange, Value, Value)> emit) {
+  func::FuncOp kernel = getOrCreateKernel(module, name, target, argTypes, emit);
+  kernel->setAttr(kRowsAttr, UnitAttr::get(module.getContext()));
+  return kernel;
+}
+
 StringRef dsv2::cpu::elementName(Type element) {
   if (element.isBF16())
     return "bf16";

@@ -8,11 +8,10 @@
 
 #include "dsv2/CodeGen/CPU/MatmulKernels.h"
 
-#include "MatmulTile.h"
+#include "GatedProduct.h"
 #include "QuantTile.h"
 #include "TileProduct.h"
 #include "dsv2/CodeGen/CPU/QuantKernels.h"
-#include "mlir/Dialect/Math/IR/Math.h"
 
 using namespace mlir;
 using namespace mlir::dsv2;
@@ -122,67 +121,11 @@ static SmallVector<Slice> rowSlices(KernelBuilder &b, Value memref, Value row,
   return slices;
 }
 
-namespace {
-
-/// Where a product gets its rows and panels from, and where it leaves its
-/// results; the walk over them is the same for all kernels.
-struct ProductOperands {
-  /// Rows of x that rows row .. row + count - 1 of the product read.
-  std::function<SmallVector<Slice>(Value row, int64_t count)> x;
-  /// The same rows of the output.
-  std::function<SmallVector<Slice>(Value row, int64_t count)> y;
-  /// Panel `panel`; `which` is 0, or 1 for the up projection of a gated one.
-  std::function<Slice(Value panel, Value which)> w;
-  /// Rows of the residual, or null.
-  std::function<SmallVector<Slice>(Value row, int64_t count)> residual;
-  PanelFormat format;
-  /// Elements or blocks of the reduction, and size of the output's last
-  /// dimension.
-  Value depth, width;
-
-  /// The sums of a row from `column` on with its residual, if there is one.
-  /// `count` is what KernelBuilder::load() takes.
-  Value addResidual(KernelBuilder &b, Value sum, Value row, Value column,
-                    Value count) const {
-    if (!residual)
-      return sum;
-    Slice r = residual(row, 1).front();
-    return b.fadd(b.load(r.memref, r.at({column}), count), sum);
-  }
-  bool inBlocks() const { return getBlockFormat(format) != nullptr; }
-  bool mayUseTileUnit(const CPUTargetInfo &target) const {
-    return inBlocks() && hasTileUnit(target);
-  }
-  int64_t tileRows(const CPUTargetInfo &target) const {
-    if (mayUseTileUnit(target))
-      return TileProduct::kTileRows;
-    return inBlocks() ? getQuantTileRows(target)
-                      : getTilePlan(target, /*streams=*/1).maxRows();
-  }
-};
-
-} // namespace
-
 /// Elements or blocks of the reduction.
 static Value getDepth(KernelBuilder &b, Value w, Value x, PanelFormat format) {
   Value operand = getBlockFormat(format) ? w : x;
   int64_t rank = cast<MemRefType>(operand.getType()).getRank();
   return b.dim(operand, getBlockFormat(format) ? rank - 2 : rank - 1);
-}
-
-/// Emits what is right for few and for many rows. The tile unit is for more
-/// rows than one register tile takes: from there on vectors read and take apart
-/// the weights more than once, where the tile unit widens them once. Up to
-/// there reading them takes longer than either.
-static void chooseUnit(KernelBuilder &b, const ProductOperands &operands,
-                       Value rowLo, Value rowHi,
-                       llvm::function_ref<void()> withTiles,
-                       llvm::function_ref<void()> withVectors) {
-  const CPUTargetInfo &target = b.getTarget();
-  if (!operands.mayUseTileUnit(target))
-    return withVectors();
-  b.ifThen(b.gt(b.sub(rowHi, rowLo), b.index(getQuantTileRows(target))),
-           withTiles, withVectors);
 }
 
 /// y = [r +] x W^T over a range of panels and rows, with the tile unit.
@@ -227,8 +170,8 @@ static void emitProduct(KernelBuilder &b, const ProductOperands &operands,
   };
   Value only = b.index(0);
   if (operands.inBlocks())
-    return chooseUnit(
-        b, operands, rowLo, rowHi,
+    return operands.chooseUnit(
+        b, rowLo, rowHi,
         [&] {
           emitTileUnitProduct(b, operands, panelLo, panelHi, rowLo, rowHi);
         },
@@ -262,134 +205,6 @@ static void emitProduct(KernelBuilder &b, const ProductOperands &operands,
       [&](Value panel, Value row, int64_t count) {
         tile({panel}, row, count, /*prefetch=*/count >= 4);
       });
-}
-
-/// silu(gate) * up = gate / (1 + exp(-gate)) * up.
-static Value emitGate(KernelBuilder &b, Value gate, Value up) {
-  Value exp = math::ExpOp::create(b, b.fneg(gate));
-  Value silu = b.fdiv(gate, b.fadd(b.splat(1.0f), exp));
-  return b.fmul(silu, up);
-}
-
-/// y = silu(gate) * up for rows row .. row + rows - 1 and one panel: a loop
-/// over rows. Unrolled, its exponentials would be most of the kernel's code.
-/// `sum(row, which, half)` are sums of gate (0) or up (1).
-static void
-emitGatedRows(KernelBuilder &b, const ProductOperands &operands, Value panel,
-              Value row, Value rows,
-              llvm::function_ref<Value(Value, int64_t, int64_t)> sum) {
-  b.forEach(b.index(0), rows, [&](Value i) {
-    storePanel(b, panel, operands.width, operands.y(b.add(row, i), 1),
-               [&](int64_t, int64_t half, Value, Value) {
-                 return emitGate(b, sum(i, 0, half), sum(i, 1, half));
-               });
-  });
-}
-
-/// y = silu(x Wg^T) * (x Wu^T) over a range of panels and rows, with the tile
-/// unit. Gate and up of a panel are panels of their own for it.
-static void emitGatedTileUnitProduct(KernelBuilder &b,
-                                     const ProductOperands &operands,
-                                     Value panelLo, Value panelHi, Value rowLo,
-                                     Value rowHi) {
-  TileProduct product(b, operands.format);
-  walkTileProducts(
-      b, TileProduct::kMaxPanels / 2, panelLo, panelHi, rowLo, rowHi,
-      [&](Value panel, Value panels, Value row, Value rows) {
-        product.compute(
-            [&](Value i) { return operands.x(b.add(row, i), 1).front(); }, rows,
-            [&](Value p) {
-              return operands.w(b.add(panel, b.div(p, 2)),
-                                b.rem(p, b.index(2)));
-            },
-            b.mul(panels, 2), operands.depth);
-        b.forEach(b.index(0), panels, [&](Value p) {
-          emitGatedRows(b, operands, b.add(panel, p), row, rows,
-                        [&](Value i, int64_t which, int64_t half) {
-                          return product.sum(b.add(b.mul(p, 2), which), i,
-                                             half);
-                        });
-        });
-      });
-}
-
-/// y = silu(x Wg^T) * (x Wu^T) over a range of panels and rows. `scratch` is
-/// memref<2 x maxRows x NR x f32>.
-static void emitGatedProduct(KernelBuilder &b, const ProductOperands &operands,
-                             Value scratch, Value panelLo, Value panelHi,
-                             Value rowLo, Value rowHi) {
-  Value halves[2] = {b.index(0), b.index(b.lanes())};
-  // The sums of gate (0) or up (1) for one panel go through memory.
-  auto keep = [&](const TileSums &sums, int64_t panel, int64_t count,
-                  int64_t which) {
-    for (int64_t i = 0; i < count; ++i)
-      for (int64_t half : {0, 1})
-        b.store(sums(i, panel, half), scratch,
-                {b.index(which), b.index(i), halves[half]});
-  };
-  auto finish = [&](Value panel, Value row, int64_t count) {
-    emitGatedRows(b, operands, panel, row, b.index(count),
-                  [&](Value i, int64_t which, int64_t half) {
-                    return b.load(scratch, {b.index(which), i, halves[half]});
-                  });
-  };
-  Value streams[2] = {b.index(0), b.index(1)};
-  if (operands.inBlocks())
-    return chooseUnit(
-        b, operands, rowLo, rowHi,
-        [&] {
-          emitGatedTileUnitProduct(b, operands, panelLo, panelHi, rowLo, rowHi);
-        },
-        [&] {
-          walkEvenTiles(
-              b, getQuantTileRows(b.getTarget()), panelLo, panelHi, rowLo,
-              rowHi,
-              [&](Value panel, Value row, int64_t count, const TilePass &pass) {
-                SmallVector<Slice> x = operands.x(row, count);
-                for (int64_t which : {0, 1})
-                  keep(emitQuantTile(b, x, operands.w(panel, streams[which]),
-                                     operands.depth, operands.format, pass,
-                                     /*panelStride=*/2),
-                       0, count, which);
-                finish(panel, row, count);
-              });
-        });
-
-  // Few rows are bound by memory: gate and up are read side by side, in the
-  // order they are stored in.
-  auto fewTile = [&](ArrayRef<Value> panels, Value row, int64_t count) {
-    SmallVector<Slice> weights;
-    for (Value panel : panels)
-      for (int64_t which : {0, 1})
-        weights.push_back(operands.w(panel, streams[which]));
-    TileSums sums = emitTile(b, operands.x(row, count), weights, operands.depth,
-                             /*prefetch=*/false);
-    for (auto [p, panel] : llvm::enumerate(panels)) {
-      for (int64_t which : {0, 1})
-        keep(sums, 2 * p + which, count, which);
-      finish(panel, row, count);
-    }
-  };
-  // Many rows are bound by arithmetic: tall tiles, gate first, so that every
-  // weight read from the cache serves as many rows as registers allow.
-  auto tile = [&](Value panel, Value row, int64_t count) {
-    SmallVector<Slice> x = operands.x(row, count);
-    for (int64_t which : {0, 1})
-      keep(emitTile(b, x, operands.w(panel, streams[which]), operands.depth,
-                    /*prefetch=*/count >= 4),
-           0, count, which);
-    finish(panel, row, count);
-  };
-  walkPanels(b, getTilePlan(b.getTarget(), /*streams=*/2), panelLo, panelHi,
-             rowLo, rowHi, fewTile, tile);
-}
-
-static Value gateScratch(KernelBuilder &b, PanelFormat format) {
-  TilePlan plan = getTilePlan(b.getTarget(), /*streams=*/2);
-  int64_t rows = getBlockFormat(format)
-                     ? getQuantTileRows(b.getTarget())
-                     : std::max(plan.maxRows(), plan.fewRows);
-  return b.scratch({2, rows, b.getTarget().panelWidth()}, b.getF32Type());
 }
 
 /// Shares of a product for each thread: few enough that a share of a small
@@ -457,14 +272,17 @@ dsv2::cpu::getOrCreateGatedMatmulKernel(ModuleOp module,
                                         const GatedMatmulConfig &config,
                                         const CPUTargetInfo &target) {
   MLIRContext *context = module.getContext();
-  MemRefType act = getActivationType(context);
   return getOrCreateProduct(
-      module, kernelName("gated_matmul", config.format), target,
+      module,
+      kernelName(config.quantize ? "gated_matmul_quantize" : "gated_matmul",
+                 config.format),
+      target,
       {getProductInputType(context, config.format),
-       getGatedPanelType(context, target, config.format), act},
+       getGatedPanelType(context, target, config.format),
+       config.quantize ? getQuantizedActivationType(context)
+                       : getActivationType(context)},
       [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
         Value x = args[0], w = args[1], h = args[2];
-        Value scratch = gateScratch(b, config.format);
         ProductOperands operands;
         operands.format = config.format;
         operands.x = [&](Value row, int64_t count) {
@@ -478,11 +296,12 @@ dsv2::cpu::getOrCreateGatedMatmulKernel(ModuleOp module,
         };
         operands.depth = getDepth(b, w, x, config.format);
         operands.width = b.dim(h, 1);
-        shareProduct(
-            b, operands.tileRows(target), b.dim(h, 0), b.dim(w, 0), part, parts,
-            [&](Value rowLo, Value rowHi, Value lo, Value hi) {
-              emitGatedProduct(b, operands, scratch, lo, hi, rowLo, rowHi);
-            });
+        GatedProduct product(b, config.format, b.dim(w, 0), config.quantize);
+        shareProduct(b, operands.tileRows(target), b.dim(h, 0),
+                     product.numUnits(), part, parts,
+                     [&](Value rowLo, Value rowHi, Value lo, Value hi) {
+                       product.emit(operands, lo, hi, rowLo, rowHi);
+                     });
       });
 }
 
@@ -587,8 +406,8 @@ shareExperts(KernelBuilder &b, Value offsets, Value experts, Value panels,
 static func::FuncOp createGrouped(ModuleOp module,
                                   const GroupedMatmulConfig &config,
                                   const CPUTargetInfo &target, bool gated) {
+  assert((gated || !config.quantize) && "only gated results are quantised");
   MLIRContext *context = module.getContext();
-  MemRefType act = getActivationType(context);
   MemRefType list = getIndexListType(context);
   SmallVector<Type> types{
       getProductInputType(context, config.format),
@@ -597,18 +416,26 @@ static func::FuncOp createGrouped(ModuleOp module,
       list};
   if (config.gather)
     types.push_back(list);
-  types.push_back(act);
+  types.push_back(config.quantize ? getQuantizedActivationType(context)
+                                  : getActivationType(context));
 
   std::string stem = gated ? "grouped_gated_matmul" : "grouped_matmul";
+  if (config.quantize)
+    stem += "_quantize";
   if (config.gather)
     stem += "_gather";
   return getOrCreateProduct(
       module, kernelName(stem, config.format), target, types,
       [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
         Value x = args[0], w = args[1], offsets = args[2], y = args.back();
-        Value scratch = gated ? gateScratch(b, config.format) : Value();
+        Value units = b.dim(w, 1);
+        std::optional<GatedProduct> product;
+        if (gated) {
+          product.emplace(b, config.format, units, config.quantize);
+          units = product->numUnits();
+        }
         shareExperts(
-            b, offsets, b.dim(w, 0), b.dim(w, 1), config.format, part, parts,
+            b, offsets, b.dim(w, 0), units, config.format, part, parts,
             [&](Value expert, Value rowLo, Value rowHi, Value lo, Value hi) {
               ProductOperands operands;
               operands.format = config.format;
@@ -632,7 +459,7 @@ static func::FuncOp createGrouped(ModuleOp module,
               operands.depth = getDepth(b, w, x, config.format);
               operands.width = b.dim(y, 1);
               if (gated)
-                emitGatedProduct(b, operands, scratch, lo, hi, rowLo, rowHi);
+                product->emit(operands, lo, hi, rowLo, rowHi);
               else
                 emitProduct(b, operands, lo, hi, rowLo, rowHi);
             });

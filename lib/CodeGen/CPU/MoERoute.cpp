@@ -239,7 +239,7 @@ dsv2::cpu::getOrCreateRouteTopKKernel(ModuleOp module,
       llvm::bit_cast<uint32_t>(static_cast<float>(config.routedScale)));
   MLIRContext *ctx = module.getContext();
   Type act = getActivationType(ctx);
-  return getOrCreateKernel(
+  return getOrCreateRowKernel(
       module, name, target,
       {act, getStridedType(IntegerType::get(ctx, 32), 2), act},
       [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {

@@ -55,7 +55,7 @@ func::FuncOp dsv2::cpu::getOrCreateRMSNormKernel(ModuleOp module,
   std::string name = llvm::formatv("rms_norm_{0}_{1:x-}", width,
                                    llvm::bit_cast<uint32_t>(epsilon));
   Type act = getActivationType(ctx);
-  return getOrCreateKernel(
+  return getOrCreateRowKernel(
       module, name, target,
       {act, getStridedType(Float32Type::get(ctx), 1), act},
       [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {

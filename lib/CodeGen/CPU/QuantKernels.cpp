@@ -92,9 +92,10 @@ static Value toBytes(KernelBuilder &b, Value ints) {
 //===----------------------------------------------------------------------===//
 
 void dsv2::cpu::emitQuantizedBlock(KernelBuilder &b, const Slice &row,
-                                   const Slice &to, Value k, Value columns) {
+                                   Value first, const Slice &to, Value k,
+                                   Value columns) {
   using Activation = QuantizedActivation;
-  BlockOfRow block = loadBlock(b, row, b.mul(k, kQ8Format.elements), columns);
+  BlockOfRow block = loadBlock(b, row, first, columns);
   Value scale = b.fmul(block.largest, b.f32(1.0f / 127));
   Value inverse = b.broadcast(emitInverse(b, scale));
   Value at = b.mul(k, Activation::kBlockBytes);
@@ -123,27 +124,28 @@ func::FuncOp dsv2::cpu::getOrCreateQuantizeRowsKernel(
     ModuleOp module, const CPUTargetInfo &target, int64_t rank) {
   assert((rank == 2 || rank == 3) && "rows of tokens, or of heads of tokens");
   MLIRContext *context = module.getContext();
-  return getOrCreateKernel(
+  return getOrCreateRowKernel(
       module, rank == 2 ? "dsv2_quantize_rows" : "dsv2_quantize_heads", target,
       {getActivationType(context, rank),
        getQuantizedActivationType(context, rank)},
       [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
-        Value columns = b.dim(args[0], rank - 1);
-        Value rows = b.dim(args[0], 0), heads;
-        if (rank == 3) {
-          heads = b.dim(args[0], 1);
-          rows = b.mul(rows, heads);
-        }
-        shareGrid(b, rows, b.ceilDiv(columns, kQ8Format.elements), part, parts,
-                  [&](Value t, Value lo, Value hi) {
-                    Slice row{args[0], {t}}, to{args[1], {t}};
-                    if (rank == 3)
-                      row.prefix =
-                          to.prefix = {b.div(t, heads), b.rem(t, heads)};
-                    b.forEach(lo, hi, [&](Value k) {
-                      emitQuantizedBlock(b, row, to, k, columns);
-                    });
-                  });
+        Value columns = b.dim(args[0], rank - 1), zero = b.index(0);
+        Value blocks = b.ceilDiv(columns, kQ8Format.elements);
+        auto quantize = [&](ArrayRef<Value> prefix) {
+          Slice row{args[0], SmallVector<Value, 4>(prefix)};
+          Slice to{args[1], row.prefix};
+          b.forEach(zero, blocks, [&](Value k) {
+            emitQuantizedBlock(b, row, b.mul(k, kQ8Format.elements), to, k,
+                               columns);
+          });
+        };
+        auto [first, last] = b.share(b.dim(args[0], 0), part, parts);
+        b.forEach(first, last, [&](Value t) {
+          if (rank == 2)
+            return quantize(t);
+          b.forEach(zero, b.dim(args[0], 1),
+                    [&](Value head) { quantize({t, head}); });
+        });
       });
 }
 

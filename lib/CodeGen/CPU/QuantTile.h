@@ -32,10 +32,11 @@ TileSums emitQuantTile(KernelBuilder &b, ArrayRef<Slice> rows,
                        const Slice &panel, Value blocks, PanelFormat format,
                        const TilePass &pass, int64_t panelStride);
 
-/// Quantises block `k` of a row of `columns` elements: writes the bytes, the
-/// scale and the correction of QuantizedActivation to the same block of `to`.
-void emitQuantizedBlock(KernelBuilder &b, const Slice &row, const Slice &to,
-                        Value k, Value columns);
+/// Quantises the block of `row`, of `columns` elements, that begins at `first`:
+/// writes the bytes, the scale and the correction of QuantizedActivation to
+/// block `k` of `to`.
+void emitQuantizedBlock(KernelBuilder &b, const Slice &row, Value first,
+                        const Slice &to, Value k, Value columns);
 
 /// 1 / scale, or 0 for a block of zeros.
 Value emitInverse(KernelBuilder &b, Value scale);

@@ -33,7 +33,7 @@ dsv2::cpu::getOrCreateRopeTableKernel(ModuleOp module,
                                    hash, llvm::bit_cast<uint32_t>(multiplier));
   MLIRContext *ctx = module.getContext();
   Type types[] = {getIndexListType(ctx), getActivationType(ctx)};
-  return getOrCreateKernel(
+  return getOrCreateRowKernel(
       module, name, target, types,
       [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
         Value positions = args[0], table = args[1];
@@ -75,16 +75,21 @@ dsv2::cpu::getOrCreateApplyRopeKernel(ModuleOp module,
   assert(config.width % 2 == 0 && "rope rotates pairs");
   int64_t pairs = config.width / 2;
   MLIRContext *ctx = module.getContext();
-  Type types[] = {getActivationType(ctx, 3), getActivationType(ctx),
-                  getActivationType(ctx, 3)};
-  return getOrCreateKernel(
-      module, llvm::formatv("apply_rope_{0}", config.width).str(), target,
-      types, [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
+  MemRefType act = getActivationType(ctx, config.ofHeads ? 3 : 2);
+  Type types[] = {act, getActivationType(ctx), act};
+  std::string name = llvm::formatv(
+      "apply_rope_{0}{1}", config.ofHeads ? "heads_" : "", config.width);
+  return getOrCreateRowKernel(
+      module, name, target, types,
+      [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
         Value x = args[0], table = args[1], out = args[2];
-        Value heads = b.dim(out, 1);
-        auto [first, last] = b.share(b.mul(b.dim(out, 0), heads), part, parts);
-        b.forEach(first, last, [&](Value item) {
-          Value row = b.div(item, heads), head = b.rem(item, heads);
+        // The pairs of a row, or of a head of it.
+        auto rotate = [&](Value row, ArrayRef<Value> prefix) {
+          auto place = [&](Value column) {
+            SmallVector<Value> indices(prefix);
+            indices.push_back(column);
+            return indices;
+          };
           for (int64_t i = 0; i < pairs; i += b.lanes()) {
             int64_t count = std::min(b.lanes(), pairs - i);
             SmallVector<int64_t> evens, odds, zip;
@@ -95,7 +100,7 @@ dsv2::cpu::getOrCreateApplyRopeKernel(ModuleOp module,
               zip.push_back(count + lane);
             }
             Value at = b.index(2 * i);
-            Value v = emitLoad(b, x, {row, head, at}, 2 * count, 2 * count);
+            Value v = emitLoad(b, x, place(at), 2 * count, 2 * count);
             Value even = vector::ShuffleOp::create(b, v, v, evens);
             Value odd = vector::ShuffleOp::create(b, v, v, odds);
             Value cos = emitLoad(b, table, {row, b.index(i)}, count, count);
@@ -104,8 +109,15 @@ dsv2::cpu::getOrCreateApplyRopeKernel(ModuleOp module,
             Value first = b.fsub(b.fmul(even, cos), b.fmul(odd, sin));
             Value second = b.fadd(b.fmul(odd, cos), b.fmul(even, sin));
             Value pairwise = vector::ShuffleOp::create(b, first, second, zip);
-            emitStore(b, pairwise, out, {row, head, at}, 2 * count);
+            emitStore(b, pairwise, out, place(at), 2 * count);
           }
+        };
+        auto [first, last] = b.share(b.dim(out, 0), part, parts);
+        b.forEach(first, last, [&](Value row) {
+          if (!config.ofHeads)
+            return rotate(row, row);
+          b.forEach(b.index(0), b.dim(out, 1),
+                    [&](Value head) { rotate(row, {row, head}); });
         });
       });
 }

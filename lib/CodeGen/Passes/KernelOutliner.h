@@ -244,6 +244,13 @@ protected:
   Value getProductInput(Value x, cpu::PanelFormat format, Value rows) {
     return getProductInput(x, format, RowCount{rows, rows});
   }
+  /// Memory for rows like those of `shape`, quantised.
+  Value emptyQuantized(ArrayRef<int64_t> shape, RowCount rows);
+  /// Whether a gated product with the weight `gate` quantises its results for
+  /// the product with `down`; memory for them; and how the latter takes them.
+  static bool quantizesUnits(Value gate, Value down);
+  Value emptyUnits(Value gate, Value down, RowCount rows);
+  Value getDownInput(Value units, Value gate, Value down, RowCount rows);
   /// Panel format of a weight operand.
   static cpu::PanelFormat getFormat(Value weight) {
     return getPanelFormat(cast<RankedTensorType>(weight.getType()));

@@ -38,24 +38,44 @@ cpu::PanelFormat mlir::dsv2::getPanelFormat(RankedTensorType packed) {
 
 Value FunctionOutliner::getProductInput(Value x, cpu::PanelFormat format,
                                         RowCount rows) {
-  const BlockFormat *blocks = cpu::getBlockFormat(format);
-  if (!blocks)
+  if (!cpu::getBlockFormat(format))
     return x;
   // Several products may read the same rows.
   Value &quantized = quantizedRows[x];
   if (!quantized) {
-    SmallVector<int64_t> shape(cast<ShapedType>(x.getType()).getShape());
-    int64_t rank = shape.size();
-    shape.front() = ShapedType::kDynamic;
-    shape.back() =
-        blocks->blocks(getWidth(x)) * QuantizedActivation::kBlockBytes;
-    auto kernel =
-        cpu::getOrCreateQuantizeRowsKernel(outliner.module, target, rank);
+    ArrayRef<int64_t> shape = cast<ShapedType>(x.getType()).getShape();
+    auto kernel = cpu::getOrCreateQuantizeRowsKernel(outliner.module, target,
+                                                     shape.size());
     quantized =
-        launch(kernel, x, emptyRows(shape, b.getI8Type(), rows), kSerialRows)
-            .front();
+        launch(kernel, x, emptyQuantized(shape, rows), kSerialRows).front();
   }
   return quantized;
+}
+
+Value FunctionOutliner::emptyQuantized(ArrayRef<int64_t> shape, RowCount rows) {
+  SmallVector<int64_t> bytes(shape);
+  bytes.front() = ShapedType::kDynamic;
+  bytes.back() =
+      kQ8Format.blocks(shape.back()) * QuantizedActivation::kBlockBytes;
+  return emptyRows(bytes, b.getI8Type(), rows);
+}
+
+bool FunctionOutliner::quantizesUnits(Value gate, Value down) {
+  return cpu::getBlockFormat(getFormat(gate)) &&
+         cpu::getBlockFormat(getFormat(down));
+}
+
+Value FunctionOutliner::emptyUnits(Value gate, Value down, RowCount rows) {
+  int64_t shape[] = {ShapedType::kDynamic, getWidth(down)};
+  return quantizesUnits(gate, down) ? emptyQuantized(shape, rows)
+                                    : emptyRows(shape, b.getF32Type(), rows);
+}
+
+Value FunctionOutliner::getDownInput(Value units, Value gate, Value down,
+                                     RowCount rows) {
+  return quantizesUnits(gate, down)
+             ? units
+             : getProductInput(units, getFormat(down), rows);
 }
 
 //===----------------------------------------------------------------------===//
@@ -257,20 +277,21 @@ LogicalResult FunctionOutliner::outlineFFN(GatedFFNOp op, Value residual,
   if (op.getUp())
     return op.emitOpError("expected gate and up to be packed together");
   Value gate = lookup(op.getGate()), down = lookup(op.getDown());
+  RowCount rows = {tokens, tokens};
   auto gated = cpu::getOrCreateGatedMatmulKernel(
-      outliner.module, {getFormat(op.getGate())}, target);
-  int64_t width = getWidth(op.getDown());
-  Value hiddenUnits =
-      launch(gated,
-             {getProductInput(lookup(op.getInput()), getFormat(op.getGate()),
-                              tokens),
-              gate},
-             empty({ShapedType::kDynamic, width}, b.getF32Type(), tokens))
-          .front();
+      outliner.module,
+      {getFormat(op.getGate()), quantizesUnits(op.getGate(), op.getDown())},
+      target);
+  Value hiddenUnits = launch(gated,
+                             {getProductInput(lookup(op.getInput()),
+                                              getFormat(op.getGate()), tokens),
+                              gate},
+                             emptyUnits(op.getGate(), op.getDown(), rows))
+                          .front();
   auto product = cpu::getOrCreateMatmulKernel(
       outliner.module, {getFormat(op.getDown()), residual != nullptr}, target);
   SmallVector<Value> inputs = {
-      getProductInput(hiddenUnits, getFormat(op.getDown()), tokens), down};
+      getDownInput(hiddenUnits, op.getGate(), op.getDown(), rows), down};
   if (residual)
     inputs.push_back(residual);
   Value value = launch(product, inputs, destination(result)).front();
@@ -333,25 +354,13 @@ LogicalResult FunctionOutliner::outlineRope(RopeOp op) {
   int64_t dim = op.getRope().getDim();
   Value input = lookup(op.getInput());
   auto type = cast<RankedTensorType>(op.getType());
-  bool shared = type.getRank() == 2;
-  int64_t heads = shared ? 1 : type.getDimSize(1);
-  SmallVector<ReassociationIndices> groups = {{0}, {1, 2}};
-  if (shared)
-    input = tensor::ExpandShapeOp::create(
-        b,
-        RankedTensorType::get({ShapedType::kDynamic, 1, dim},
-                              type.getElementType()),
-        input, groups,
-        ArrayRef<OpFoldResult>{tokens, b.getIndexAttr(1), b.getIndexAttr(dim)});
   Value table = getRopeTable(op);
-  auto kernel = cpu::getOrCreateApplyRopeKernel(outliner.module, {dim}, target);
+  auto kernel = cpu::getOrCreateApplyRopeKernel(
+      outliner.module, {dim, /*ofHeads=*/type.getRank() == 3}, target);
   Value result =
       launch(kernel, {input, table},
-             empty({ShapedType::kDynamic, heads, dim}, b.getF32Type(), tokens),
-             kSerialRows)
+             empty(type.getShape(), b.getF32Type(), tokens), kSerialRows)
           .front();
-  if (shared)
-    result = tensor::CollapseShapeOp::create(b, result, groups);
   mapping.map(op.getResult(), result);
   tap(op, result);
   return success();
@@ -515,20 +524,22 @@ LogicalResult FunctionOutliner::outlineExperts(ExpertFFNOp op) {
   Value gate = lookup(op.getGate()), down = lookup(op.getDown());
   Value offsets = lookup(op.getOffsets());
   auto gated = cpu::getOrCreateGroupedGatedMatmulKernel(
-      outliner.module, {getFormat(op.getGate()), /*gather=*/true}, target);
+      outliner.module,
+      {getFormat(op.getGate()), /*gather=*/true,
+       quantizesUnits(op.getGate(), op.getDown())},
+      target);
   Value hiddenUnits =
       launch(
           gated,
           {getProductInput(rows.input, getFormat(op.getGate()), rows.inputRows),
            gate, offsets, rows.rowTokens},
-          emptyRows({ShapedType::kDynamic, downType.getDimSize(2)},
-                    b.getF32Type(), rows.rows))
+          emptyUnits(op.getGate(), op.getDown(), rows.rows))
           .front();
   auto product = cpu::getOrCreateGroupedMatmulKernel(
       outliner.module, {getFormat(op.getDown()), /*gather=*/false}, target);
   Value result =
       launch(product,
-             {getProductInput(hiddenUnits, getFormat(op.getDown()), rows.rows),
+             {getDownInput(hiddenUnits, op.getGate(), op.getDown(), rows.rows),
               down, offsets},
              emptyRows({ShapedType::kDynamic, downType.getDimSize(1)},
                        b.getF32Type(), rows.rows))

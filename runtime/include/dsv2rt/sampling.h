@@ -107,7 +107,8 @@ private:
   Status readLogits(const float *logits, size_t count);
   Status applyPenalty(const int32_t *history, size_t historySize);
   int32_t largest() const;
-  void keepTopK();
+  void takeTopK(size_t k);
+  void takeCandidates(double top);
   void keepTopP();
   void keepMinP();
   int32_t draw(double uniform) const;

@@ -13,6 +13,7 @@
 #include <exception>
 #include <limits>
 #include <new>
+#include <optional>
 #include <string>
 
 using namespace dsv2rt;
@@ -154,14 +155,41 @@ static constexpr auto likelier = [](const auto &a, const auto &b) {
   return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
 };
 
-void Sampler::keepTopK() {
+void Sampler::takeTopK(size_t k) {
+  // Whatever is not above the k-th of those before it is out, and soon that is
+  // almost everything: of equal logits the first ones stay.
+  auto keepBest = [&] {
+    auto kth = candidates.begin() + static_cast<ptrdiff_t>(k - 1);
+    std::nth_element(candidates.begin(), kth, candidates.end(), likelier);
+    candidates.resize(k);
+    return candidates[k - 1].logit;
+  };
+  const size_t most = k + std::max<size_t>(k, 64);
+  double least = -std::numeric_limits<double>::infinity();
+  for (size_t i = 0; i < values.size(); ++i) {
+    // The first k come in whatever they are.
+    if (!(values[i] > least) && candidates.size() >= k)
+      continue;
+    candidates.push_back({values[i], 0, static_cast<int32_t>(i)});
+    if (candidates.size() == most)
+      least = keepBest();
+  }
+  if (candidates.size() > k)
+    keepBest();
+}
+
+void Sampler::takeCandidates(double top) {
+  candidates.clear();
   uint64_t k = static_cast<uint64_t>(settings.topK);
-  if (k == 0 || k >= candidates.size())
-    return;
-  std::nth_element(candidates.begin(),
-                   candidates.begin() + static_cast<ptrdiff_t>(k - 1),
-                   candidates.end(), likelier);
-  candidates.resize(static_cast<size_t>(k));
+  if (k > 0 && k < values.size())
+    takeTopK(static_cast<size_t>(k));
+  else
+    for (size_t i = 0; i < values.size(); ++i)
+      candidates.push_back({values[i], 0, static_cast<int32_t>(i)});
+  for (Candidate &candidate : candidates)
+    // Subtracting first keeps the quotient from overflowing to inf - inf,
+    // however small the temperature is.
+    candidate.weight = std::exp((candidate.logit - top) / settings.temperature);
 }
 
 void Sampler::keepTopP() {
@@ -222,10 +250,53 @@ int32_t Sampler::draw(double uniform) const {
   return last->id;
 }
 
+/// The first of the largest logits; nothing if there is a NaN or +inf among
+/// them, or -inf alone. One pass, at about the speed of the cache: a vocabulary
+/// is long.
+static std::optional<int32_t> firstLargest(const float *logits, size_t count) {
+  constexpr size_t lanes = 16, block = 256 * lanes;
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  float largest = -infinity;
+  size_t place = 0;
+  for (size_t start = 0; start < count; start += block) {
+    size_t end = std::min(count, start + block), i = start;
+    float most[lanes];
+    uint32_t isNaN[lanes] = {};
+    std::fill(most, most + lanes, -infinity);
+    for (; i + lanes <= end; i += lanes)
+      for (size_t lane = 0; lane < lanes; ++lane) {
+        float x = logits[i + lane];
+        most[lane] = x > most[lane] ? x : most[lane];
+        isNaN[lane] |= x != x;
+      }
+    for (; i < end; ++i) {
+      most[0] = std::max(most[0], logits[i]);
+      isNaN[0] |= std::isnan(logits[i]);
+    }
+    float here = *std::max_element(most, most + lanes);
+    if (here == infinity ||
+        std::any_of(isNaN, isNaN + lanes, [](uint32_t any) { return any; }))
+      return std::nullopt;
+    if (here > largest) {
+      largest = here;
+      place = start;
+    }
+  }
+  if (largest == -infinity)
+    return std::nullopt;
+  return static_cast<int32_t>(
+      std::find(logits + place, logits + count, largest) - logits);
+}
+
 Expected<int32_t> Sampler::sample(const float *logits, size_t count,
                                   const int32_t *history, size_t historySize,
                                   uint64_t position) {
   try {
+    bool isPlain = settings.repetitionPenalty == 1 || historySize == 0;
+    if (settings.temperature == 0 && isPlain && logits && count <= INT32_MAX)
+      if (std::optional<int32_t> largest = firstLargest(logits, count))
+        return *largest;
+    // Reading them one by one tells what is wrong with which.
     if (Status status = readLogits(logits, count); !status.ok())
       return status;
     if (Status status = applyPenalty(history, historySize); !status.ok())
@@ -233,15 +304,7 @@ Expected<int32_t> Sampler::sample(const float *logits, size_t count,
     int32_t best = largest();
     if (settings.temperature == 0)
       return best;
-    double top = values[static_cast<size_t>(best)];
-    candidates.clear();
-    for (size_t i = 0; i < values.size(); ++i)
-      // Subtracting first keeps the quotient from overflowing to inf - inf,
-      // however small the temperature is.
-      candidates.push_back({values[i],
-                            std::exp((values[i] - top) / settings.temperature),
-                            static_cast<int32_t>(i)});
-    keepTopK();
+    takeCandidates(values[static_cast<size_t>(best)]);
     keepTopP();
     keepMinP();
     // The order of equal sets must not depend on how they were selected.

@@ -34,7 +34,7 @@ struct Kernels {
       const CPUTargetInfo &target = module.target();
       matmul[f] = add(getOrCreateMatmulKernel(m, {format, false}, target));
       residual[f] = add(getOrCreateMatmulKernel(m, {format, true}, target));
-      gated[f] = add(getOrCreateGatedMatmulKernel(m, {format}, target));
+      gated[f] = add(getOrCreateGatedMatmulKernel(m, {format, false}, target));
       head[f] = add(getOrCreateHeadMatmulKernel(m, {format}, target));
       for (int gather : {0, 1}) {
         GroupedMatmulConfig config{format, gather != 0};

@@ -34,8 +34,9 @@ constexpr int64_t kRowBlock = QuantizedActivation::kBlockBytes;
 
 /// The kernels of one format.
 struct FormatKernels {
-  std::string pack, packExperts, packGated, packHeads, matmul, residual,
-      grouped, groupedGated, heads, packRows, packHeadRows, packGatedRows;
+  std::string pack, packExperts, packGated, packHeads, matmul, residual, gated,
+      gatedQuantize, grouped, groupedGated, groupedGatedQuantize, heads,
+      packRows, packHeadRows, packGatedRows;
 };
 
 /// Every kernel of the family for one processor, compiled once.
@@ -70,6 +71,11 @@ struct Kernels {
           add(getOrCreateGroupedMatmulKernel(m, {format, false}, target));
       k.groupedGated =
           add(getOrCreateGroupedGatedMatmulKernel(m, {format, true}, target));
+      k.groupedGatedQuantize = add(
+          getOrCreateGroupedGatedMatmulKernel(m, {format, true, true}, target));
+      k.gated = add(getOrCreateGatedMatmulKernel(m, {format, false}, target));
+      k.gatedQuantize =
+          add(getOrCreateGatedMatmulKernel(m, {format, true}, target));
     }
     PackConfig floats;
     floats.format = PanelFormat::FP8;
@@ -222,6 +228,15 @@ Dot dot(const QuantizedRow &x, const QuantizedRow &w) {
 
 Array<int8_t> makeRows(int64_t tokens, int64_t columns) {
   return Array<int8_t>({tokens, blocksOf(columns) * kRowBlock}, 3);
+}
+
+/// Whether two arrays of rows hold the same bytes.
+bool sameRows(const Array<int8_t> &a, const Array<int8_t> &b) {
+  for (int64_t t = 0; t < a.dim(0); ++t)
+    for (int64_t j = 0; j < a.dim(1); ++j)
+      if (a(t, j) != b(t, j))
+        return false;
+  return a.guardIntact() && b.guardIntact();
 }
 
 Array<uint8_t> makePanels(PanelFormat format, int64_t rows, int64_t columns,
@@ -658,6 +673,12 @@ TEST_P(QuantTest, ExpertsMatchPlainLoops) {
     module().run(kernels->quantize, 2, x, q);
     module().run(of.groupedGated, 3, q, gated, offsets, rowToken, h);
     module().run(kernels->quantize, 2, h, qh);
+    for (int64_t parts : {1, 3, 20}) {
+      Array<int8_t> units = makeRows(tokens, inner);
+      module().run(of.groupedGatedQuantize, parts, q, gated, offsets, rowToken,
+                   units);
+      EXPECT_TRUE(sameRows(units, qh)) << parts << " parts";
+    }
     module().run(of.grouped, 3, qh, panels, offsets, y);
     for (int64_t r = 0; r < tokens; ++r) {
       int64_t e = r < 4 ? 0 : 2;
@@ -681,6 +702,41 @@ TEST_P(QuantTest, ExpertsMatchPlainLoops) {
       }
     }
   }
+}
+
+// Blocks of results end within panels, panels within blocks, and rows within
+// both; somebody has every block, whoever shares the work.
+TEST_P(QuantTest, GatedResultsAreQuantisedAsRowsAre) {
+  const int64_t hidden = 96;
+  for (PanelFormat format : kFormats)
+    for (int64_t inner : {int64_t(1), int64_t(31), int64_t(32), int64_t(33),
+                          width + 5, 5 * width, 7 * width - 1})
+      for (int64_t tokens : {1, 9, 30}) {
+        SCOPED_TRACE(testing::Message() << stringifyPanelFormat(format).str()
+                                        << " " << tokens << " x " << inner);
+        const FormatKernels &of = kernels->of(format);
+        Array<float> x({tokens, hidden}), gate({1, inner, hidden}),
+            up({1, inner, hidden}), h({tokens, inner});
+        x.random(unsigned(inner));
+        gate.random(2, 0.3f);
+        up.random(3, 0.3f);
+        Array<uint8_t> packed({1, (inner + width - 1) / width, 2,
+                               blocksOf(hidden),
+                               getBlockFormat(format)->panelBytes(width)});
+        module().run(of.packGated, 2, gate, up, packed);
+        Array<uint8_t> panels({packed.dim(1), 2, packed.dim(3), packed.dim(4)});
+        std::memcpy(panels.data(), packed.data(), packed.size());
+        Array<int8_t> q = makeRows(tokens, hidden),
+                      qh = makeRows(tokens, inner);
+        module().run(kernels->quantize, 2, x, q);
+        module().run(of.gated, 3, q, panels, h);
+        module().run(kernels->quantize, 2, h, qh);
+        for (int64_t parts : {1, 2, 3, 20}) {
+          Array<int8_t> units = makeRows(tokens, inner);
+          module().run(of.gatedQuantize, parts, q, panels, units);
+          EXPECT_TRUE(sameRows(units, qh)) << parts << " parts";
+        }
+      }
 }
 
 // One weight per head whose transpose is stored, as queries meet w_uk.

@@ -56,9 +56,6 @@ TEST(TargetInfo, ExtensionsOfNamedProcessors) {
   EXPECT_TRUE(zen5.hasAVX512BF16);
   EXPECT_TRUE(zen5.hasVNNI);
   EXPECT_FALSE(zen5.hasAMXBF16);
-  CPUTargetInfo spr = parsed("sapphirerapids");
-  EXPECT_TRUE(spr.hasAMXBF16);
-  EXPECT_TRUE(spr.hasAMXInt8);
   CPUTargetInfo alderlake = parsed("alderlake");
   EXPECT_EQ(alderlake.vectorBits, 256u);
   EXPECT_TRUE(alderlake.hasVNNI);
@@ -93,7 +90,18 @@ TEST(TargetInfo, WhatNoCodeUsesIsNotDemanded) {
          {"64bit", "enqcmd", "pku", "prefetchi", "rdpru", "sgx", "uintr"})
       EXPECT_FALSE(parsed(cpu).hasFeature(feature))
           << cpu.str() << ": " << feature.str();
-  EXPECT_TRUE(parsed("sapphirerapids").hasFeature("amx-int8"));
+}
+
+// Vectors are faster; and what is not used is not demanded.
+TEST(TargetInfo, TilesAreForThoseWhoAskForThem) {
+  CPUTargetInfo plain = parsed("sapphirerapids");
+  EXPECT_FALSE(plain.hasAMXInt8 || plain.hasAMXBF16);
+  EXPECT_FALSE(plain.hasFeature("amx-int8") || plain.hasFeature("amx-tile"));
+  EXPECT_TRUE(plain.hasVNNI);
+  CPUTargetInfo asked = parsed("sapphirerapids,+amx-int8");
+  EXPECT_TRUE(asked.hasAMXInt8 && asked.hasFeature("amx-tile"));
+  EXPECT_FALSE(parsed("sapphirerapids,-amx-int8").hasAMXInt8);
+  EXPECT_TRUE(parsed("x86-64-v4,+avx512vnni,+amx-int8").hasAMXInt8);
 }
 
 TEST(TargetInfo, TheHostCanRunItself) {

@@ -46,7 +46,9 @@ struct Products {
       packGated[f] = add(getOrCreatePackGatedPanelsKernel(m, config, target));
       matmul[f] = add(getOrCreateMatmulKernel(m, {format, false}, target));
       residual[f] = add(getOrCreateMatmulKernel(m, {format, true}, target));
-      gated[f] = add(getOrCreateGatedMatmulKernel(m, {format}, target));
+      gated[f] = add(getOrCreateGatedMatmulKernel(m, {format, false}, target));
+      gatedQuantize[f] =
+          add(getOrCreateGatedMatmulKernel(m, {format, true}, target));
       heads[f] = add(getOrCreateHeadMatmulKernel(m, {format}, target));
       grouped[f] =
           add(getOrCreateGroupedMatmulKernel(m, {format, false}, target));
@@ -60,8 +62,8 @@ struct Products {
   bool compiled;
   std::string quantize, quantizeHeads;
   // Index: 0 for q8, 1 for q4.
-  std::string pack[2], packGated[2], matmul[2], residual[2], gated[2], heads[2],
-      grouped[2], groupedGated[2];
+  std::string pack[2], packGated[2], matmul[2], residual[2], gated[2],
+      gatedQuantize[2], heads[2], grouped[2], groupedGated[2];
 };
 
 class TileProductTest : public testing::Test {
@@ -196,6 +198,14 @@ TEST_F(TileProductTest, GatedIsThatOfVectors) {
         vectors->module.run(vectors->gated[f], 1, q, panels, expected);
         tiles->module.run(tiles->gated[f], 3, q, panels, y);
         EXPECT_TRUE(sameBits(y, expected)) << tokens << " x " << n;
+        Array<int8_t> expectedBytes({tokens, rowBytes(n)}),
+            units({tokens, rowBytes(n)});
+        vectors->module.run(vectors->quantize, 1, expected, expectedBytes);
+        tiles->module.run(tiles->gatedQuantize[f], 3, q, panels, units);
+        EXPECT_EQ(std::memcmp(expectedBytes.data(), units.data(),
+                              expectedBytes.size()),
+                  0);
+        EXPECT_TRUE(units.guardIntact());
       }
 }
 

@@ -12,6 +12,8 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <numeric>
+#include <random>
 #include <set>
 #include <string>
 #include <thread>
@@ -135,6 +137,40 @@ TEST(Sampling, F067_TemperatureZeroTakesTheLowestOfEquals) {
   EXPECT_EQ(pick({1, 3, 2, 3}, params), 1);
 }
 
+// Every length around those of vectors and blocks, with the largest, its equals
+// and what must not be there in every kind of place.
+TEST(Sampling, GreedyTakesTheFirstLargestWhereverItIs) {
+  const SamplingParams greedy = withTemperature(0);
+  const float bad[] = {inf, nan32};
+  std::mt19937 generator(7);
+  for (size_t count : {1, 2, 15, 16, 17, 33, 4095, 4096, 4097, 9000}) {
+    Logits logits(count);
+    for (int round = 0; round < 40; ++round) {
+      // Few different values: many are equal, and some are -inf.
+      for (float &x : logits)
+        x = generator() % 8 ? float(int(generator() % 5)) - 3.0f : -inf;
+      auto largest = std::max_element(logits.begin(), logits.end());
+      Expected<int32_t> chosen = sample(logits, {}, greedy, 0);
+      if (*largest == -inf) {
+        EXPECT_FALSE(chosen.ok());
+      } else {
+        ASSERT_TRUE(chosen.ok()) << chosen.status().message();
+        EXPECT_EQ(chosen.value(), largest - logits.begin()) << count;
+      }
+      Logits spoilt = logits;
+      size_t place = generator() % count;
+      spoilt[place] = bad[round % 2];
+      Expected<int32_t> none = sample(spoilt, {}, greedy, 0);
+      ASSERT_FALSE(none.ok());
+      EXPECT_NE(none.status().message().find("token " + std::to_string(place)),
+                std::string::npos)
+          << none.status().message();
+    }
+  }
+  // Zeros of either sign are equal.
+  EXPECT_EQ(sample({-1.0f, -0.0f, 0.0f}, {}, greedy, 0).value(), 1);
+}
+
 TEST(Sampling, F067_TinyTemperaturesAreGreedy) {
   const Logits logits = {100, 3.0e38f, -3.0e38f, 2.9e38f};
   for (double temperature : {1e-4, 1e-30, 1e-300, 5e-324})
@@ -194,6 +230,36 @@ TEST(Sampling, TopK) {
   EXPECT_EQ(support({1, 4, 2, 3}, params), (std::set<int32_t>{0, 1, 2, 3}));
   params.topK = 0;
   EXPECT_EQ(support({1, 4, 2, 3}, params), (std::set<int32_t>{0, 1, 2, 3}));
+}
+
+// The k likeliest, the first of equal ones, wherever they are.
+TEST(Sampling, TopKLeavesOutAllOthers) {
+  std::mt19937 generator(3);
+  for (size_t count : {5, 70, 300, 5000})
+    for (int values : {3, 40, 100000})
+      for (size_t k : {1, 2, 7, 64, 65, 200, 4999}) {
+        if (k > count)
+          continue;
+        Logits logits(count);
+        for (float &x : logits)
+          x = generator() % 20 ? float(generator() % unsigned(values)) / values
+                               : -inf;
+        std::vector<size_t> order(count);
+        std::iota(order.begin(), order.end(), size_t(0));
+        std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+          return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
+        });
+        if (logits[order[0]] == -inf)
+          continue;
+        Logits others = logits;
+        for (size_t i = k; i < count; ++i)
+          others[order[i]] = -inf;
+        SamplingParams all = withTemperature(1.5), best = all;
+        best.topK = int32_t(k);
+        for (uint64_t position = 0; position < 20; ++position)
+          EXPECT_EQ(pick(logits, best, position), pick(others, all, position))
+              << count << " " << values << " " << k;
+      }
 }
 
 TEST(Sampling, TopKOfOneIsGreedyAtAnyTemperature) {

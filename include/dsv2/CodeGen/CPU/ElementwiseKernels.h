@@ -147,6 +147,8 @@ func::FuncOp getOrCreateRopeTableKernel(ModuleOp module,
 struct ApplyRopeConfig {
   /// Rotated width R, even.
   int64_t width = 0;
+  /// Rows are of heads; else they are of tokens, and there is no h below.
+  bool ofHeads = true;
 };
 
 /// Rotates adjacent pairs, in place order:
@@ -155,9 +157,9 @@ struct ApplyRopeConfig {
 /// with cos = table[t, i], sin = table[t, R/2 + i]; two products, each rounded,
 /// then the sum, as the references compute it.
 ///
-///   (x: act3 [T, H, R], table: act2 [T, R], out: act3 [T, H, R])
+///   (x: act3 [T, H, R] or act2 [T, R], table: act2 [T, R], out: as x)
 ///
-/// H is the second dimension of `out` and may be 1. `out` may be `x` itself.
+/// `out` may be `x` itself.
 func::FuncOp getOrCreateApplyRopeKernel(ModuleOp module,
                                         const ApplyRopeConfig &config,
                                         const CPUTargetInfo &target);

@@ -221,6 +221,12 @@ MemRefType getIndexListType(MLIRContext *context);
 /// every thread computes one share.
 inline constexpr llvm::StringLiteral kSharesAttr = "dsv2.shares";
 
+/// On a kernel that works row by row. Its first output, or first input if it
+/// has no output, has n rows; KernelBuilder::share() divides them over `parts`,
+/// and for row r of every output the kernel reads no other row of what has n
+/// rows, too.
+inline constexpr llvm::StringLiteral kRowsAttr = "dsv2.rows";
+
 /// Returns the function `name` of `module`, or adds it: a private function of
 /// the given arguments followed by `part` and `parts`, whose body `emit` fills
 /// (without a terminator). The name has to determine the body.
@@ -230,6 +236,14 @@ getOrCreateKernel(ModuleOp module, StringRef name, const CPUTargetInfo &target,
                   llvm::function_ref<void(KernelBuilder &b, ValueRange args,
                                           Value part, Value parts)>
                       emit);
+
+/// The same for a kernel with kRowsAttr.
+func::FuncOp
+getOrCreateRowKernel(ModuleOp module, StringRef name,
+                     const CPUTargetInfo &target, TypeRange argTypes,
+                     llvm::function_ref<void(KernelBuilder &b, ValueRange args,
+                                             Value part, Value parts)>
+                         emit);
 
 /// "f32", "bf16" or "f16": how kernel names spell an element type.
 StringRef elementName(Type element);

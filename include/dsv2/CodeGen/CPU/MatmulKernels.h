@@ -84,10 +84,13 @@ func::FuncOp getOrCreateMatmulKernel(ModuleOp module,
 
 struct GatedMatmulConfig {
   PanelFormat format = PanelFormat::F32;
+  /// The result is quantised, as getOrCreateQuantizeRowsKernel() does. The
+  /// format has blocks then.
+  bool quantize = false;
 };
 
 /// h[T, I] = silu(x[T, K] Wg^T) * (x Wu^T), silu(v) = v / (1 + exp(-v)).
-///   (x: act, w: gated panels of I columns, h: act)
+///   (x: act, w: gated panels of I columns, h: act or quantised)
 /// Emits math.exp on vectors.
 func::FuncOp getOrCreateGatedMatmulKernel(ModuleOp module,
                                           const GatedMatmulConfig &config,
@@ -107,6 +110,8 @@ struct GroupedMatmulConfig {
   PanelFormat format = PanelFormat::F32;
   /// Row r of the product reads row rowToken[r] of x instead of row r.
   bool gather = false;
+  /// As of GatedMatmulConfig; only for gated products.
+  bool quantize = false;
 };
 
 /// y[r, N] = x[r, K] W[e]^T for the expert e that owns row r: the rows of e are
@@ -122,7 +127,7 @@ func::FuncOp getOrCreateGroupedMatmulKernel(ModuleOp module,
 
 /// The gated product per expert: h[r, I] = silu(x Wg[e]^T) * (x Wu[e]^T).
 ///   (x: act, w: gated panels with one leading dimension E,
-///    offsets: list of E + 1, [rowToken: list,] h: act)
+///    offsets: list of E + 1, [rowToken: list,] h: act or quantised)
 func::FuncOp
 getOrCreateGroupedGatedMatmulKernel(ModuleOp module,
                                     const GroupedMatmulConfig &config,

@@ -28,7 +28,7 @@ MemRefType getQuantizedActivationType(MLIRContext *context, int64_t rank = 2);
 /// q[T] = x[T, K], in blocks of 32 along K with scale max|x| / 127, rounded to
 /// nearest even. A block with a value that is not finite has such a scale.
 ///   (x: act, q: quantised activation), both of rank `rank`, 2 or 3
-/// Work is divided over pairs of a row and a run of blocks.
+/// Works row by row.
 func::FuncOp getOrCreateQuantizeRowsKernel(ModuleOp module,
                                            const CPUTargetInfo &target,
                                            int64_t rank = 2);

@@ -1,0 +1,51 @@
+//===- ProductOperands.h - What a product reads and writes ------*- C++ -*-===//
+//
+// Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef DSV2_LIB_CODEGEN_CPU_PRODUCTOPERANDS_H
+#define DSV2_LIB_CODEGEN_CPU_PRODUCTOPERANDS_H
+
+#include "MatmulTile.h"
+
+namespace mlir::dsv2::cpu {
+
+/// Where a product gets its rows and panels from, and where it leaves its
+/// results; the walk over them is the same for all kernels.
+struct ProductOperands {
+  /// Rows of x that rows row .. row + count - 1 of the product read.
+  std::function<SmallVector<Slice>(Value row, int64_t count)> x;
+  /// The same rows of the output.
+  std::function<SmallVector<Slice>(Value row, int64_t count)> y;
+  /// Panel `panel`; `which` is 0, or 1 for the up projection of a gated one.
+  std::function<Slice(Value panel, Value which)> w;
+  /// Rows of the residual, or null.
+  std::function<SmallVector<Slice>(Value row, int64_t count)> residual;
+  PanelFormat format;
+  /// Elements or blocks of the reduction, and size of the output's last
+  /// dimension.
+  Value depth, width;
+
+  /// The sums of a row from `column` on with its residual, if there is one.
+  /// `count` is what KernelBuilder::load() takes.
+  Value addResidual(KernelBuilder &b, Value sum, Value row, Value column,
+                    Value count) const;
+  bool inBlocks() const { return getBlockFormat(format) != nullptr; }
+  bool mayUseTileUnit(const CPUTargetInfo &target) const;
+  /// Rows of the tallest tile.
+  int64_t tileRows(const CPUTargetInfo &target) const;
+
+  /// Emits what is right for few and for many rows. The tile unit is for more
+  /// rows than one register tile takes: from there on vectors read and take
+  /// apart the weights more than once, where the tile unit widens them once. Up
+  /// to there reading them takes longer than either.
+  void chooseUnit(KernelBuilder &b, Value rowLo, Value rowHi,
+                  llvm::function_ref<void()> withTiles,
+                  llvm::function_ref<void()> withVectors) const;
+};
+
+} // namespace mlir::dsv2::cpu
+
+#endif // DSV2_LIB_CODEGEN_CPU_PRODUCTOPERANDS_H
