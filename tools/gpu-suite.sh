@@ -41,7 +41,7 @@ if [[ -e $out && -n $(ls -A "$out") && ! -f $out/run.sh ]]; then
 fi
 mkdir -p "$out"
 out=$(realpath "$out")
-rm -rf "${out:?}"/{bin,lib,cases,models,run.sh,results}
+rm -rf "${out:?}"/{bin,lib,cases,models,data,data.tar.gz,run.sh,results}
 mkdir -p "$out"/{bin,lib,cases,models}
 step() { echo "[$SECONDS s] $*"; }
 
@@ -131,7 +131,16 @@ else
     --gpu-chip="$chips" -o "$out/models/bench.dsv2"
 fi
 
+# run.sh unpacks it.
+tar -C "$out" -czf "$out/data.tar.gz" cases models
+rm -rf "$out"/{cases,models}
+
 cp tools/gpu-suite/run.sh "$out/run.sh"
 git describe --always --dirty >"$out/version" 2>/dev/null || true
 step "packed"
 du -sh "$out" "$out"/*
+most=60
+if (($(du -sm "$out" | cut -f 1) > most)); then
+  echo "gpu-suite.sh: error: '$out' has more than $most MB" >&2
+  exit 1
+fi

@@ -11,6 +11,7 @@
 #include "Report.h"
 #include "SoftFloat.h"
 #include "Transform.h"
+#include "dsv2/Target/NVPTX/RegisterHazards.h"
 
 #include "llvm/ADT/SetVector.h"
 #include "llvm/Bitcode/BitcodeReader.h"
@@ -227,6 +228,12 @@ dsv2::emulator::Module::load(const void *image, const Options &options,
   for (const llvm::Function &function : module)
     if (isKernel(function))
       result->kernels[function.getName().str()] = describeKernel(function);
+  // Registers of the host are not those that products read behind a thread's
+  // back: what goes wrong there has to be seen in the code.
+  if (options.checks)
+    for (auto &[name, hazard] : mlir::dsv2::getRegisterHazards(module))
+      if (Kernel *kernel = result->find(name))
+        kernel->registerHazard = hazard;
 
   for (const llvm::Function &function : module) {
     bool copies = function.getName().starts_with("llvm.nvvm.cp.async.");
@@ -300,6 +307,11 @@ dsv2::emulator::Module::load(const void *image, const Options &options,
 bool dsv2::emulator::Module::compile(Kernel &kernel, std::string &error) {
   if (kernel.entry)
     return true;
+  if (!kernel.registerHazard.empty()) {
+    error = reportLine(Kind::Race, "kernel '" + kernel.name +
+                                       "': " + kernel.registerHazard);
+    return false;
+  }
   std::string entryName = entryPrefix + kernel.name;
   // The entry, and what it calls.
   llvm::SetVector<const llvm::GlobalValue *> needed;

@@ -56,6 +56,8 @@ struct Kernel {
   uint32_t requiredCluster[3] = {0, 0, 0};
   /// The module has cp.async, or bulk copies.
   bool hasCopies = false, hasBulk = false;
+  /// What getRegisterHazards says of it; a kernel with one does not run.
+  std::string registerHazard;
   /// CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES.
   uint32_t maxDynamicShared = 48 << 10;
 };

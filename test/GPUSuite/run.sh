@@ -40,7 +40,7 @@ grep -q '| pp6 | ' "$folder/results/summary.txt" ||
   fail "no model's timings in the summary"
 
 # What is wrong has to show: a model with other weights.
-sed -i 's/random:2/random:4/' "$folder/models/list"
+sed -i 's/random:2/random:4/' "$folder/data/models/list"
 if "$folder/run.sh" --device=emulator models >"$folder/wrong.txt"; then
   fail "a model with other weights passed"
 fi

@@ -19,16 +19,8 @@ using namespace mlir::dsv2::cases;
 BlockWeights::BlockWeights(PackFormat format, int64_t rows, int64_t columns,
                            uint64_t seed, float scale)
     : format(format), blocks(*getBlockFormat(format)), rows(rows),
-      period(getPeriod(rows)), columns(columns), seed(seed), scale(scale) {}
-
-int64_t BlockWeights::getPeriod(int64_t rows) {
-  // The buffer is whole periods.
-  constexpr int64_t most = 512;
-  int64_t period = std::min(rows, most);
-  while (rows % period != 0)
-    --period;
-  return period;
-}
+      period(std::min(rows, kMostRows)), columns(columns), seed(seed),
+      scale(scale) {}
 
 uint64_t BlockWeights::random(int64_t row, int64_t index, uint64_t salt) const {
   uint64_t z = seed * 0xD1342543DE82EF95 + salt;
@@ -95,7 +87,13 @@ int64_t BlockWeights::addTo(KernelCase &item, std::string name) const {
   int64_t index = addValues(item, std::move(name), bytesOf(period));
   ::dsv2rt::CaseBuffer &buffer = item.buffers[index];
   buffer.fills.front().repeats = rows / period;
-  buffer.bytes = buffer.fills.front().bytes();
+  buffer.bytes = rows * blocks.rowBytes(columns);
+  if (int64_t rest = rows % period) {
+    ::dsv2rt::CaseFill fill;
+    fill.offset = buffer.fills.front().bytes();
+    fill.data = bytesOf(rest);
+    buffer.fills.push_back(std::move(fill));
+  }
   return index;
 }
 

@@ -34,8 +34,9 @@ public:
   int64_t addTo(KernelCase &item, std::string name) const;
 
 private:
-  /// Row `row` is row `row` % period.
-  static int64_t getPeriod(int64_t rows);
+  /// Row `row` is row `row` % period. A prime, so that rows a number of tiles
+  /// apart differ.
+  static constexpr int64_t kMostRows = 31;
   std::vector<uint8_t> bytesOf(int64_t count) const;
 
   uint64_t random(int64_t row, int64_t index, uint64_t salt) const;

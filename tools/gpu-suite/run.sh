@@ -40,6 +40,12 @@ for argument; do
 done
 ((${#parts[@]})) || parts=(checks models nccl bench model-bench)
 mkdir -p "$results" || exit 2
+if [[ ! -d data ]]; then
+  # What was cut short is not taken for whole.
+  rm -rf data.part
+  mkdir data.part && tar -C data.part -xzf data.tar.gz && mv data.part data ||
+    exit 2
+fi
 summary=$results/summary.txt
 : >"$summary"
 failures=0
@@ -81,14 +87,14 @@ export device
 # models/list: a model a line: name, artifact, weights, arguments.
 run_models() {
   local count=0 wrong=0 name artifact weights arguments
-  cd models || return 2
+  cd data/models || return 2
   while read -r name artifact weights arguments; do
     for graphs in '' --no-graphs; do
       count=$((count + 1))
       # The list is quoted for the shell.
       eval "set -- $arguments"
       local begin=$SECONDS
-      if ! timeout 60 ../bin/dsv2-run "$artifact.dsv2" --device="$device" \
+      if ! timeout 60 ../../bin/dsv2-run "$artifact.dsv2" --device="$device" \
         --packed=memory --weights="$weights" "$@" $graphs \
         >"/tmp/dsv2-suite.$$" 2>"/tmp/dsv2-suite.$$.err"; then
         echo "FAILED  $name $graphs: $(tail -n 3 "/tmp/dsv2-suite.$$.err")"
@@ -152,7 +158,7 @@ run_sanitizer() {
       echo "-- $kind $filter"
       timeout 60 "$tool" --tool "$kind" --error-exitcode 3 bin/dsv2-gpu-check \
         --device="$device" --in-process --quiet --filter "$filter" \
-        cases/checks 2>&1 | tail -n 12
+        data/cases/checks 2>&1 | tail -n 12
       ((PIPESTATUS[0])) && failed=$((failed + 1))
     done
   done
@@ -188,25 +194,25 @@ fi
 
 # The first chip is the best that the card runs: files without code for it are
 # skipped by the program.
-bench_folders=(cases/bench-sm_90a)
-[[ -d ${bench_folders[0]} ]] || bench_folders=(cases/bench-*)
+bench_folders=(data/cases/bench-sm_90a)
+[[ -d ${bench_folders[0]} ]] || bench_folders=(data/cases/bench-*)
 for name in "${parts[@]}"; do
   case $name in
   checks)
-    part checks check cases/checks --quiet --budget="$(left)" \
+    part checks check data/cases/checks --quiet --budget="$(left)" \
       --json="$results/checks.jsonl"
     ;;
   models) part models run_models ;;
   nccl) part nccl run_nccl ;;
   bench | bench-all | sweep)
     folders=("${bench_folders[@]}")
-    [[ $name == bench-all ]] && folders=(cases/bench-*)
-    [[ $name == sweep ]] && folders=(cases/sweep)
+    [[ $name == bench-all ]] && folders=(data/cases/bench-*)
+    [[ $name == sweep ]] && folders=(data/cases/sweep)
     part "$name" check "${folders[@]}" --bench --budget="$(left)" \
       --json="$results/$name.jsonl" ${cublas:+--cublas="$cublas"}
     ;;
   model-bench)
-    part model-bench bin/dsv2-bench models/bench.dsv2 --device="$device" \
+    part model-bench bin/dsv2-bench data/models/bench.dsv2 --device="$device" \
       --weights=random:1 --packed=memory \
       ${DSV2_SUITE_BENCH:--p 512 -n 32 -d 0,4096 -b 1 -r 3}
     ;;

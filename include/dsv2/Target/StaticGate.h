@@ -38,6 +38,8 @@ struct KernelReport {
   PTXKernel ptx;
   /// Read-modify-writes as the LLVM IR has them; absent without IR.
   std::optional<std::vector<AtomicAccess>> intended;
+  /// What getRegisterHazards says of it.
+  std::string registerHazard;
   /// What ptxas said, and what it made; absent without ptxas.
   std::optional<KernelResources> resources;
   std::optional<SassCensus> sass;

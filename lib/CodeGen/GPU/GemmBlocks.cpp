@@ -37,28 +37,22 @@ static tile::BlockKind getBlockKind(PackFormat format) {
   llvm_unreachable("a format without blocks");
 }
 
-SmallVector<Value> gpu::unpackGemmBlocks(TileBuilder &b, const GemmShape &shape,
-                                         Value data, Value scales,
-                                         Value firstRow, int64_t rows,
-                                         int64_t warps, Value step) {
+Value gpu::unpackGemmBlocks(TileBuilder &b, const GemmShape &shape, Value data,
+                            Value scales, Value firstRow, int64_t rows,
+                            int64_t warps, Value step, int64_t part) {
   auto view = [&](Value tile) {
     int64_t columns = cast<tile::SharedType>(tile.getType()).getColumns();
     return b.sharedView(tile, firstRow, rows, b.i32(0), columns);
   };
   Value ownData = view(data), ownScales = view(scales);
-  tile::BlockKind kind = getBlockKind(shape.format);
-  int64_t parts = shape.parts();
   auto type = tile::OperandType::get(
-      b.getContext(), {rows / parts, shape.blocks()->groupElements()},
+      b.getContext(), {rows / shape.parts(), shape.blocks()->groupElements()},
       b.getBF16Type(), warps);
   // A copy of scales has those of four steps.
   Value word = b.rem(step, kScaleBytes / 4);
-  SmallVector<Value> operands;
-  for (int64_t part = 0; part < parts; ++part)
-    operands.push_back(tile::UnpackBlocksOp::create(
-        b, type, kind, ownData, ownScales, word,
-        parts == 1 ? IntegerAttr() : b.getI32IntegerAttr(part)));
-  return operands;
+  return tile::UnpackBlocksOp::create(
+      b, type, getBlockKind(shape.format), ownData, ownScales, word,
+      shape.parts() == 1 ? IntegerAttr() : b.getI32IntegerAttr(part));
 }
 
 void gpu::emitBlockGemmEpilogue(TileBuilder &b, const GemmShape &shape,
@@ -164,51 +158,79 @@ tile::KernelOp gpu::createBlockGemmSm90(ModuleOp module, StringRef name,
         });
   });
 
-  b.role("consumer", 4, 4 + 4 * warpgroups, 4, share ? 232 : 0,
-         /*single=*/false, [&](Value warpgroup) {
-           Value firstRow = b.mul(warpgroup, groupRows);
-           auto multiply = [&](Value state, Value step, ValueRange sums) {
-             b.ringWait(ring, state);
-             SmallVector<Value> weights =
-                 unpackGemmBlocks(b, shape, b.ringTile(ring, state, 1),
-                                  b.ringTile(ring, state, 2), firstRow,
-                                  groupRows, /*warps=*/4, step);
-             SmallVector<Value> next;
-             auto fence = tile::WgmmaFenceOp::create(b, weights);
-             for (int64_t part = 0; part < parts; ++part)
-               next.push_back(b.wgmma(fence.getResult(part),
-                                      b.ringTile(ring, state, 0),
-                                      sums.empty() ? Value() : sums[part]));
-             return next;
-           };
-           forEachGemmTile(
-               b, shape, config, arguments.rowsOrOffsets, start,
-               [&](const GemmTile &tile, ValueRange outer) {
-                 Value first = outer[0];
-                 SmallVector<Value> init = {b.ringNext(ring, first), first};
-                 llvm::append_range(init, multiply(first, zero, {}));
-                 SmallVector<Value> state = b.forLoop(
-                     one, depth, one, init, [&](Value k, ValueRange inner) {
-                       Value now = inner[0], before = inner[1];
-                       // While these become bf16 the products of the step
-                       // before are under way.
-                       SmallVector<Value> next = b.wgmmaKeep(
-                           parts,
-                           ValueRange(multiply(now, k, inner.drop_front(2))));
-                       b.ringRelease(ring, before);
-                       SmallVector<Value> yielded = {b.ringNext(ring, now),
-                                                     now};
-                       llvm::append_range(yielded, next);
-                       return yielded;
-                     });
-                 auto done = tile::WgmmaWaitOp::create(
-                     b, 0, ArrayRef(state).drop_front(2), ValueRange());
-                 b.ringRelease(ring, state[1]);
-                 emitBlockGemmEpilogue(b, shape, arguments, tile,
-                                       done.getResults(), b.mul(warpgroup, 64));
-                 return SmallVector<Value>{state[0]};
-               });
-         });
+  b.role(
+      "consumer", 4, 4 + 4 * warpgroups, 4, share ? 232 : 0,
+      /*single=*/false, [&](Value warpgroup) {
+        Value firstRow = b.mul(warpgroup, groupRows);
+        // Adds one step to `sums`, which are empty before the first. While
+        // weights become bf16 the product before theirs is under way and
+        // reads registers. These must be others: so a rolled loop has two
+        // products, and none is older when the next weights are made.
+        auto multiply = [&](Value state, Value before, Value step,
+                            SmallVector<Value> sums) {
+          b.ringWait(ring, state);
+          for (int64_t part = 0; part < parts; ++part) {
+            Value weights =
+                unpackGemmBlocks(b, shape, b.ringTile(ring, state, 1),
+                                 b.ringTile(ring, state, 2), firstRow,
+                                 groupRows, /*warps=*/4, step, part);
+            auto fence = tile::WgmmaFenceOp::create(b, weights);
+            bool isFirst = static_cast<int64_t>(sums.size()) == part;
+            Value sum = b.wgmma(fence.getResult(0), b.ringTile(ring, state, 0),
+                                isFirst ? Value() : sums[part]);
+            if (isFirst)
+              sums.push_back(sum);
+            else
+              sums[part] = sum;
+            sums = b.wgmmaKeep(1, ValueRange(sums));
+            if (before && part == 0)
+              b.ringRelease(ring, before);
+          }
+          return sums;
+        };
+        const int64_t steps = shape.blocks()->groups(shape.k);
+        const int64_t turns = 2 / parts;
+        const int64_t firstRolled = 1 + (steps - 1) % turns;
+        forEachGemmTile(
+            b, shape, config, arguments.rowsOrOffsets, start,
+            [&](const GemmTile &tile, ValueRange outer) {
+              // The next stage, the one of the last step, sums.
+              auto advance = [&](ValueRange state, bool release, Value step) {
+                Value now = state[0];
+                SmallVector<Value> next = {b.ringNext(ring, now), now};
+                llvm::append_range(
+                    next, multiply(now, release ? state[1] : Value(), step,
+                                   llvm::to_vector(state.drop_front(2))));
+                return next;
+              };
+              SmallVector<Value> state =
+                  advance({outer[0], outer[0]}, /*release=*/false, zero);
+              for (int64_t k = 1; k < firstRolled; ++k) {
+                // Outside of the loop ptxas would have every product wait.
+                auto done = tile::WgmmaWaitOp::create(
+                    b, 0, ArrayRef(state).drop_front(2), ValueRange());
+                b.ringRelease(ring, state[1]);
+                auto fence = tile::WgmmaFenceOp::create(b, done.getResults());
+                state.truncate(2);
+                llvm::append_range(state, fence.getResults());
+                state = advance(state, /*release=*/false, b.i32(k));
+              }
+              state = b.forLoop(b.i32(firstRolled), depth, b.i32(turns), state,
+                                [&](Value k, ValueRange inner) {
+                                  SmallVector<Value> next(inner);
+                                  for (int64_t turn = 0; turn < turns; ++turn)
+                                    next = advance(next, /*release=*/true,
+                                                   b.add(k, turn));
+                                  return next;
+                                });
+              auto done = tile::WgmmaWaitOp::create(
+                  b, 0, ArrayRef(state).drop_front(2), ValueRange());
+              b.ringRelease(ring, state[1]);
+              emitBlockGemmEpilogue(b, shape, arguments, tile,
+                                    done.getResults(), b.mul(warpgroup, 64));
+              return SmallVector<Value>{state[0]};
+            });
+      });
   return b.getKernel();
 }
 
@@ -292,16 +314,16 @@ tile::KernelOp gpu::createBlockGemmSm80(ModuleOp module, StringRef name,
                     b.barrier(1, threads);
                     Value ahead = b.add(k, config.stages - 1);
                     copy(ahead, b.rem(b.add(stage, config.stages - 1), stages));
-                    SmallVector<Value> weights = unpackGemmBlocks(
-                        b, shape, b.sharedStage(bufferW, stage),
-                        b.sharedStage(bufferScales, stage), firstRow, warpRows,
-                        /*warps=*/1, k);
                     Value rows = b.sharedStage(bufferA, stage);
                     SmallVector<Value> next = {
                         b.rem(b.add(stage, one), stages)};
-                    for (auto [operand, sum] :
-                         llvm::zip(weights, inner.drop_front()))
-                      next.push_back(b.mma(operand, rows, sum));
+                    for (auto [part, sum] : llvm::enumerate(inner.drop_front()))
+                      next.push_back(
+                          b.mma(unpackGemmBlocks(
+                                    b, shape, b.sharedStage(bufferW, stage),
+                                    b.sharedStage(bufferScales, stage),
+                                    firstRow, warpRows, /*warps=*/1, k, part),
+                                rows, sum));
                     return next;
                   });
               emitBlockGemmEpilogue(b, shape, arguments, tile,

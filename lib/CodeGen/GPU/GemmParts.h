@@ -69,12 +69,12 @@ inline constexpr int64_t kScaleBytes = 16;
 GemmConfig chooseBlockGemmConfig(StringRef chip, int64_t multiprocessors,
                                  const GemmShape &shape, int64_t rows);
 
-/// What an instance of a role multiplies with in one step: its rows of a
-/// stage's data and scales as left operands, one or, of gate and up, two.
-/// `word` is the step's number.
-SmallVector<Value> unpackGemmBlocks(TileBuilder &b, const GemmShape &shape,
-                                    Value data, Value scales, Value firstRow,
-                                    int64_t rows, int64_t warps, Value step);
+/// What an instance of a role multiplies with in step number `step`: its rows
+/// of a stage's data and scales as a left operand, of gate (`part` 0) and up
+/// those of one of them.
+Value unpackGemmBlocks(TileBuilder &b, const GemmShape &shape, Value data,
+                       Value scales, Value firstRow, int64_t rows,
+                       int64_t warps, Value step, int64_t part);
 
 /// Emits what becomes of `sums`, one for each operand, transposed: their rows
 /// are outputs, of which the instance's first is number `output` of the tile's,

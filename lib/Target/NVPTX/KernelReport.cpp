@@ -7,6 +7,8 @@
 
 #include "dsv2/Target/StaticGate.h"
 
+#include "dsv2/Target/NVPTX/RegisterHazards.h"
+
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/IR/InstIterator.h"
@@ -167,8 +169,11 @@ mlir::dsv2::reportImage(const GPUTargetInfo &target,
   ImageReport report;
   report.target = target;
   std::map<std::string, std::vector<AtomicAccess>> atomics;
-  if (sources.module)
+  std::map<std::string, std::string> hazards;
+  if (sources.module) {
     atomics = getIntendedAtomics(*sources.module);
+    hazards = getRegisterHazards(*sources.module);
+  }
   std::vector<SassCensus> census;
   if (sources.cubin) {
     report.notes = sources.cubin->notes;
@@ -192,8 +197,10 @@ mlir::dsv2::reportImage(const GPUTargetInfo &target,
     if (text == ptx->end())
       return missing("the PTX");
     kernel.ptx = std::move(*text);
-    if (sources.module)
+    if (sources.module) {
       kernel.intended = atomics[info.name];
+      kernel.registerHazard = hazards[info.name];
+    }
     if (sources.cubin) {
       auto resources = llvm::find_if(sources.cubin->kernels,
                                      [&](const KernelResources &other) {

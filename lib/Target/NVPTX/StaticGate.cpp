@@ -28,6 +28,8 @@ public:
     checkLimits();
     checkPlaces();
     checkAtomics();
+    if (!kernel.registerHazard.empty())
+      report(kernel.registerHazard);
     checkExpectations();
     if (kernel.resources)
       checkResources();

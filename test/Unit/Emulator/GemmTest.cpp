@@ -227,6 +227,12 @@ TEST_F(GemmTest, WgmmaMutations) {
                 "i32 128)\n",
                 ""),
          {"race"}, "gemm_rs");
+  // The next fragments are loaded where a product under way still reads.
+  expect(edited(text, "wgmma.wait_group.sync.aligned(i64 0)",
+                "wgmma.wait_group.sync.aligned(i64 1)", 2),
+         {"race"}, "gemm_rs");
+  EXPECT_NE(lastReport.find("left operands of wgmma"), std::string::npos)
+      << lastReport;
   // One warp does not take part.
   expect(edited(text, "br i1 %producer, label %produce, label %consume\n",
                 "br i1 %producer, label %produce, label %some\n"
