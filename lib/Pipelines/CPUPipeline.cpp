@@ -11,6 +11,7 @@
 #include "dsv2/CodeGen/Passes.h"
 #include "dsv2/Conversion/Passes.h"
 #include "dsv2/Dialect/DSV2/Transforms/Passes.h"
+#include "dsv2/Support/CanonicalizeOps.h"
 #include "dsv2/Support/GPUTargetInfo.h"
 #include "dsv2/Support/MeshShape.h"
 #include "dsv2/Support/TargetInfo.h"
@@ -106,7 +107,7 @@ static void buildStructureStage(OpPassManager &pm,
     pm.addPass(createConvertDSV2ToLinalgPass());
     pm.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());
   }
-  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCanonicalizeOpsPass());
   pm.addPass(createCSEPass());
 }
 
@@ -119,16 +120,16 @@ static void buildBufferStage(OpPassManager &pm,
   pm.addPass(bufferization::createOneShotBufferizePass(bufferize));
   // Logits and hidden states were computed in the caller's buffer, which the
   // results merely repeat.
-  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCanonicalizeOpsPass());
   pm.addPass(bufferization::createDropEquivalentBufferResultsPass());
-  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCanonicalizeOpsPass());
   pm.addPass(createCSEPass());
   pm.addPass(createPlanWorkspacePass());
   if (options.reference) {
     bufferization::buildBufferDeallocationPipeline(pm);
     pm.addPass(createConvertBufferizationToMemRefPass());
   }
-  pm.addPass(createCanonicalizerPass());
+  pm.addPass(createCanonicalizeOpsPass());
   pm.addPass(createCSEPass());
 }
 

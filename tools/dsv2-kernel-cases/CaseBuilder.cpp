@@ -35,12 +35,18 @@ cases::compileKernels(MLIRContext &context, StringRef chip,
   return compileKernels(*module, *target);
 }
 
-llvm::Expected<DeviceCode> cases::compileKernels(ModuleOp module,
-                                                 const GPUTargetInfo &target) {
+LogicalResult cases::lowerKernels(ModuleOp module) {
   PassManager passes(module.getContext());
+  // Verified once, at the end: see Driver.cpp.
+  passes.enableVerifier(false);
   passes.addPass(createConvertTileToNVVMPass());
   buildLowerDeviceToLLVMPipeline(passes);
-  if (failed(passes.run(module)))
+  return success(succeeded(passes.run(module)) && succeeded(verify(module)));
+}
+
+llvm::Expected<DeviceCode> cases::compileKernels(ModuleOp module,
+                                                 const GPUTargetInfo &target) {
+  if (failed(lowerKernels(module)))
     return llvm::createStringError("the kernel cannot be lowered");
   auto devices = module.getOps<mlir::gpu::GPUModuleOp>();
   if (devices.empty())

@@ -36,6 +36,10 @@ struct ImageKinds {
   std::string ptxas;
 };
 
+/// Lowers the kernels of `module`, of the tile dialect and in its gpu.modules,
+/// to the LLVM and NVVM dialects in place. What is wrong has been reported.
+LogicalResult lowerKernels(ModuleOp module);
+
 /// Compiles the kernels that `build` adds to a module for `chip`. Errors are
 /// those of the compiler.
 llvm::Expected<DeviceCode>

@@ -28,7 +28,6 @@
 #include "mlir/IR/AsmState.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Parser/Parser.h"
-#include "mlir/Pass/PassManager.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/CommandLine.h"
 #include "llvm/Support/FileSystem.h"
@@ -491,10 +490,7 @@ static llvm::Error processIR(MLIRContext &context,
     part = extractKernels(source, names, targets);
     source = *part;
   }
-  PassManager passes(&context);
-  passes.addPass(createConvertTileToNVVMPass());
-  buildLowerDeviceToLLVMPipeline(passes);
-  if (failed(passes.run(source)))
+  if (failed(cases::lowerKernels(source)))
     return llvm::createStringError("cannot lower '" + inputFlag + "'");
   for (const GPUTargetInfo &target : targets)
     if (llvm::Error error = processModule(source, target, reports))

@@ -9,6 +9,7 @@
 #include "dsv2/CodeGen/CPU/LowerToLLVM.h"
 
 #include "dsv2/CodeGen/CPU/Passes.h"
+#include "dsv2/Support/CanonicalizeOps.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/AMX/AMXDialect.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
@@ -60,7 +61,7 @@ void dsv2::cpu::buildLowerToLLVMPipeline(OpPassManager &pm,
   // between loads and hoist out of loops.
   pm.addPass(memref::createExpandStridedMetadataPass());
   pm.addPass(createLowerAffinePass());
-  pm.addPass(createCanonicalizerPass());
+  pm.addPass(dsv2::createCanonicalizeOpsPass());
   pm.addPass(createCSEPass());
   pm.addPass(createLoopInvariantCodeMotionPass());
 
@@ -85,7 +86,7 @@ void dsv2::cpu::buildLowerToLLVMPipeline(OpPassManager &pm,
   // Operands and block arguments of omp ops.
   pm.addPass(createConvertOpenMPToLLVMPass());
   pm.addPass(createReconcileUnrealizedCastsPass());
-  pm.addPass(createCanonicalizerPass());
+  pm.addPass(dsv2::createCanonicalizeOpsPass());
   pm.addPass(createCSEPass());
   pm.addPass(createAttachLoopAnnotationsPass());
 }

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dsv2/Support/CanonicalizeOps.h"
 #include "dsv2/Target/DeviceCode.h"
 #include "dsv2/Target/Passes.h"
 
@@ -79,7 +80,7 @@ void dsv2::registerDeviceCodeDialects(DialectRegistry &registry) {
 }
 
 static void addLowering(OpPassManager &pm) {
-  pm.addPass(createCanonicalizerPass());
+  pm.addPass(dsv2::createCanonicalizeOpsPass());
   pm.addPass(createCSEPass());
   pm.addPass(createSCFToControlFlowPass());
   pm.addPass(arith::createArithExpandOpsPass());
@@ -96,7 +97,7 @@ static void addLowering(OpPassManager &pm) {
   // Ops that are printed as PTX.
   pm.addPass(createConvertNVVMToLLVMPass());
   pm.addPass(createReconcileUnrealizedCastsPass());
-  pm.addPass(createCanonicalizerPass());
+  pm.addPass(dsv2::createCanonicalizeOpsPass());
   pm.addPass(createCSEPass());
   pm.addPass(dsv2::createVerifyDeviceCodePass());
 }
