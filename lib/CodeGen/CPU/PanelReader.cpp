@@ -29,10 +29,9 @@ PanelReader::PanelReader(KernelBuilder &b, PanelFormat format)
       width(b.getTarget().panelWidth()), lanes(b.lanes()) {}
 
 SmallVector<Value> PanelReader::getGroups(const Slice &panel, Value k,
-                                          int64_t group, Value half) const {
+                                          Value index, Value half) const {
   auto bytes = VectorType::get({kGroup * lanes}, b.getI8Type());
-  int64_t index = group / groupsAtOnce();
-  Value byte = b.add(b.mul(half, lanes * kGroup), index * width * kGroup);
+  Value byte = b.add(b.mul(half, lanes * kGroup), b.mul(index, width * kGroup));
   Value loaded = load(panel, k, byte, bytes);
   if (format == PanelFormat::Q8)
     return {loaded};

@@ -31,9 +31,12 @@ public:
   /// Groups that come from one load.
   int64_t groupsAtOnce() const { return format == PanelFormat::Q8 ? 1 : 2; }
 
-  /// The unsigned bytes of groups `group`, ... for one half of the columns of
-  /// block `k`.
-  SmallVector<Value> getGroups(const Slice &panel, Value k, int64_t group,
+  /// Loads that have the groups of one half of the columns.
+  int64_t numLoads() const { return numGroups() / groupsAtOnce(); }
+
+  /// The unsigned bytes of the groups of load `index`, of numLoads(), for one
+  /// half of the columns of block `k`.
+  SmallVector<Value> getGroups(const Slice &panel, Value k, Value index,
                                Value half) const;
   /// What the unsigned bytes are above the numbers they stand for.
   int64_t offset() const { return format == PanelFormat::Q8 ? 128 : 8; }

@@ -81,12 +81,12 @@ public:
     return {magnitude, value};
   }
 
-  /// The sum of no products. `correction` is minus the offset of the weights
+  /// The sum of no products. `correction` loads minus the offset of the weights
   /// times the sum of the row's bytes.
-  Value start(Value correction) const {
+  Value start(llvm::function_ref<Value()> correction) const {
     if (sumsWords())
       return constant(wordsType(), 0);
-    return movesSign() ? b.splatI32(0) : correction;
+    return movesSign() ? b.splatI32(0) : correction();
   }
 
   Value accumulate(Value sum, const Weight &w, Value x) const {
@@ -111,16 +111,10 @@ public:
   }
 
   /// The sum as i32.
-  Value finish(Value sum, Value correction) const {
-    return sumsWords()
-               ? Value(arith::AddIOp::create(b, addPairs(sum), correction))
-               : sum;
-  }
-
-  /// Whether it takes so many registers that 16 are better used for one half of
-  /// the columns at a time.
-  bool fillsRegisters() const {
-    return movesSign() || kind == Kind::PairsOfWords;
+  Value finish(Value sum, llvm::function_ref<Value()> correction) const {
+    if (!sumsWords())
+      return sum;
+    return arith::AddIOp::create(b, addPairs(sum), correction());
   }
 
 private:
@@ -195,9 +189,10 @@ private:
 // Tiles
 //===----------------------------------------------------------------------===//
 
-/// With 16 registers the integer sums of a tall tile take most of them. The
-/// float sums, used once a block, then live in memory.
-static bool keepsSumsInMemory(const CPUTargetInfo &target) {
+/// With 16 registers the integer sums of a tall tile and what a group needs
+/// take all of them. The float sums, used once a block, are on the stack
+/// meanwhile.
+static bool hasFewRegisters(const CPUTargetInfo &target) {
   return target.vectorRegisters < 32;
 }
 
@@ -214,7 +209,6 @@ TileSums dsv2::cpu::emitQuantTile(KernelBuilder &b, ArrayRef<Slice> rows,
   auto bytes = VectorType::get({kGroup * b.lanes()}, b.getI8Type());
   PanelReader reader(b, format);
   ByteDot dot(b, format);
-  int64_t numGroups = reader.numGroups();
   int64_t blockBytes =
       getBlockFormat(format)->panelBytes(b.getTarget().panelWidth());
   int64_t blockLines = llvm::divideCeil(blockBytes, kCacheLine);
@@ -237,97 +231,77 @@ TileSums dsv2::cpu::emitQuantTile(KernelBuilder &b, ArrayRef<Slice> rows,
              b.select(alone, near.lines, far.lines)};
   }
 
-  // The sums of block k for some halves of the columns, [half][row], added to
-  // `state`. Group by group, so that every row and half is a chain of its own.
-  auto sumBlock = [&](Value k, ArrayRef<Value> halves, ValueRange state) {
+  const Value zero = b.index(0), one = b.index(1), halves[] = {zero, one};
+
+  // The sums of block k, [half][row], added to `state`. Group by group, so that
+  // every row and half is a chain of its own.
+  auto sumBlock = [&](Value k, ValueRange state) {
     Value xAt = b.mul(k, Activation::kBlockBytes);
-    auto broadcast = [&](const Slice &row, int64_t byte, Type type) {
+    auto broadcast = [&](const Slice &row, Value byte, Type type) {
       return broadcastBytes(b, row, b.add(xAt, byte), type);
     };
-    SmallVector<Value> corrections, ints;
-    for (const Slice &row : rows)
-      corrections.push_back(reader.getCorrection(
-          broadcast(row, Activation::kCorrectionByte, b.getI32Type())));
-    for (size_t i = 0; i < halves.size(); ++i)
-      for (Value correction : corrections)
-        ints.push_back(dot.start(correction));
-    for (int64_t group = 0; group < numGroups; group += reader.groupsAtOnce()) {
+    auto getCorrection = [&](const Slice &row) {
+      return reader.getCorrection(
+          broadcast(row, b.index(Activation::kCorrectionByte), b.getI32Type()));
+    };
+    SmallVector<Value> ints;
+    for (size_t i = 0; i < std::size(halves); ++i)
+      for (const Slice &row : rows)
+        ints.push_back(dot.start([&] { return getCorrection(row); }));
+    auto addLoad = [&](Value load, ValueRange state) {
+      SmallVector<Value> sums(state);
       // All weights of the groups, then row after row: there are fewer of the
       // former, and an element of a row is needed only here.
       SmallVector<SmallVector<ByteDot::Weight>> weights;
       for (Value half : halves)
         weights.push_back(
-            llvm::map_to_vector(reader.getGroups(panel, k, group, half),
+            llvm::map_to_vector(reader.getGroups(panel, k, load, half),
                                 [&](Value w) { return dot.prepare(w); }));
+      Value first = b.mul(load, reader.groupsAtOnce() * kGroup);
       for (int64_t r = 0; r < numRows; ++r)
         for (int64_t i = 0; i < reader.groupsAtOnce(); ++i) {
           Value x = vector::BitCastOp::create(
               b, bytes,
-              broadcast(rows[r], (group + i) * kGroup, b.getI32Type()));
+              broadcast(rows[r], b.add(first, i * kGroup), b.getI32Type()));
           for (auto [half, own] : llvm::enumerate(weights)) {
-            Value &sum = ints[half * numRows + r];
+            Value &sum = sums[half * numRows + r];
             sum = dot.accumulate(sum, own[i], x);
           }
         }
+      return sums;
+    };
+    // Unrolled, LLVM moves the loads of all groups to the front, and with 16
+    // registers that means to the stack.
+    if (hasFewRegisters(b.getTarget())) {
+      ints = b.forCarry(zero, b.index(reader.numLoads()), one, ints, addLoad);
+      keepRolled(ints.front().getDefiningOp());
+    } else {
+      for (int64_t load = 0; load < reader.numLoads(); ++load)
+        ints = addLoad(b.index(load), ints);
     }
 
     SmallVector<Value> next, xScales;
     for (const Slice &row : rows)
-      xScales.push_back(broadcast(row, Activation::kScaleByte, b.getF32Type()));
+      xScales.push_back(
+          broadcast(row, b.index(Activation::kScaleByte), b.getF32Type()));
     for (Value half : halves) {
       Value wScale = reader.getScales(panel, k, half);
       for (int64_t r = 0; r < numRows; ++r) {
         int64_t at = next.size();
         Value sum = arith::SIToFPOp::create(
-            b, b.f32VecType(), dot.finish(ints[at], corrections[r]));
+            b, b.f32VecType(),
+            dot.finish(ints[at], [&] { return getCorrection(rows[r]); }));
         next.push_back(b.fma(sum, b.fmul(wScale, xScales[r]), state[at]));
       }
     }
     return next;
   };
 
-  Value zero = b.index(0), one = b.index(1);
-  if (keepsSumsInMemory(b.getTarget())) {
-    Value sums = b.scratch({2, numRows, b.lanes()}, b.getF32Type());
-    auto forSums = [&](llvm::function_ref<void(Value, Value)> body) {
-      b.forEach(zero, b.index(2), [&](Value which) {
-        b.forEach(zero, b.index(numRows), [&](Value r) { body(which, r); });
-      });
-    };
-    forSums([&](Value which, Value r) {
-      b.store(b.splat(0.0f), sums, {which, r, zero});
-    });
-    b.forEach(zero, blocks, [&](Value k) {
-      if (pass.passes)
-        emitReadAhead(b, panel, k, ahead, /*keepClose=*/!mayShare);
-      auto add = [&](ArrayRef<Value> halves) {
-        SmallVector<SmallVector<Value>> at;
-        for (Value half : halves)
-          for (int64_t r = 0; r < numRows; ++r)
-            at.push_back({half, b.index(r), zero});
-        SmallVector<Value> state = llvm::map_to_vector(
-            at, [&](const auto &indices) { return b.load(sums, indices); });
-        for (auto [sum, indices] :
-             llvm::zip_equal(sumBlock(k, halves, state), at))
-          b.store(sum, sums, indices);
-      };
-      if (!dot.fillsRegisters())
-        return add({zero, one});
-      b.forEach(zero, b.index(2), [&](Value half) { add(half); });
-      keepRolled(&*std::prev(b.getInsertionPoint()));
-    });
-    SmallVector<Value> result;
-    for (int64_t r = 0; r < numRows; ++r)
-      for (int64_t which : {0, 1})
-        result.push_back(b.load(sums, {b.index(which), b.index(r), zero}));
-    return TileSums(std::move(result), /*panels=*/1);
-  }
-
   SmallVector<Value> sums(numRows * 2, b.splat(0.0f)), result;
   sums = b.forCarry(zero, blocks, one, sums, [&](Value k, ValueRange state) {
     if (pass.passes)
       emitReadAhead(b, panel, k, ahead, /*keepClose=*/!mayShare);
-    return sumBlock(k, {zero, one}, state);
+    return sumBlock(k, state);
   });
   for (int64_t r = 0; r < numRows; ++r)
     result.append({sums[r], sums[numRows + r]});
@@ -335,5 +309,5 @@ TileSums dsv2::cpu::emitQuantTile(KernelBuilder &b, ArrayRef<Slice> rows,
 }
 
 int64_t dsv2::cpu::getQuantTileRows(const CPUTargetInfo &target) {
-  return keepsSumsInMemory(target) ? 4 : 6;
+  return hasFewRegisters(target) ? 4 : 6;
 }

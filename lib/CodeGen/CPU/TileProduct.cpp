@@ -78,13 +78,14 @@ void TileProduct::widenWeights(const Slice &panel, Value first,
   b.forEach(b.index(0), count, [&](Value k) {
     Value from = b.add(first, k);
     for (int64_t half : {0, 1}) {
-      for (int64_t group = 0; group < kGroups; group += reader.groupsAtOnce())
+      for (int64_t load = 0; load < reader.numLoads(); ++load)
         for (auto [i, w] : llvm::enumerate(
-                 reader.getGroups(panel, from, group, b.index(half))))
+                 reader.getGroups(panel, from, b.index(load), b.index(half)))) {
+          int64_t group = load * reader.groupsAtOnce() + i;
           vector::StoreOp::create(
               b, arith::SubIOp::create(b, w, offset), weightBytes,
-              ValueRange{k, b.index(group + static_cast<int64_t>(i)),
-                         b.index(half * lanes * kGroup)});
+              ValueRange{k, b.index(group), b.index(half * lanes * kGroup)});
+        }
       b.store(reader.getScales(panel, from, b.index(half)), weightScales,
               {k, b.index(half * lanes)});
     }

@@ -156,10 +156,12 @@ bool KernelModule::compile() {
   if (emulatesTiles)
     emulateTiles(*op);
   PassManager pm(&ctx);
+  // As in the driver: once, after the last pass.
+  pm.enableVerifier(false);
   LowerToLLVMOptions lowering;
   lowering.useFMA = info.hasFMA;
   buildLowerToLLVMPipeline(pm, lowering);
-  if (failed(pm.run(*op))) {
+  if (failed(pm.run(*op)) || failed(verify(*op))) {
     ADD_FAILURE() << "lowering failed:\n" << diagnostics;
     return false;
   }
