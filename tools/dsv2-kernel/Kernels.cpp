@@ -12,6 +12,7 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringMap.h"
 
 using namespace mlir;
 using namespace mlir::dsv2;
@@ -178,4 +179,55 @@ mlir::dsv2::extractKernels(ModuleOp module, ArrayRef<std::string> names,
     result->push_back(copy);
   }
   return result;
+}
+
+/// Whether two ops are the same but for locations.
+static bool isSame(Operation *a, Operation *b) {
+  if (OperationEquivalence::isEquivalentTo(
+          a, b, OperationEquivalence::IgnoreLocations))
+    return true;
+  // What was parsed has some defaults as attributes.
+  auto print = [](Operation *op) {
+    std::string text;
+    llvm::raw_string_ostream stream(text);
+    op->print(stream, OpPrintingFlags().useLocalScope());
+    return text;
+  };
+  return print(a) == print(b);
+}
+
+/// mergeKernels() for what is in the body of two modules, or of two
+/// gpu.modules.
+static llvm::Error mergeSymbols(Block &into, Block &from) {
+  llvm::StringMap<Operation *> present;
+  for (Operation &op : into)
+    if (auto symbol = dyn_cast<SymbolOpInterface>(op))
+      present[symbol.getName()] = &op;
+  for (Operation &op : llvm::make_early_inc_range(from)) {
+    if (!isa<tile::KernelOp, mlir::gpu::GPUModuleOp>(op) &&
+        !isa<mlir::gpu::GPUModuleOp>(op.getParentOp()))
+      continue;
+    auto symbol = dyn_cast<SymbolOpInterface>(op);
+    if (!symbol)
+      continue;
+    Operation *other = present.lookup(symbol.getName());
+    if (!other) {
+      op.moveBefore(&into, into.end());
+      continue;
+    }
+    auto device = dyn_cast<mlir::gpu::GPUModuleOp>(op);
+    if (device && other->getAttrDictionary() == op.getAttrDictionary()) {
+      if (llvm::Error error =
+              mergeSymbols(other->getRegion(0).front(), *device.getBody()))
+        return error;
+    } else if (!isSame(other, &op)) {
+      return llvm::createStringError("two inputs have different kernels '" +
+                                     symbol.getName() + "'");
+    }
+  }
+  return llvm::Error::success();
+}
+
+llvm::Error mlir::dsv2::mergeKernels(ModuleOp into, ModuleOp from) {
+  return mergeSymbols(*into.getBody(), *from.getBody());
 }

@@ -66,6 +66,10 @@ OwningOpRef<ModuleOp> extractKernels(ModuleOp module,
                                      llvm::ArrayRef<std::string> names,
                                      llvm::ArrayRef<GPUTargetInfo> targets);
 
+/// Moves the kernels of `from` that `into` lacks, and what they use, there. An
+/// error if the two have different ones of one name.
+llvm::Error mergeKernels(ModuleOp into, ModuleOp from);
+
 } // namespace mlir::dsv2
 
 #endif // DSV2_TOOLS_DSV2KERNEL_KERNELS_H

@@ -42,10 +42,10 @@ namespace cl = llvm::cl;
 
 static cl::OptionCategory category("dsv2-kernel options");
 
-static cl::opt<std::string>
-    inputFlag(cl::Positional, cl::Required, cl::cat(category),
-              cl::desc("<checkpoint folder, config.json, artifact, .mlir with "
-                       "kernels, or .ptx>"));
+static cl::list<std::string>
+    inputsFlag(cl::Positional, cl::OneOrMore, cl::cat(category),
+               cl::desc("<checkpoint folders, config.json or .mlir with "
+                        "kernels; or an artifact, or .ptx>"));
 static cl::opt<std::string>
     chipFlag("gpu-chip", cl::cat(category), cl::init("sm_90a"),
              cl::value_desc("chip[+ptxNN][,...]"),
@@ -57,7 +57,9 @@ static cl::opt<std::string> kernelFlag(
              "mla_combine, mla_prefill, product, products"));
 static cl::opt<std::string> weightFormatFlag(
     "weight-format", cl::cat(category), cl::init("bf16"),
-    cl::desc("Of a configuration, as of dsv2-compile (default: bf16)"));
+    cl::value_desc("format[,...]"),
+    cl::desc("Of a configuration, as of dsv2-compile (default: bf16); of "
+             "several, the kernels of all"));
 static cl::opt<std::string> kvFormatFlag(
     "kv-format", cl::cat(category), cl::init("auto"),
     cl::desc("Of a configuration: auto is f32 for f32 weights, else bf16"));
@@ -134,6 +136,9 @@ static cl::opt<std::string> nvdisasmFlag(
     cl::desc("The program nvdisasm, to count instructions with (default: "
              "searched like ptxas; without it a table of opcodes counts)"));
 
+/// What messages call the input.
+static std::string inputName() { return llvm::join(inputsFlag, "', '"); }
+
 static int fail(llvm::Error error) {
   llvm::handleAllErrors(std::move(error), [](const llvm::ErrorInfoBase &info) {
     llvm::WithColor::error(llvm::errs(), "dsv2-kernel")
@@ -151,12 +156,12 @@ static llvm::Expected<mlir::gpu::GPUModuleOp> findDeviceModule(ModuleOp module,
       continue;
     if (found)
       return llvm::createStringError(
-          "'" + inputFlag + "' has two modules for " + chip + ": '" +
+          "'" + inputName() + "' has two modules for " + chip + ": '" +
           found.getName() + "' and '" + candidate.getName() + "'");
     found = candidate;
   }
   if (!found)
-    return llvm::createStringError("'" + inputFlag +
+    return llvm::createStringError("'" + inputName() +
                                    "' has no gpu.module for " + chip);
   return found;
 }
@@ -335,7 +340,7 @@ static llvm::Error processCosts(ArrayRef<NamedKernel> kernels,
   llvm::copy_if(kernels, std::back_inserter(costed),
                 [](const NamedKernel &kernel) { return kernel.facts; });
   if (costed.empty())
-    return llvm::createStringError("'" + inputFlag +
+    return llvm::createStringError("'" + inputName() +
                                    "' has no kernel that says what it costs");
   if (jsonFlag) {
     printCostsJSON(llvm::outs(), costed, *step, targets);
@@ -412,33 +417,18 @@ static llvm::Error processSchedules(MLIRContext &context,
                       : others + ", which are written for one thread"));
 }
 
-/// Reads a .mlir file, or compiles a configuration to the stage that has
-/// kernels.
-static llvm::Expected<OwningOpRef<ModuleOp>> readModule(MLIRContext &context) {
-  bool isModel = llvm::sys::fs::is_directory(inputFlag) ||
-                 StringRef(inputFlag).ends_with(".json");
-  for (const cl::Option *flag : std::initializer_list<const cl::Option *>{
-           &weightFormatFlag, &kvFormatFlag, &meshFlag})
-    if (!isModel && flag->getNumOccurrences())
-      return llvm::createStringError("--" + flag->ArgStr +
-                                     " is for configurations, got '" +
-                                     inputFlag + "'");
-  if (!isModel) {
-    OwningOpRef<ModuleOp> module =
-        parseSourceFile<ModuleOp>(inputFlag, ParserConfig(&context));
-    if (!module)
-      return llvm::createStringError("cannot read '" + inputFlag + "'");
-    return module;
-  }
+/// Compiles the configuration `input` to the stage that has kernels.
+static llvm::Expected<OwningOpRef<ModuleOp>>
+compileKernelsOf(MLIRContext &context, StringRef input, StringRef format) {
   CompileOptions options;
-  options.input = inputFlag;
+  options.input = input;
   options.lastStage = Stage::Structure;
   options.withReference = false;
   options.pipeline.gpuChips = chipFlag;
-  options.pipeline.weightFormat = weightFormatFlag;
+  options.pipeline.weightFormat = format;
   options.pipeline.kvFormat = kvFormatFlag;
   if (kvFormatFlag == "auto")
-    options.pipeline.kvFormat = weightFormatFlag == "f32" ? "f32" : "bf16";
+    options.pipeline.kvFormat = format == "f32" ? "f32" : "bf16";
   options.pipeline.mesh = meshFlag;
   options.warn = [](StringRef message) {
     llvm::WithColor::warning(llvm::errs(), "dsv2-kernel") << message << '\n';
@@ -446,11 +436,48 @@ static llvm::Expected<OwningOpRef<ModuleOp>> readModule(MLIRContext &context) {
   return compileToIR(context, options);
 }
 
+/// The kernels of all inputs, in every format that is asked for.
+static llvm::Expected<OwningOpRef<ModuleOp>> readModules(MLIRContext &context) {
+  auto isConfiguration = [](StringRef input) {
+    return llvm::sys::fs::is_directory(input) || input.ends_with(".json");
+  };
+  for (const cl::Option *flag : std::initializer_list<const cl::Option *>{
+           &weightFormatFlag, &kvFormatFlag, &meshFlag})
+    if (flag->getNumOccurrences() && llvm::none_of(inputsFlag, isConfiguration))
+      return llvm::createStringError("--" + flag->ArgStr +
+                                     " is for configurations, got '" +
+                                     inputName() + "'");
+  OwningOpRef<ModuleOp> all;
+  auto add = [&](llvm::Expected<OwningOpRef<ModuleOp>> module) -> llvm::Error {
+    if (!module)
+      return module.takeError();
+    if (all)
+      return mergeKernels(*all, **module);
+    all = std::move(*module);
+    return llvm::Error::success();
+  };
+  for (StringRef input : inputsFlag) {
+    if (isConfiguration(input)) {
+      for (StringRef format : llvm::split(weightFormatFlag, ','))
+        if (llvm::Error error =
+                add(compileKernelsOf(context, input, format.trim())))
+          return error;
+      continue;
+    }
+    auto module = parseSourceFile<ModuleOp>(input, ParserConfig(&context));
+    if (!module)
+      return llvm::createStringError("cannot read '" + input + "'");
+    if (llvm::Error error = add(std::move(module)))
+      return error;
+  }
+  return all;
+}
+
 /// Takes the kernels of IR as far as is asked for.
 static llvm::Error processIR(MLIRContext &context,
                              ArrayRef<GPUTargetInfo> targets,
                              std::vector<ImageReport> &reports, bool &isRight) {
-  auto module = readModule(context);
+  auto module = readModules(context);
   if (!module)
     return module.takeError();
   auto all = listKernels(**module);
@@ -491,7 +518,7 @@ static llvm::Error processIR(MLIRContext &context,
     source = *part;
   }
   if (failed(cases::lowerKernels(source)))
-    return llvm::createStringError("cannot lower '" + inputFlag + "'");
+    return llvm::createStringError("cannot lower '" + inputName() + "'");
   for (const GPUTargetInfo &target : targets)
     if (llvm::Error error = processModule(source, target, reports))
       return error;
@@ -572,10 +599,10 @@ static llvm::Error processPTXFile(ArrayRef<GPUTargetInfo> targets,
                                   std::vector<ImageReport> &reports) {
   if (!emitBitcodeFlag.empty())
     return llvm::createStringError("PTX cannot be made into bitcode");
-  auto buffer = llvm::MemoryBuffer::getFile(inputFlag, /*IsText=*/true);
+  auto buffer = llvm::MemoryBuffer::getFile(inputName(), /*IsText=*/true);
   if (!buffer)
     return llvm::createStringError(buffer.getError(),
-                                   "cannot read '" + inputFlag + "'");
+                                   "cannot read '" + inputName() + "'");
   StringRef text = (*buffer)->getBuffer();
   for (const GPUTargetInfo &target : targets) {
     if (listFlag) {
@@ -591,7 +618,10 @@ static llvm::Error processPTXFile(ArrayRef<GPUTargetInfo> targets,
   return llvm::Error::success();
 }
 
-static bool isPTX() { return StringRef(inputFlag).ends_with(".ptx"); }
+static bool isPTX() {
+  return llvm::any_of(inputsFlag,
+                      [](StringRef input) { return input.ends_with(".ptx"); });
+}
 
 /// Refuses flags that do not go together.
 static llvm::Error checkFlags(ArrayRef<GPUTargetInfo> targets) {
@@ -648,8 +678,14 @@ int main(int argc, char **argv) {
 
   // An artifact says itself which chips it is for.
   std::optional<ArtifactImages> artifact;
-  if (ArtifactImages::isArtifact(inputFlag)) {
-    auto opened = ArtifactImages::open(inputFlag);
+  bool isArtifact = llvm::any_of(inputsFlag, ArtifactImages::isArtifact);
+  if (inputsFlag.size() > 1 && (isArtifact || isPTX()))
+    return fail(llvm::createStringError(
+        "'" + inputName() +
+        "': expected one artifact or .ptx, or any number of configurations and "
+        ".mlir"));
+  if (isArtifact) {
+    auto opened = ArtifactImages::open(inputName());
     if (!opened)
       return fail(opened.takeError());
     artifact = std::move(*opened);
