@@ -13,6 +13,7 @@
 #include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/Support/Error.h"
+#include "llvm/Support/LogicalResult.h"
 
 #include <cstring>
 #include <string>
@@ -38,7 +39,7 @@ struct ImageKinds {
 
 /// Lowers the kernels of `module`, of the tile dialect and in its gpu.modules,
 /// to the LLVM and NVVM dialects in place. What is wrong has been reported.
-LogicalResult lowerKernels(ModuleOp module);
+llvm::LogicalResult lowerKernels(ModuleOp module);
 
 /// Compiles the kernels that `build` adds to a module for `chip`. Errors are
 /// those of the compiler.
