@@ -117,8 +117,8 @@ static llvm::Error runStage(ModuleOp module, Stage stage,
   // The reference runs on the host, whatever it is compared with.
   if (reference)
     pipeline.gpuChips.clear();
-  // Verifying after every pass took a quarter of compilation. Each stage's IR
-  // is verified below; dsv2-opt verifies after each pass.
+  // Verifying after every pass takes long, see docs/Performance.md. The IR of
+  // each stage is verified below; dsv2-opt verifies after each pass.
   passes.enableVerifier(false);
   std::string error;
   if (!buildCPUStage(passes, stage, pipeline, error))

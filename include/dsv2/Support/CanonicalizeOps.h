@@ -15,8 +15,8 @@
 namespace mlir::dsv2 {
 
 /// A pass that canonicalises ops and leaves blocks as they are. To go through
-/// the blocks of all regions after every round, as MLIR's own pass does, took a
-/// sixth of compiling for a GPU; LLVM does that again, and better.
+/// the blocks of all regions after every round, as MLIR's own pass does, takes
+/// long in kernels with many blocks; LLVM does that again, and better.
 inline std::unique_ptr<Pass> createCanonicalizeOpsPass() {
   GreedyRewriteConfig config;
   config.setRegionSimplificationLevel(GreedySimplifyRegionLevel::Disabled);
