@@ -339,6 +339,26 @@ DSV2_EXPORT CUresult cuFuncSetAttribute(CUfunction function,
   }
 }
 
+DSV2_EXPORT CUresult cuFuncGetParamInfo(CUfunction function, size_t index,
+                                        size_t *offset, size_t *bytes) {
+  DSV2_BEGIN();
+  if (!function)
+    return CUDA_ERROR_INVALID_HANDLE;
+  const auto &parameters = reinterpret_cast<Kernel *>(function)->parameters;
+  if (!offset || index >= parameters.size())
+    return CUDA_ERROR_INVALID_VALUE;
+  *offset = 0;
+  for (size_t i = 0; i <= index; ++i) {
+    uint64_t alignment = parameters[i].alignment;
+    *offset = (*offset + alignment - 1) / alignment * alignment;
+    if (i < index)
+      *offset += parameters[i].bytes;
+  }
+  if (bytes)
+    *bytes = parameters[index].bytes;
+  return CUDA_SUCCESS;
+}
+
 DSV2_EXPORT CUresult cuLaunchKernelEx(const CUlaunchConfig *config,
                                       CUfunction function, void **parameters,
                                       void **extra) {

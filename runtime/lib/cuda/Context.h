@@ -47,11 +47,11 @@ public:
                            std::forward<Us>(arguments)...);
   }
 
-  /// Calls a function that asks whether something is done.
+  /// Calls a function that asks whether something is so; see Driver::query.
   template <class F, class What, class... Us>
-  Expected<bool> query(const DriverFunction<F> &function, const What &what,
-                       Us &&...arguments) const {
-    return functions->query(function, where, what,
+  Expected<bool> query(const DriverFunction<F> &function, CUresult no,
+                       const What &what, Us &&...arguments) const {
+    return functions->query(function, no, where, what,
                             std::forward<Us>(arguments)...);
   }
 

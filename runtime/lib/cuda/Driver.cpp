@@ -49,15 +49,18 @@ Status Driver::load() {
   }
   // Never closed: a driver has threads and handlers of its own.
   Status status;
-  auto bind = [&](auto &function) {
+  auto bind = [&](auto &function, bool needed) {
     auto *address = dlsym(handle, function.name);
     function.address = reinterpret_cast<decltype(function.address)>(address);
-    if (!address && status.ok())
+    if (!address && needed && status.ok())
       status = makeError(StatusCode::NotFound, kind, ", ", quote(path),
                          ", has no function ", quote(function.name),
                          "; CUDA 12.0 or later is needed");
   };
-#define DSV2_CUDA_FUNCTION(NAME, PARAMETERS) bind(NAME);
+#define DSV2_CUDA_FUNCTION(NAME, PARAMETERS) bind(NAME, /*needed=*/true);
+#define DSV2_CUDA_FUNCTION_SINCE(VERSION, NAME, PARAMETERS)                    \
+  static_assert(VERSION > oldestVersion);                                      \
+  bind(NAME, /*needed=*/false);
 #include "dsv2rt/cuda/DriverApi.def"
   return status;
 }

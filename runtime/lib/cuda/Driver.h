@@ -23,6 +23,9 @@ template <class F> struct DriverFunction;
 template <class... Ts> struct DriverFunction<CUresult(Ts...)> {
   const char *name;
   CUresult (*address)(Ts...) = nullptr;
+
+  /// Drivers may lack those that came later.
+  explicit operator bool() const { return address; }
 };
 
 /// The functions of DriverApi.def in one library.
@@ -54,13 +57,14 @@ public:
     return failureOf(result, function.name, where, what);
   }
 
-  /// Calls a function that asks whether something is done.
+  /// Calls a function that asks whether something is so, and that says `no`
+  /// where it is not.
   template <class... Ts, class What, class... Us>
   Expected<bool> query(const DriverFunction<CUresult(Ts...)> &function,
-                       const std::string &where, const What &what,
+                       CUresult no, const std::string &where, const What &what,
                        Us &&...arguments) const {
     CUresult result = function.address(arguments...);
-    if (result == CUDA_SUCCESS || result == CUDA_ERROR_NOT_READY)
+    if (result == CUDA_SUCCESS || result == no)
       return result == CUDA_SUCCESS;
     return failureOf(result, function.name, where, what);
   }

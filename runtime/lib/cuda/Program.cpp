@@ -103,6 +103,63 @@ Status Program::loadModule(const std::shared_ptr<Context> &context,
   return makeError(status.code(), status.message(), more);
 }
 
+/// Bytes of a parameter as a kernel takes it (CUDA Driver API, CUtensorMap).
+static size_t bytesOf(DeviceManifest::ParameterKind kind) {
+  using Kind = DeviceManifest::ParameterKind;
+  switch (kind) {
+  case Kind::Pointer:
+  case Kind::I64:
+    return 8;
+  case Kind::I32:
+  case Kind::F32:
+    return 4;
+  case Kind::TensorMap:
+    return sizeof(CUtensorMap);
+  }
+  return 0;
+}
+
+/// "2 parameters, of 8, 4 bytes".
+static std::string describeParameters(const std::vector<size_t> &bytes) {
+  std::string text = strCat(bytes.size(), " parameter");
+  text += bytes.size() == 1 ? "" : "s";
+  for (size_t i = 0; i < bytes.size(); ++i)
+    text += strCat(i ? ", " : ", of ", bytes[i]);
+  return bytes.empty() ? text : text + " bytes";
+}
+
+Status Program::checkParameters(Context &context, const Kernel &kernel) const {
+  const Driver &driver = context.driver();
+  if (!driver.cuFuncGetParamInfo)
+    return Status();
+  std::vector<size_t> expected, found;
+  for (const DeviceManifest::Parameter &parameter : kernel.facts->parameters)
+    expected.push_back(bytesOf(parameter.kind));
+  // No kernel has as many (PTX ISA, "Kernel Function Parameters": 32764 bytes).
+  constexpr size_t most = 32764;
+  while (found.size() < most) {
+    size_t offset = 0, bytes = 0;
+    Expected<bool> exists = context.query(
+        driver.cuFuncGetParamInfo, CUDA_ERROR_INVALID_VALUE,
+        [&] {
+          return strCat("asking for parameter ", found.size(), " of kernel ",
+                        quote(kernel.facts->name), " of ", imageName);
+        },
+        kernel.function, found.size(), &offset, &bytes);
+    if (!exists.ok())
+      return exists.status();
+    if (!exists.value())
+      break;
+    found.push_back(bytes);
+  }
+  if (found == expected)
+    return Status();
+  return makeError(StatusCode::CorruptData, "kernel ",
+                   quote(kernel.facts->name), " of ", imageName, " has ",
+                   describeParameters(found), "; it is launched with ",
+                   describeParameters(expected));
+}
+
 Status Program::loadKernel(Context &context,
                            const DeviceManifest::Kernel &facts) {
   const Driver &driver = context.driver();
@@ -118,6 +175,8 @@ Status Program::loadKernel(Context &context,
   Status status =
       context.call(driver.cuModuleGetFunction, what("looking for"),
                    &kernel.function, module.get(), facts.name.c_str());
+  if (status.ok())
+    status = checkParameters(context, kernel);
   if (!status.ok())
     return status;
   auto require = [&](const char *expected, int64_t needs, int64_t has) {

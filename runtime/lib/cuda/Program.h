@@ -67,6 +67,10 @@ private:
   Status loadModule(const std::shared_ptr<Context> &context, size_t index);
   Status loadKernels(Context &context, const std::string &chip);
   Status loadKernel(Context &context, const DeviceManifest::Kernel &facts);
+  /// CorruptData when a kernel takes others than it is launched with: the
+  /// driver would read what is behind them. Drivers before CUDA 12.4 cannot
+  /// say.
+  Status checkParameters(Context &context, const Kernel &kernel) const;
 
   ProgramSource source;
   int imageChip = 0;

@@ -138,7 +138,8 @@ Status StepStream::awaitExchanges(const Question &finished) {
         *mark.group,
         [&] {
           return device->query(device->driver().cuEventQuery,
-                               "waiting for an exchange", mark.event);
+                               CUDA_ERROR_NOT_READY, "waiting for an exchange",
+                               mark.event);
         },
         mark.operation);
     if (!status.ok())
@@ -182,7 +183,8 @@ Status StepStream::letGo(const Status &reason, const Question &finished) {
     for (const Group &group : groups)
       over &= !group || isOver([&] {
         return device->query(device->driver().cuStreamQuery,
-                             "waiting for an exchange", group.beside.get());
+                             CUDA_ERROR_NOT_READY, "waiting for an exchange",
+                             group.beside.get());
       });
     return over;
   };

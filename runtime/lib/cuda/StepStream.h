@@ -69,8 +69,10 @@ public:
     const Driver &driver = device->driver();
     if (!hasExchanges())
       return device->call(driver.cuStreamSynchronize, what, stream);
-    return awaitExchanges(
-        [&] { return device->query(driver.cuStreamQuery, what, stream); });
+    return awaitExchanges([&] {
+      return device->query(driver.cuStreamQuery, CUDA_ERROR_NOT_READY, what,
+                           stream);
+    });
   }
 
 private:

@@ -264,7 +264,8 @@ TEST_F(DeviceMeshTest, StepsGoOnBesideExchanges) {
     while (world.rank() == 1 && !looked)
       std::this_thread::yield();
     auto isDone = [&](const auto &function, auto handle) {
-      return take(context->query(function, "a test", handle));
+      return take(
+          context->query(function, CUDA_ERROR_NOT_READY, "a test", handle));
     };
     if (world.rank() == 0) {
       EXPECT_FALSE(isDone(driver.cuStreamQuery, steps->get()));

@@ -61,6 +61,16 @@ TEST_F(DeviceToolTest, GeneratesWhatTheCpuGenerates) {
             "cpu");
 }
 
+// What came after CUDA 12.0 is done without.
+TEST_F(DeviceToolTest, OldDriversGenerateToo) {
+  ProgramResult expected = run("");
+  ASSERT_NE(expected.out, "");
+  ProgramResult result = run("", DSV2_FAKE_DEVICE_ARTIFACT,
+                             "DSV2_CUDA_LIBRARY=" DSV2_OLD_STUB_DRIVER);
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_EQ(result.out, expected.out);
+}
+
 TEST_F(DeviceToolTest, WhatCannotRun) {
   expectError(run("--device cuda", fakeArtifactPath()), 2,
               {"was compiled for the CPU, and cannot run on 'cuda'"});

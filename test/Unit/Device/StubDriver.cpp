@@ -560,6 +560,20 @@ CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute attribute,
   return CUDA_SUCCESS;
 }
 
+CUresult cuFuncGetParamInfo(CUfunction function, size_t index, size_t *offset,
+                            size_t *bytes) {
+  ENTER(true);
+  std::vector<size_t> sizes;
+  for (const uint32_t *size = function->entry->parameterBytes; *size; ++size)
+    sizes.push_back(*size);
+  if (s.config.moreParameterBytes)
+    sizes.push_back(s.config.moreParameterBytes);
+  REQUIRE(index < sizes.size(), CUDA_ERROR_INVALID_VALUE);
+  *offset = 0;
+  *bytes = sizes[index];
+  return CUDA_SUCCESS;
+}
+
 /// Notes a launch and calls the function that stands for the kernel.
 static void runKernel(const KernelEntry &entry, CUlaunchConfig config,
                       Launch launch, bool replayed) {

@@ -91,6 +91,8 @@ struct Config {
   int sharedBytes = 232448;
   /// Threads that every kernel can have in a block.
   int kernelThreads = 1024;
+  /// Bytes of a last parameter that kernels have besides their own; 0: none.
+  uint32_t moreParameterBytes = 0;
   /// Whether all devices have the same UUID.
   bool oneUuid = false;
   /// Whether what is in other streams of a thread is done before what it waits

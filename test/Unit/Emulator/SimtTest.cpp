@@ -148,6 +148,29 @@ TEST_F(SimtTest, StaticSharedMemoryIsOfTheKernelsThatUseIt) {
   }
 }
 
+// In the layout of C, as PTX has it (PTX ISA, "Kernel Function Parameters").
+TEST_F(SimtTest, ParametersAreDescribed) {
+  CUmodule described =
+      load("target datalayout = \"e-i64:64\"\n"
+           "target triple = \"nvptx64-nvidia-cuda\"\n"
+           "define ptx_kernel void @several(ptr addrspace(1) %a, i32 %b,\n"
+           "    ptr byval([128 x i8]) align 64 %c, i32 %d, i64 %e) {\n"
+           "  ret void\n"
+           "}\n");
+  CUfunction kernel = function(described, "several");
+  std::vector<std::pair<size_t, size_t>> places;
+  size_t offset = 0, bytes = 0;
+  while (emulator.cuFuncGetParamInfo(kernel, places.size(), &offset, &bytes) ==
+         CUDA_SUCCESS)
+    places.emplace_back(offset, bytes);
+  EXPECT_EQ(places, (std::vector<std::pair<size_t, size_t>>{
+                        {0, 8}, {8, 4}, {64, 128}, {192, 4}, {200, 8}}));
+  EXPECT_EQ(emulator.cuFuncGetParamInfo(kernel, 5, &offset, &bytes),
+            CUDA_ERROR_INVALID_VALUE);
+  EXPECT_EQ(emulator.cuFuncGetParamInfo(nullptr, 0, &offset, &bytes),
+            CUDA_ERROR_INVALID_HANDLE);
+}
+
 TEST_F(SimtTest, SharedMemoryPastTheEndIsReported) {
   std::vector<int> x(128);
   CUdeviceptr dx = upload(x), counts = upload(x), out = allocate(512);
