@@ -52,6 +52,8 @@ createTargetMachine(const CPUTargetInfo &target) {
 
 /// Gives every function the vector width of the target, so that LLVM keeps
 /// 512-bit vectors whole on processors it tunes for narrower ones.
+/// Kernels are called: one is worth its call many times over, and a copy inside
+/// of a step or layer would be compiled once more.
 static void setFunctionAttributes(llvm::Module &module,
                                   const CPUTargetInfo &target) {
   for (llvm::Function &function : module) {
@@ -65,6 +67,7 @@ static void setFunctionAttributes(llvm::Module &module,
                        std::to_string(target.vectorBits));
     function.addFnAttr("frame-pointer", "none");
     function.addFnAttr(llvm::Attribute::NoUnwind);
+    function.addFnAttr(llvm::Attribute::NoInline);
   }
 }
 

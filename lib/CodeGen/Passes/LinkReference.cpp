@@ -60,9 +60,16 @@ struct LinkReference
         return signalPassFailure();
       }
     }
+    // It is there to be compared with, and most runs do not: what LLVM would
+    // make of it by unrolling is not worth the time.
+    auto small = ArrayAttr::get(&getContext(),
+                                StringAttr::get(&getContext(), "optsize"));
     for (Operation *op : definitions) {
       op->remove();
       symbols.insert(op);
+      if (auto function = dyn_cast<LLVM::LLVMFuncOp>(op);
+          function && !function.isExternal())
+        function.setPassthroughAttr(small);
     }
     symbols.erase(reference);
   }
