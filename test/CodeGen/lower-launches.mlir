@@ -1,6 +1,6 @@
 // RUN: dsv2-opt %s --dsv2-lower-launches | FileCheck %s
 
-// CHECK: module attributes {dsv2.manifest = {sites = [{level = 1 : i64, name = "h", op = "h"}, {exchanged = true, level = 2 : i64, name = "mlp.experts", op = "mlp.experts"}]}}
+// CHECK: module attributes {dsv2.manifest = {sites = [{level = 1 : i64, name = "h", op = "h"}, {exchanged = true, level = 2 : i64, name = "mlp.experts", op = "mlp.experts"}, {largest = 32 : i64, level = 0 : i64, name = "h", op = "h"}]}}
 // CHECK-LABEL: func.func @step(
 // CHECK-SAME: llvm.emit_c_interface
 func.func private @step(%x: memref<?x64xf32>, %table: memref<?xi64>, %i: index,
@@ -50,6 +50,8 @@ func.func private @step(%x: memref<?x64xf32>, %table: memref<?xi64>, %i: index,
   dsv2.tap %x site "h" level 1 : memref<?x64xf32>
   // Rows of other ranks are of no sequence of this one.
   dsv2.tap %x site "mlp.experts" level 2 exchanged : memref<?x64xf32>
+  // What is the largest of several is another site than those.
+  dsv2.tap %x site "h" level 0 largest 32 : memref<?x64xf32>
   return
 }
 

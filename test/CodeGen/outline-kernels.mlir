@@ -16,10 +16,12 @@
 // CHECK: dsv2.launch @[[EMBED:embed[^ ]*]]
 // CHECK: call @layer_absorbed
 // CHECK: dsv2.launch @[[GATHER:gather_rows[^ ]*]]
-// Logits go straight to the caller's buffer.
-// CHECK: %[[L:.*]] = dsv2.launch @dsv2_matmul_f32 ins({{.*}}) outs(%arg9 : tensor<?x256xf32>)
-// CHECK: dsv2.tap %[[L]] site {{.*}} level 1
-// CHECK: return %[[L]]
+// Logits go straight to the caller's buffer, with the largest of each panel
+// beside them.
+// CHECK: %[[L:.*]]:2 = dsv2.launch @dsv2_matmul_largest_f32 ins({{.*}}) outs(%arg9, %{{.*}} : tensor<?x256xf32>, tensor<?x16xf32>)
+// CHECK-NEXT: dsv2.tap %[[L]]#1 site {{.*}} level 0 largest 16 :
+// CHECK-NEXT: dsv2.tap %[[L]]#0 site {{.*}} level 1
+// CHECK: return %[[L]]#0
 
 // CHECK: func.func private @layer_absorbed(%[[H:.*]]: tensor<?x64xf32>
 // The residual addition rides in the product, and the last one overwrites the

@@ -143,11 +143,13 @@ static void emitTileUnitProduct(KernelBuilder &b,
         b.forEach(b.index(0), panels, [&](Value p) {
           b.forEach(b.index(0), rows, [&](Value i) {
             Value at = b.add(row, i);
-            storePanel(b, b.add(panel, p), operands.width, operands.y(at, 1),
-                       [&](int64_t, int64_t half, Value column, Value lanes) {
-                         return operands.addResidual(b, product.sum(p, i, half),
-                                                     at, column, lanes);
-                       });
+            storePanel(
+                b, b.add(panel, p), operands.width, operands.y(at, 1),
+                [&](int64_t, int64_t half, Value column, Value lanes) {
+                  return operands.addResidual(b, product.sum(p, i, half), at,
+                                              column, lanes);
+                },
+                operands.getLargest(at, 1));
           });
         });
       });
@@ -160,13 +162,15 @@ static void emitProduct(KernelBuilder &b, const ProductOperands &operands,
   auto store = [&](const TileSums &sums, ArrayRef<Value> panels, Value row,
                    int64_t count) {
     SmallVector<Slice> out = operands.y(row, count);
+    SmallVector<Slice> largest = operands.getLargest(row, count);
     for (auto [p, panel] : llvm::enumerate(panels))
       storePanel(
           b, panel, operands.width, out,
           [&, p = p](int64_t i, int64_t half, Value column, Value lanes) {
             return operands.addResidual(b, sums(i, p, half), b.add(row, i),
                                         column, lanes);
-          });
+          },
+          largest);
   };
   Value only = b.index(0);
   if (operands.inBlocks())
@@ -237,13 +241,18 @@ func::FuncOp dsv2::cpu::getOrCreateMatmulKernel(ModuleOp module,
   if (config.addResidual)
     types.push_back(act);
   types.push_back(act);
+  if (config.findLargest)
+    types.push_back(act);
+  std::string stem = "matmul";
+  if (config.addResidual)
+    stem += "_add";
+  if (config.findLargest)
+    stem += "_largest";
 
   return getOrCreateProduct(
-      module,
-      kernelName(config.addResidual ? "matmul_add" : "matmul", config.format),
-      target, types,
+      module, kernelName(stem, config.format), target, types,
       [&](KernelBuilder &b, ValueRange args, Value part, Value parts) {
-        Value x = args[0], w = args[1], y = args.back();
+        Value x = args[0], w = args[1], y = args[config.addResidual ? 3 : 2];
         ProductOperands operands;
         operands.format = config.format;
         operands.x = [&](Value row, int64_t count) {
@@ -255,6 +264,10 @@ func::FuncOp dsv2::cpu::getOrCreateMatmulKernel(ModuleOp module,
         if (config.addResidual)
           operands.residual = [&](Value row, int64_t count) {
             return rowSlices(b, args[2], row, count);
+          };
+        if (config.findLargest)
+          operands.largest = [&](Value row, int64_t count) {
+            return rowSlices(b, args.back(), row, count);
           };
         operands.w = [&](Value panel, Value) { return Slice{w, {panel}}; };
         operands.depth = getDepth(b, w, x, config.format);

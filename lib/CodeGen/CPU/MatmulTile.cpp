@@ -13,6 +13,7 @@
 #include "llvm/ADT/STLExtras.h"
 
 #include <algorithm>
+#include <limits>
 
 using namespace mlir;
 using namespace mlir::dsv2;
@@ -242,19 +243,42 @@ void dsv2::cpu::shareProduct(
             });
 }
 
+/// What a vector leaves of the largest value and of all being finite: the sum
+/// of both is the former, or NaN in some lane. Lanes from `count` on are those
+/// of no column.
+static std::pair<Value, Value> splitLargest(KernelBuilder &b, Value vector,
+                                            Value count) {
+  if (count)
+    vector = b.select(b.tailMask(count), vector,
+                      b.splat(std::numeric_limits<float>::lowest()));
+  return {vector, b.fmul(vector, b.splat(0.0f))};
+}
+
 void dsv2::cpu::storePanel(
     KernelBuilder &b, Value panel, Value width, ArrayRef<Slice> outRows,
-    llvm::function_ref<Value(int64_t, int64_t, Value, Value)> value) {
+    llvm::function_ref<Value(int64_t, int64_t, Value, Value)> value,
+    ArrayRef<Slice> largest) {
   int64_t lanes = b.lanes();
   Value first = b.mul(panel, 2 * lanes);
   auto emit = [&](bool whole) {
+    SmallVector<std::pair<Value, Value>> seen(largest.size());
     for (int64_t half = 0; half < 2; ++half) {
       Value column = b.add(first, half * lanes);
       Value count = whole ? Value() : b.max(b.sub(width, column), 0);
-      for (auto [i, out] : llvm::enumerate(outRows))
-        b.store(value(i, half, column, count), out.memref, out.at({column}),
-                count);
+      for (auto [i, out] : llvm::enumerate(outRows)) {
+        Value vector = value(i, half, column, count);
+        b.store(vector, out.memref, out.at({column}), count);
+        if (largest.empty())
+          continue;
+        auto [most, finite] = splitLargest(b, vector, count);
+        seen[i] = half ? std::pair(b.fmax(seen[i].first, most),
+                                   b.fadd(seen[i].second, finite))
+                       : std::pair(most, finite);
+      }
     }
+    for (auto [row, pair] : llvm::zip(largest, seen))
+      b.storeF32(b.reduceMax(b.fadd(pair.first, pair.second)), row.memref,
+                 row.at({panel}));
   };
   // Masked accesses are slow on some processors; only the last panel of a
   // weight whose width is not a multiple of NR needs them.

@@ -129,12 +129,15 @@ void shareProduct(KernelBuilder &b, int64_t tileRows, Value rows, Value panels,
 /// Stores the two halves of a panel's columns for one row, or what of them lies
 /// below `width`: out(row slice)[panel * NR ...]. `map` is applied to each half
 /// and gets the column it starts at and the count to load with (see
-/// KernelBuilder::load), for epilogues that read a third operand.
+/// KernelBuilder::load), for epilogues that read a third operand. `largest`,
+/// if there are any, are rows of one element for each panel, the largest of
+/// what was stored, or NaN if any of that is not finite.
 void storePanel(KernelBuilder &b, Value panel, Value width,
                 ArrayRef<Slice> outRows,
                 llvm::function_ref<Value(int64_t row, int64_t half,
                                          Value column, Value count)>
-                    value);
+                    value,
+                ArrayRef<Slice> largest = {});
 
 } // namespace mlir::dsv2::cpu
 

@@ -21,6 +21,9 @@ struct ProductOperands {
   std::function<SmallVector<Slice>(Value row, int64_t count)> y;
   /// Panel `panel`; `which` is 0, or 1 for the up projection of a gated one.
   std::function<Slice(Value panel, Value which)> w;
+  /// The same rows of the largest values of every panel, or null; see
+  /// storePanel().
+  std::function<SmallVector<Slice>(Value row, int64_t count)> largest;
   /// Rows of the residual, or null.
   std::function<SmallVector<Slice>(Value row, int64_t count)> residual;
   PanelFormat format;
@@ -32,6 +35,10 @@ struct ProductOperands {
   /// `count` is what KernelBuilder::load() takes.
   Value addResidual(KernelBuilder &b, Value sum, Value row, Value column,
                     Value count) const;
+  /// Rows row .. row + count - 1 of `largest`, if there is one.
+  SmallVector<Slice> getLargest(Value row, int64_t count) const {
+    return largest ? largest(row, count) : SmallVector<Slice>();
+  }
   bool inBlocks() const { return getBlockFormat(format) != nullptr; }
   bool mayUseTileUnit(const CPUTargetInfo &target) const;
   /// Rows of the tallest tile.

@@ -42,7 +42,7 @@ struct LowerLaunches
 
   /// The variable from which the threads of a function's launches take shares.
   DenseMap<Operation *, Value> shareCounters;
-  /// Sites seen so far, by name and level.
+  /// Sites seen so far, by name, level and what they show.
   llvm::StringMap<int64_t> siteNumbers;
   SmallVector<Attribute> sites;
 };
@@ -192,7 +192,8 @@ void LowerLaunches::lower(WeightViewOp op) {
 
 int64_t LowerLaunches::getSite(TapOp op) {
   std::string key = (op.getSite() + "/" + Twine(op.getLevel()) +
-                     (op.getExchanged() ? "/exchanged" : ""))
+                     (op.getExchanged() ? "/exchanged" : "") + "/" +
+                     Twine(op.getLargest().value_or(0)))
                         .str();
   auto [it, isNew] = siteNumbers.try_emplace(key, sites.size());
   if (isNew) {
@@ -204,6 +205,8 @@ int64_t LowerLaunches::getSite(TapOp op) {
     };
     if (op.getExchanged())
       site.push_back(b.getNamedAttr("exchanged", b.getBoolAttr(true)));
+    if (IntegerAttr largest = op.getLargestAttr())
+      site.push_back(b.getNamedAttr("largest", largest));
     sites.push_back(b.getDictionaryAttr(site));
   }
   return it->second;

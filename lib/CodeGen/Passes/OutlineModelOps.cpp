@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "KernelOutliner.h"
+#include "RuntimeEntries.h"
 
 #include "dsv2/CodeGen/CPU/QuantKernels.h"
 #include "dsv2/Support/BlockFormat.h"
@@ -310,21 +311,28 @@ LogicalResult FunctionOutliner::outlineLogits(LogitsOp op) {
              kSerialRows)
           .front();
   Value weight = lookup(op.getWeight());
-  auto product = cpu::getOrCreateMatmulKernel(
-      outliner.module, {getFormat(op.getWeight()), /*addResidual=*/false},
-      target);
   // A part of the vocabulary is gathered with those of the other ranks.
-  bool isWhole = op.getType() == logits.getType();
-  Value output =
-      isWhole ? logits : empty(op.getType().getShape(), b.getF32Type(), rows);
-  Value result =
-      launch(product,
-             {getProductInput(chosen, getFormat(op.getWeight()), rows), weight},
-             output)
-          .front();
-  mapping.map(op.getResult(), result);
-  if (isWhole)
-    tap(op, result);
+  cpu::MatmulConfig config{getFormat(op.getWeight())};
+  config.findLargest = op.getType() == logits.getType();
+  auto product = cpu::getOrCreateMatmulKernel(outliner.module, config, target);
+  SmallVector<Value> outputs;
+  if (config.findLargest) {
+    int64_t panels =
+        llvm::divideCeil(op.getType().getDimSize(1), target.panelWidth());
+    outputs = {logits,
+               empty({ShapedType::kDynamic, panels}, b.getF32Type(), rows)};
+  } else {
+    outputs = {empty(op.getType().getShape(), b.getF32Type(), rows)};
+  }
+  SmallVector<Value> results = launch(
+      product, {getProductInput(chosen, config.format, rows), weight}, outputs);
+  mapping.map(op.getResult(), results.front());
+  if (config.findLargest) {
+    TapOp::create(b, /*replaced=*/Type(), results.back(), getSiteName(op),
+                  /*layer=*/Value(), /*level=*/0, /*exchanged=*/false,
+                  b.getI64IntegerAttr(target.panelWidth()));
+    tap(op, results.front());
+  }
   return success();
 }
 

@@ -206,6 +206,8 @@ struct Manifest {
     /// Whether its rows came from other ranks, so that they belong to no
     /// sequence of this one.
     bool exchanged = false;
+    /// Of how many logits each value is the largest; 0 at other sites.
+    int64_t largest = 0;
   };
   std::vector<Site> sites;
 

@@ -65,6 +65,14 @@ struct SamplingParams {
 std::array<uint32_t, 4> philox4x32(const std::array<uint32_t, 4> &counter,
                                    const std::array<uint32_t, 2> &key);
 
+/// Where the large logits of a row are, found when they were computed.
+struct LargestOf {
+  /// Value i is the largest of the logits [i * each, (i + 1) * each), or NaN if
+  /// one of them is not finite. Null: it is not known.
+  const float *values = nullptr;
+  int64_t each = 0;
+};
+
 /// Returns the number in [0, 1) that the request with `seed` draws for the
 /// token at `position`; a multiple of 2^-53.
 double uniformAt(uint64_t seed, uint64_t position);
@@ -85,13 +93,15 @@ public:
   /// \param position  the index of the new token in its sequence. It selects
   ///                  the random number, so the same seed, position and logits
   ///                  give the same token alone or in a batch.
+  /// \param largest   of the row, if known: choosing greedily then reads few of
+  ///                  its logits. It makes no other difference.
   ///
   /// Errors: NonFinite, naming the first id, for a NaN or +inf, and if all
   /// logits are -inf; InvalidArgument for an empty row or a history id out of
   /// range.
   Expected<int32_t> sample(const float *logits, size_t count,
                            const int32_t *history, size_t historySize,
-                           uint64_t position);
+                           uint64_t position, const LargestOf &largest = {});
 
   const SamplingParams &params() const { return settings; }
 

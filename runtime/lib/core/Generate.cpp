@@ -59,7 +59,7 @@ private:
   void compose();
   Status stepAll();
   void take(Running &running, const StepInput &input, const StepOutput &output);
-  void chooseToken(Running &running, const float *logits);
+  void chooseToken(Running &running, const StepOutput &output);
   bool canDecode() const;
   Status decodeAll();
   /// How a request ends.
@@ -221,16 +221,22 @@ std::optional<Loop::Ending> Loop::addToken(Running &r,
   return std::nullopt;
 }
 
-void Loop::chooseToken(Running &r, const float *logits) {
+void Loop::chooseToken(Running &r, const StepOutput &output) {
   const GenerateRequest &request = requests[r.request];
   if (request.maxTokens == 0)
     return finish(r, FinishReason::Length);
-  int64_t count = manifest.model.vocabSize;
+  int64_t all = manifest.model.vocabSize, count = all;
   if (request.vocabularySize)
     count = std::min(count, request.vocabularySize);
+  // Of the last row.
+  const float *logits = output.logits + (output.rows - 1) * all;
+  LargestOf largest = output.largest;
+  if (largest.values)
+    largest.values +=
+        (output.rows - 1) * ((all + largest.each - 1) / largest.each);
   Expected<int32_t> token =
       r.sampler.sample(logits, size_t(count), r.history.data(),
-                       r.history.size(), r.history.size());
+                       r.history.size(), r.history.size(), largest);
   if (std::optional<Ending> ending = addToken(r, token))
     finish(r, ending->reason, std::move(ending->status));
 }
@@ -250,8 +256,7 @@ void Loop::take(Running &r, const StepInput &input, const StepOutput &output) {
       return finish(r, FinishReason::Error, status);
   }
   if (r.promptDone == promptSize)
-    chooseToken(r,
-                output.logits + (output.rows - 1) * manifest.model.vocabSize);
+    chooseToken(r, output);
 }
 
 Status Loop::stepAll() {

@@ -334,8 +334,11 @@ void ManifestReader::readSites(const json &list) {
     Manifest::Site site;
     site.name = reader.string("name");
     site.op = reader.stringOr("op", "");
-    site.level = reader.integer("level", 1, 2);
     site.exchanged = reader.find("exchanged") && reader.boolean("exchanged");
+    if (reader.find("largest"))
+      site.largest = reader.integer("largest", 1, m.model.vocabSize);
+    site.level = site.largest ? reader.integer("level", 0, 0)
+                              : reader.integer("level", 1, 2);
     m.sites.push_back(std::move(site));
   }
 }

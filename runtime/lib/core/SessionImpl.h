@@ -10,6 +10,7 @@
 
 #include "CommChoice.h"
 #include "Engine.h"
+#include "LargestLogits.h"
 #include "Planning.h"
 #include "ReferenceCheck.h"
 #include "SessionMesh.h"
@@ -73,6 +74,8 @@ struct Session::Impl : public TapSink {
   bool refused = false;
   std::vector<int64_t> pagesNeeded;
   const float *stepLogits = nullptr;
+  /// Of this rank's rows of logits.
+  LargestLogits largest;
   /// The first value that belongs to no single sequence.
   Finding unattributed;
   int64_t lastMark = 0;

@@ -218,6 +218,7 @@ void Session::Impl::assignPages(const StepInput *inputs, size_t count) {
 
 void Session::Impl::clearFindings() {
   findings.assign(findings.size(), Finding());
+  largest.clear();
   unattributed = Finding();
   checkedTaps = 0;
 }
@@ -306,6 +307,9 @@ void Session::Impl::tap(int32_t site, int64_t layer, void *data,
                         int32_t dtype) {
   const std::vector<Manifest::Site> &sites = manifest().sites;
   bool known = site >= 0 && size_t(site) < sites.size();
+  if (known && sites[site].largest)
+    return largest.keep(sites[site].largest, data, rowCount, columns,
+                        rowStride);
   if (check && known)
     check->record(sites[site].name, layer, data, rowCount, columns, rowStride,
                   dtype);
@@ -321,10 +325,14 @@ void Session::Impl::tap(int32_t site, int64_t layer, void *data,
     int64_t order = checkedTaps++;
     bool ownRows = !known || !sites[site].exchanged;
     int64_t elementBytes = dtype == DSV2RT_F32 || dtype == DSV2RT_I32 ? 4 : 2;
+    bool described = known && sites[site].level == 1 &&
+                     columns == manifest().model.vocabSize &&
+                     largest.describes(rowCount, columns);
     for (int64_t row = 0; row < rowCount; ++row) {
       auto *values =
           static_cast<const char *>(data) + row * rowStride * elementBytes;
-      if (allFinite(values, columns, dtype))
+      if (described ? largest.allFinite(row, 1)
+                    : allFinite(values, columns, dtype))
         continue;
       // Rows are tokens, or the tokens whose logits are wanted; of anything
       // else the owner is not known.
@@ -359,6 +367,9 @@ std::string Session::Impl::siteText(const Finding &finding) const {
 void Session::Impl::report(const StepInput *inputs, size_t count,
                            StepOutput *outputs) {
   int64_t vocabulary = manifest().model.vocabSize;
+  // Of the rows of other ranks nothing but the logits arrives.
+  bool described = mesh->alone() &&
+                   largest.describes(int64_t(layout.rows.size()), vocabulary);
   // One owner's rows follow the other's.
   std::vector<const float *> nextOf(mesh->owners(), stepLogits);
   for (int64_t owner = 1; owner < mesh->owners(); ++owner)
@@ -370,13 +381,19 @@ void Session::Impl::report(const StepInput *inputs, size_t count,
     output.rows = rowsOf(inputs[i]);
     output.logits = output.rows ? next : nullptr;
     output.status = Status();
+    output.largest = LargestOf();
+    int64_t firstRow = (next - stepLogits) / vocabulary;
+    if (described && output.rows)
+      output.largest = {largest.row(firstRow), largest.each()};
     next += output.rows * vocabulary;
     sequence.length += inputs[i].count;
     std::string where;
     if (findings[i].found())
       where = siteText(findings[i]);
     else if (output.rows &&
-             !allFinite(output.logits, output.rows * vocabulary, DSV2RT_F32))
+             !(described ? largest.allFinite(firstRow, output.rows)
+                         : allFinite(output.logits, output.rows * vocabulary,
+                                     DSV2RT_F32)))
       where = "the logits";
     if (where.empty())
       continue;
@@ -391,6 +408,7 @@ void Session::Impl::report(const StepInput *inputs, size_t count,
                   sequence.length - 1, origin);
     output.logits = nullptr;
     output.rows = 0;
+    output.largest = LargestOf();
     releasePages(sequence, 0, /*clear=*/true);
     sequence.length = 0;
     sequence.failed = true;

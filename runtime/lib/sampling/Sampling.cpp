@@ -288,14 +288,51 @@ static std::optional<int32_t> firstLargest(const float *logits, size_t count) {
       std::find(logits + place, logits + count, largest) - logits);
 }
 
+/// The same, reading only the logits where the largest is, and those of which
+/// `largest` tells nothing by themselves: the last ones, where `count` ends
+/// within a group.
+static std::optional<int32_t> firstLargest(const float *logits, size_t count,
+                                           const LargestOf &largest) {
+  size_t each = static_cast<size_t>(largest.each), groups = count / each;
+  std::optional<int32_t> group;
+  if (groups) {
+    group = firstLargest(largest.values, groups);
+    if (!group)
+      return std::nullopt;
+  }
+  std::optional<int32_t> best;
+  float most = 0;
+  if (group) {
+    const float *begin = logits + static_cast<size_t>(*group) * each;
+    most = largest.values[*group];
+    const float *found = std::find(begin, begin + each, most);
+    if (found == begin + each)
+      return std::nullopt;
+    best = static_cast<int32_t>(found - logits);
+  }
+  size_t rest = groups * each;
+  if (rest == count)
+    return best;
+  std::optional<int32_t> last = firstLargest(logits + rest, count - rest);
+  if (!last)
+    return std::nullopt;
+  int32_t id = static_cast<int32_t>(rest) + *last;
+  return best && most >= logits[id] ? best : id;
+}
+
 Expected<int32_t> Sampler::sample(const float *logits, size_t count,
                                   const int32_t *history, size_t historySize,
-                                  uint64_t position) {
+                                  uint64_t position,
+                                  const LargestOf &largestOf) {
   try {
     bool isPlain = settings.repetitionPenalty == 1 || historySize == 0;
-    if (settings.temperature == 0 && isPlain && logits && count <= INT32_MAX)
-      if (std::optional<int32_t> largest = firstLargest(logits, count))
+    if (settings.temperature == 0 && isPlain && logits && count <= INT32_MAX) {
+      bool known = largestOf.values && largestOf.each > 0;
+      if (std::optional<int32_t> largest =
+              known ? firstLargest(logits, count, largestOf)
+                    : firstLargest(logits, count))
         return *largest;
+    }
     // Reading them one by one tells what is wrong with which.
     if (Status status = readLogits(logits, count); !status.ok())
       return status;

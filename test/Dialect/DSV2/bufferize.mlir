@@ -34,6 +34,8 @@ func.func @layer(%h: tensor<?x64xf32>, %pages: memref<?x16x40xf32>,
     outs(%h : tensor<?x64xf32>) -> tensor<?x64xf32>
   // CHECK-NEXT: dsv2.tap %[[H]] site "layer" layer %[[L]] level 1 : memref<?x64xf32>
   dsv2.tap %z site "layer" layer %layer level 1 : tensor<?x64xf32>
+  // CHECK-NEXT: dsv2.tap %[[H]] site "head" level 0 largest 8 : memref<?x64xf32>
+  dsv2.tap %z site "head" level 0 largest 8 : tensor<?x64xf32>
   // CHECK-NEXT: return %[[H]]
   return %z : tensor<?x64xf32>
 }

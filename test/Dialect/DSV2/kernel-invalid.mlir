@@ -242,6 +242,42 @@ func.func @tap_level(%h: tensor<?x64xf32>) {
 
 // -----
 
+// tap_c2
+func.func @tap_largest_level(%h: tensor<?x64xf32>) {
+  // expected-error @below {{expected 'level' to be 0, got 1}}
+  dsv2.tap %h site "lm_head" level 1 largest 32 : tensor<?x64xf32>
+  return
+}
+
+// -----
+
+// tap_c4
+func.func @tap_largest_of_none(%h: tensor<?x64xf32>) {
+  // expected-error @below {{expected 'largest' to be at least 1, got 0}}
+  dsv2.tap %h site "lm_head" level 0 largest 0 : tensor<?x64xf32>
+  return
+}
+
+// -----
+
+// tap_c4
+func.func @tap_largest_elements(%h: tensor<?x64xbf16>) {
+  // expected-error @below {{expected 'value' to be of rank 2 with f32 elements, got 'tensor<?x64xbf16>'}}
+  dsv2.tap %h site "lm_head" level 0 largest 32 : tensor<?x64xbf16>
+  return
+}
+
+// -----
+
+// tap_c4
+func.func @tap_largest_layer(%h: tensor<?x64xf32>, %layer: index) {
+  // expected-error @below {{expected neither a layer nor a result nor 'exchanged' with 'largest'}}
+  dsv2.tap %h site "lm_head" layer %layer level 0 largest 32 : tensor<?x64xf32>
+  return
+}
+
+// -----
+
 // tap_c3
 func.func @tap_result(%h: tensor<?x64xf32>) {
   // expected-error @below {{'dsv2.tap' op expected a result of the value's type 'tensor<?x64xf32>', got 'tensor<?x32xf32>'}}

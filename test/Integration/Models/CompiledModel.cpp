@@ -9,6 +9,7 @@
 
 #include "dsv2rt/Checkpoint.h"
 #include "dsv2rt/Device.h"
+#include "gtest/gtest.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -216,6 +217,30 @@ void Agreement::add(const Matrix &expected, const Matrix &found) {
   }
 }
 
+/// Compares what a step says of its largest logits with the logits.
+static void checkLargest(const Session &session, const StepOutput &output) {
+  const Manifest &manifest = session.artifact().manifest();
+  const LargestOf &largest = output.largest;
+  // Devices choose themselves, and ranks have the logits of each other.
+  if (manifest.device || manifest.mesh.size() > 1) {
+    EXPECT_EQ(largest.values, nullptr);
+    return;
+  }
+  if (!largest.values)
+    throw std::runtime_error("the largest logits are not known");
+  int64_t vocabulary = manifest.model.vocabSize;
+  const float *next = largest.values;
+  for (int64_t row = 0; row < output.rows; ++row)
+    for (int64_t i = 0; i < vocabulary; i += largest.each) {
+      const float *logits = output.logits + row * vocabulary;
+      EXPECT_EQ(
+          *std::max_element(logits + i,
+                            logits + std::min(i + largest.each, vocabulary)),
+          *next++)
+          << "row " << row << ", logits from " << i;
+    }
+}
+
 Matrix dsv2test::evaluate(Session &session, const std::vector<int32_t> &ids,
                           int64_t chunk) {
   SequenceId sequence = require(session.addSequence(), "sequence");
@@ -231,6 +256,7 @@ Matrix dsv2test::evaluate(Session &session, const std::vector<int32_t> &ids,
     StepOutput output;
     require(session.step(&input, 1, &output), "step");
     require(output.status, "step");
+    checkLargest(session, output);
     result.columns = session.artifact().manifest().model.vocabSize;
     result.rows += output.rows;
     result.data.insert(result.data.end(), output.logits,

@@ -215,6 +215,47 @@ TEST(FieldCases, F045_NaNInOneExpert) {
             0);
 }
 
+// Logits alone that are not finite, whatever is looked at besides: of every
+// token, or of those where the sum overflows, to inf for some and -inf for the
+// others. The largest logit hides the latter.
+TEST(FieldCases, F045_LogitsThatAreNotFinite) {
+  auto model = CompiledModel::get(loadFixture("T0"), "--weight-format=bf16");
+  std::vector<std::vector<int32_t>> failed;
+  for (float bad : {NAN, 3e38f, -3e38f}) {
+    EditedWeights source(
+        15, [&](const std::string &name, std::vector<float> &values) {
+          if (name == "lm_head.weight")
+            std::fill_n(values.begin() + 77 * 64, 64, bad);
+        });
+    CompiledModel edited = withWeights(*model, source);
+    for (int level : {0, 1}) {
+      SessionOptions options;
+      options.maxContext = 64;
+      options.maxSequences = 1;
+      options.checkLevel = level;
+      auto session = Session::create(edited.artifact, edited.weights, options);
+      ASSERT_TRUE(session.ok()) << session.status().message();
+      failed.emplace_back();
+      for (int32_t id = 0; id < 32; ++id) {
+        StepOutput output = step(*session.value(), {id});
+        if (output.status.ok())
+          continue;
+        failed.back().push_back(id);
+        EXPECT_EQ(output.status.code(), StatusCode::NonFinite);
+        EXPECT_TRUE(contains(output.status.message(),
+                             level ? "'lm_head'" : "the logits"))
+            << output.status.message();
+        EXPECT_EQ(output.largest.values, nullptr);
+      }
+    }
+  }
+  EXPECT_EQ(failed[0].size(), 32u);
+  EXPECT_GT(failed[2].size(), 8u);
+  EXPECT_EQ(failed[0], failed[1]);
+  for (int i : {3, 4, 5})
+    EXPECT_EQ(failed[i], failed[2]);
+}
+
 // Values at the end of the range of bf16: the op whose result overflows is
 // named, not the logits it ends in.
 TEST(FieldCases, F046_TheFirstOverflowIsNamed) {

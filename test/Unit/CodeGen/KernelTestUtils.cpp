@@ -26,6 +26,9 @@
 #include "llvm/TargetParser/Host.h"
 #include "gtest/gtest.h"
 
+#include <cmath>
+#include <limits>
+
 using namespace mlir;
 using namespace mlir::dsv2;
 using namespace mlir::dsv2::cpu::test;
@@ -230,4 +233,22 @@ void KernelModule::call(StringRef name, ArrayRef<void *> memrefs, int64_t part,
   if (llvm::Error error =
           engine->invokePacked(("_mlir_ciface_" + name).str(), packed))
     ADD_FAILURE() << llvm::toString(std::move(error));
+}
+
+void dsv2::cpu::test::expectLargest(const Array<float> &y,
+                                    const Array<float> &m, int64_t width) {
+  for (int64_t t = 0; t < y.dim(0); ++t)
+    for (int64_t p = 0; p < m.dim(1); ++p) {
+      bool finite = true;
+      float expected = -std::numeric_limits<float>::infinity();
+      for (int64_t i = p * width; i < std::min(y.dim(1), (p + 1) * width);
+           ++i) {
+        finite &= std::isfinite(y(t, i));
+        expected = std::max(expected, y(t, i));
+      }
+      if (finite)
+        ASSERT_EQ(m(t, p), expected) << "row " << t << " panel " << p;
+      else
+        ASSERT_TRUE(std::isnan(m(t, p))) << "row " << t << " panel " << p;
+    }
 }

@@ -159,6 +159,10 @@ inline constexpr const char *kTileUnitCPU =
 /// Whether code for `cpu` can be run, perhaps with an emulated tile unit.
 bool canRun(llvm::StringRef cpu);
 
+/// Expects m(t, p) to be the largest of the `width` elements of row t of `y`
+/// from p * width on, or NaN if one of them is not finite.
+void expectLargest(const Array<float> &y, const Array<float> &m, int64_t width);
+
 /// A processor's name as a part of a test's name.
 std::string cpuName(const testing::TestParamInfo<std::string> &info);
 

@@ -34,6 +34,8 @@ struct Kernels {
       const CPUTargetInfo &target = module.target();
       matmul[f] = add(getOrCreateMatmulKernel(m, {format, false}, target));
       residual[f] = add(getOrCreateMatmulKernel(m, {format, true}, target));
+      largest[f] =
+          add(getOrCreateMatmulKernel(m, {format, false, true}, target));
       gated[f] = add(getOrCreateGatedMatmulKernel(m, {format, false}, target));
       head[f] = add(getOrCreateHeadMatmulKernel(m, {format}, target));
       for (int gather : {0, 1}) {
@@ -50,7 +52,7 @@ struct Kernels {
   KernelModule module;
   bool compiled;
   // First index: 0 for f32 panels, 1 for bf16; second: gather.
-  std::string matmul[2], residual[2], gated[2], head[2];
+  std::string matmul[2], residual[2], largest[2], gated[2], head[2];
   std::string grouped[2][2], groupedGated[2][2];
 };
 
@@ -173,6 +175,49 @@ TEST_P(MatmulTest, MatchesPlainLoops) {
       }
   checkMatmul<float>(*kernels, 13, 3 * width, 576, 2);
   checkMatmul<uint16_t>(*kernels, 13, 3 * width, 576, 2);
+}
+
+template <typename T>
+static void checkLargest(Kernels &kernels, int64_t tokens, int64_t n,
+                         int64_t parts) {
+  SCOPED_TRACE(testing::Message()
+               << "T=" << tokens << " N=" << n << " parts=" << parts);
+  int64_t width = kernels.module.target().panelWidth(), k = 6;
+  int64_t numPanels = (n + width - 1) / width;
+  Array<float> x({tokens, k}), weight({n, k});
+  x.random(5);
+  weight.random(6);
+  // All of one panel below zero, so that the zeros beside its columns would be
+  // larger, and a few results that are not finite.
+  for (int64_t t = 0; t < tokens; ++t)
+    x(t, 0) = 1000;
+  for (int64_t i = n / width * width; i < n; ++i)
+    weight(i, 0) = -1;
+  weight(n / 2, 0) = std::numeric_limits<float>::infinity();
+  if (n > 3 * width) {
+    weight(2, 0) = -std::numeric_limits<float>::infinity();
+    weight(2 * width + 1, 1) = std::numeric_limits<float>::quiet_NaN();
+  }
+  Array<T> panels = packPanels<T>(weight, width);
+  Array<float> y({tokens, n}), z({tokens, n}), m({tokens, numPanels}, 2);
+  for (Array<float> *array : {&y, &z, &m})
+    array->fill(kUntouched);
+  kernels.module.run(kernels.matmul[kFormat<T>], parts, x, panels, y);
+  kernels.module.run(kernels.largest[kFormat<T>], parts, x, panels, z, m);
+  EXPECT_TRUE(sameBits(y, z));
+  expectLargest(y, m, width);
+  EXPECT_TRUE(paddingIntact(m, 2) && m.guardIntact() && z.guardIntact());
+}
+
+TEST_P(MatmulTest, TheLargestOfEachPanel) {
+  for (int64_t tokens : {0, 1, 2, 3, 4, 5, 8, 13})
+    for (int64_t n : {int64_t(1), width - 1, width, width + 1, 4 * width + 3,
+                      4 * width + width / 2}) {
+      checkLargest<float>(*kernels, tokens, n, 1 + n % 3);
+      checkLargest<uint16_t>(*kernels, tokens, n, 1 + n % 3);
+      if (HasFatalFailure())
+        return;
+    }
 }
 
 TEST_P(MatmulTest, EmptyDimensions) {

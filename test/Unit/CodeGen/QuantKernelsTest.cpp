@@ -34,9 +34,9 @@ constexpr int64_t kRowBlock = QuantizedActivation::kBlockBytes;
 
 /// The kernels of one format.
 struct FormatKernels {
-  std::string pack, packExperts, packGated, packHeads, matmul, residual, gated,
-      gatedQuantize, grouped, groupedGated, groupedGatedQuantize, heads,
-      packRows, packHeadRows, packGatedRows;
+  std::string pack, packExperts, packGated, packHeads, matmul, residual,
+      largest, gated, gatedQuantize, grouped, groupedGated,
+      groupedGatedQuantize, heads, packRows, packHeadRows, packGatedRows;
 };
 
 /// Every kernel of the family for one processor, compiled once.
@@ -67,6 +67,8 @@ struct Kernels {
       k.heads = add(getOrCreateHeadMatmulKernel(m, {format}, target));
       k.matmul = add(getOrCreateMatmulKernel(m, {format, false}, target));
       k.residual = add(getOrCreateMatmulKernel(m, {format, true}, target));
+      k.largest =
+          add(getOrCreateMatmulKernel(m, {format, false, true}, target));
       k.grouped =
           add(getOrCreateGroupedMatmulKernel(m, {format, false}, target));
       k.groupedGated =
@@ -602,6 +604,8 @@ TEST_P(QuantTest, MatmulMatchesPlainLoops) {
           module().run(of.pack, 2, weight, panels);
           module().run(of.matmul, 3, q, panels, y);
           module().run(of.residual, 3, q, panels, r, z);
+          Array<float> again({tokens, n}, 5), m({tokens, panels.dim(0)});
+          module().run(of.largest, 3, q, panels, again, m);
           std::vector<QuantizedRow> ws;
           for (int64_t i = 0; i < n; ++i)
             ws.push_back(
@@ -613,8 +617,10 @@ TEST_P(QuantTest, MatmulMatchesPlainLoops) {
               Dot d = dot(row, ws[i]);
               ASSERT_NEAR(y(t, i), d.value, d.bound) << t << ", " << i;
               ASSERT_EQ(z(t, i), r(t, i) + y(t, i));
+              ASSERT_EQ(again(t, i), y(t, i));
             }
           }
+          expectLargest(y, m, width);
           EXPECT_TRUE(y.guardIntact() && z.guardIntact());
         }
 }

@@ -46,6 +46,8 @@ struct Products {
       packGated[f] = add(getOrCreatePackGatedPanelsKernel(m, config, target));
       matmul[f] = add(getOrCreateMatmulKernel(m, {format, false}, target));
       residual[f] = add(getOrCreateMatmulKernel(m, {format, true}, target));
+      largest[f] =
+          add(getOrCreateMatmulKernel(m, {format, false, true}, target));
       gated[f] = add(getOrCreateGatedMatmulKernel(m, {format, false}, target));
       gatedQuantize[f] =
           add(getOrCreateGatedMatmulKernel(m, {format, true}, target));
@@ -62,8 +64,8 @@ struct Products {
   bool compiled;
   std::string quantize, quantizeHeads;
   // Index: 0 for q8, 1 for q4.
-  std::string pack[2], packGated[2], matmul[2], residual[2], gated[2],
-      gatedQuantize[2], heads[2], grouped[2], groupedGated[2];
+  std::string pack[2], packGated[2], matmul[2], residual[2], largest[2],
+      gated[2], gatedQuantize[2], heads[2], grouped[2], groupedGated[2];
 };
 
 class TileProductTest : public testing::Test {
@@ -156,6 +158,10 @@ TEST_F(TileProductTest, MatmulIsThatOfVectors) {
         tiles->module.run(tiles->residual[f], parts, q, one, r, z);
         EXPECT_TRUE(sameBits(y, expected)) << parts << " parts";
         EXPECT_TRUE(sameBits(z, sum)) << parts << " parts";
+        Array<float> again({tokens, n}, 1), m({tokens, one.dim(0)});
+        tiles->module.run(tiles->largest[f], parts, q, one, again, m);
+        EXPECT_TRUE(sameBits(again, expected)) << parts << " parts";
+        expectLargest(expected, m, width);
       }
     }
 }

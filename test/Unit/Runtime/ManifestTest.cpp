@@ -390,6 +390,11 @@ TEST(ManifestTest, RefusesAWrongMesh) {
   refuse("/comm_sites/0/kind", "broadcast", {"'all_reduce'", "'broadcast'"});
   refuse("/comm_sites/0/name", removed, {"comm_sites[0].name"});
   refuse("/sites/1/exchanged", 1, {"exchanged", "true or false"});
+  refuse("/sites/1/largest", 0, {"sites[1].largest", "0"});
+  refuse("/sites/1/largest", 1 << 20, {"sites[1].largest", "1048576"});
+  // The largest of several are shown at every level.
+  refuse("/sites/1/largest", 16, {"sites[1].level", "0"});
+  refuse("/sites/1/level", 0, {"sites[1].level", "1 to 2"});
   // All ranks' slots together, and not one rank's, have to fit.
   refuse("/slots/0/bytes", INT64_MAX / 4, {"2^63"});
 }

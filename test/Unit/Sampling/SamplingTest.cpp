@@ -69,6 +69,21 @@ static Logits logitsOf(const std::vector<double> &shares) {
   return logits;
 }
 
+/// What compiled code says of a row.
+static Logits largestOfEach(const Logits &logits, size_t each) {
+  Logits largest;
+  for (size_t begin = 0; begin < logits.size(); begin += each) {
+    auto first = logits.begin() + static_cast<ptrdiff_t>(begin);
+    auto last = logits.begin() +
+                static_cast<ptrdiff_t>(std::min(begin + each, logits.size()));
+    largest.push_back(
+        std::all_of(first, last, [](float x) { return std::isfinite(x); })
+            ? *std::max_element(first, last)
+            : nan32);
+  }
+  return largest;
+}
+
 //===----------------------------------------------------------------------===//
 // Parameters
 //===----------------------------------------------------------------------===//
@@ -467,4 +482,55 @@ TEST(Sampling, F070_TokensDependOnPositionNotOnOrder) {
                   .value(),
               forward[position]);
   }
+}
+
+//===----------------------------------------------------------------------===//
+// What is known of a row
+//===----------------------------------------------------------------------===//
+
+TEST(Sampling, TheLargestOfEachGroupChangesNothing) {
+  std::mt19937 random(7);
+  for (int turn = 0; turn < 4000; ++turn) {
+    // Few different logits, so that many are equal.
+    size_t count = 1 + random() % 100, each = 1 + random() % 20;
+    Logits logits(count);
+    for (float &x : logits)
+      x = static_cast<float>(random() % 8) - 4;
+    if (turn % 4 == 1)
+      logits[random() % count] = -0.0f;
+    if (turn % 4 == 2)
+      logits[random() % count] = turn % 8 == 2 ? -inf : nan32;
+    if (turn % 16 == 3)
+      std::fill(logits.begin(), logits.end(), -inf);
+    Logits largest = largestOfEach(logits, each);
+    SamplingParams params = withTemperature(turn % 32 == 31 ? 0.7 : 0);
+    Ids history = {0};
+    params.repetitionPenalty = turn % 32 == 15 ? 1.5 : 1;
+    Sampler sampler = Sampler::create(params).value();
+    // What has no token is left out of the vocabulary, but not of the groups.
+    for (size_t vocabulary : {count, 1 + random() % count}) {
+      auto choose = [&](const LargestOf &known) {
+        Expected<int32_t> id = sampler.sample(logits.data(), vocabulary,
+                                              history.data(), 1, turn, known);
+        return id.ok() ? std::to_string(id.value()) : id.status().message();
+      };
+      ASSERT_EQ(choose({largest.data(), static_cast<int64_t>(each)}),
+                choose({}))
+          << turn << " " << count << " " << each << " " << vocabulary;
+    }
+  }
+}
+
+// Logits that are not where the largest are stay unread.
+TEST(Sampling, FewLogitsAreReadWhereTheLargestAreKnown) {
+  Logits logits(64, 1.0f);
+  logits[37] = 2;
+  Logits largest = largestOfEach(logits, 16);
+  std::fill(logits.begin(), logits.begin() + 32, 9.0f);
+  std::fill(logits.begin() + 48, logits.end(), 9.0f);
+  Sampler sampler = Sampler::create({}).value();
+  EXPECT_EQ(
+      sampler.sample(logits.data(), 64, nullptr, 0, 0, {largest.data(), 16})
+          .value(),
+      37);
 }

@@ -73,10 +73,14 @@ struct MatmulConfig {
   PanelFormat format = PanelFormat::F32;
   /// Add r[T, N] to the finished sum.
   bool addResidual = false;
+  /// Also find m[T, P], for each of the P panels of NR columns of a row the
+  /// largest of its results, or NaN if one of them is not finite: what a row's
+  /// largest is can be told without reading all of the row again.
+  bool findLargest = false;
 };
 
 /// y[T, N] = x[T, K] W^T, or y = r + x W^T.
-///   (x: act, w: panels, [r: act,] y: act)
+///   (x: act, w: panels, [r: act,] y: act[, m: act])
 /// `r` may be `y` itself; otherwise y overlaps nothing. x is never y.
 func::FuncOp getOrCreateMatmulKernel(ModuleOp module,
                                      const MatmulConfig &config,

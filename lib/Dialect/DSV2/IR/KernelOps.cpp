@@ -141,11 +141,25 @@ LogicalResult TapOp::verify() {
            << type;
   // tap_c2
   int64_t level = getLevelAttr().getInt();
-  if (level != 1 && level != 2)
-    return emitOpError("expected 'level' to be 1 or 2, got ") << level;
+  std::optional<int64_t> largest = getLargest();
+  if (largest ? level != 0 : level != 1 && level != 2)
+    return emitOpError("expected 'level' to be ")
+           << (largest ? "0" : "1 or 2") << ", got " << level;
   // tap_c3; ODS checks that the result is a tensor.
   if (Value replaced = getReplaced(); replaced && replaced.getType() != type)
     return emitOpError("expected a result of the value's type ")
            << type << ", got " << replaced.getType();
+  // tap_c4
+  if (!largest)
+    return success();
+  if (*largest < 1)
+    return emitOpError("expected 'largest' to be at least 1, got ") << *largest;
+  if (type.getRank() != 2 || !element.isF32())
+    return emitOpError("expected 'value' to be of rank 2 with f32 elements, "
+                       "got ")
+           << type;
+  if (getLayer() || getReplaced() || getExchanged())
+    return emitOpError("expected neither a layer nor a result nor 'exchanged' "
+                       "with 'largest'");
   return success();
 }

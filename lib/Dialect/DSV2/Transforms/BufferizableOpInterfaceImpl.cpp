@@ -173,7 +173,7 @@ struct TapOpInterface
       return failure();
     dsv2::TapOp::create(rewriter, op->getLoc(), /*replaced=*/Type(), *buffer,
                         tap.getSiteAttr(), tap.getLayer(), tap.getLevelAttr(),
-                        tap.getExchangedAttr());
+                        tap.getExchangedAttr(), tap.getLargestAttr());
     SmallVector<Value> results;
     if (tap.getReplaced())
       results.push_back(*buffer);

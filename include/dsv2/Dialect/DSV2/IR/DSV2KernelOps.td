@@ -113,10 +113,17 @@ def DSV2_TapOp : DSV2_Op<"tap", [MemoryEffects<[MemRead, MemWrite]>]> {
     With `exchanged` the rows are what other ranks have sent, and no token's or
     logit row's of this rank, even if they are as many.
 
+    With `largest N` the rows are those of the step's logits, and element i is
+    the largest of the logits [N * i, N * (i + 1)), or NaN if one of them is not
+    finite. It is shown at every level, 0, and before the logits: the runtime
+    checks those by it, and chooses a row's largest, without reading them all.
+
     Constraints:
     - tap_c1: `value` has rank 2 or 3 and elements of type f32, bf16 or i32
-    - tap_c2: `level` is 1 or 2
+    - tap_c2: `level` is 1 or 2, with `largest` 0
     - tap_c3: a result is a tensor and has the type of `value`
+    - tap_c4: with `largest`, which is at least 1, `value` has rank 2 and elements
+      of type f32, and there is no layer, no result and no `exchanged`
 
     Example:
 
@@ -124,14 +131,23 @@ def DSV2_TapOp : DSV2_Op<"tap", [MemoryEffects<[MemRead, MemWrite]>]> {
     dsv2.tap %h site "layer" layer %l level 1 : tensor<?x64xf32>
     %y = dsv2.tap %h site "mlp" layer %l level 2 : tensor<?x64xf32>
            -> tensor<?x64xf32>
+    dsv2.tap %m site "lm_head" level 0 largest 16 : tensor<?x6400xf32>
     ```
   }];
   let arguments = (ins AnyShaped:$value, StrAttr:$site, Optional<Index>:$layer,
-                       I64Attr:$level, UnitAttr:$exchanged);
+                       I64Attr:$level, UnitAttr:$exchanged,
+                       OptionalAttr<I64Attr>:$largest);
   let results = (outs Optional<AnyRankedTensor>:$replaced);
+  let builders = [OpBuilder<(ins "Type":$replaced, "Value":$value,
+    "StringRef":$site, "Value":$layer, "int64_t":$level,
+    CArg<"bool", "false">:$exchanged), [{
+      build($_builder, $_state, replaced, value, site, layer, level, exchanged,
+            /*largest=*/IntegerAttr());
+    }]>];
   let assemblyFormat = [{
     $value `site` $site (`layer` $layer^)? `level` $level
-    (`exchanged` $exchanged^)? attr-dict `:` type($value) (`->` type($replaced)^)?
+    (`exchanged` $exchanged^)? (`largest` $largest^)? attr-dict
+    `:` type($value) (`->` type($replaced)^)?
   }];
   let hasVerifier = 1;
 }
