@@ -109,6 +109,24 @@ function(add_dsv2rt_tool name)
   install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endfunction()
 
+# Further flags of tests of the runtime. What they test is optimised; they
+# themselves take longer to compile than to run.
+function(dsv2_runtime_test_flags target)
+  target_compile_options(${target} PRIVATE -fPIC $<$<CONFIG:Release>:-O0>)
+endfunction()
+
+# The same as dsv2_precompile_headers() for those tests.
+function(dsv2_precompile_test_headers)
+  add_library(dsv2-test-headers OBJECT
+    ${DSV2_SOURCE_DIR}/test/Unit/Precompiled.cpp)
+  dsv2_runtime_flags(dsv2-test-headers)
+  dsv2_runtime_test_flags(dsv2-test-headers)
+  target_link_libraries(dsv2-test-headers PRIVATE
+    GTest::gtest nlohmann_json::nlohmann_json)
+  target_precompile_headers(dsv2-test-headers PRIVATE
+    ${DSV2_SOURCE_DIR}/test/Unit/Precompiled.h)
+endfunction()
+
 # add_dsv2_unittest(NAME sources... [COMPILER] [SECONDS s] [PARTS p=filter...]
 #                   [LINK_LIBS libs])
 # A GoogleTest program, registered with ctest under its own name. COMPILER: it
@@ -125,7 +143,14 @@ function(add_dsv2_unittest name)
     target_link_libraries(${name} PRIVATE ${ARG_LINK_LIBS} MLIR LLVM)
   else()
     dsv2_runtime_flags(${name})
+    dsv2_runtime_test_flags(${name})
     target_link_libraries(${name} PRIVATE ${ARG_LINK_LIBS})
+    if(DSV2_PRECOMPILE_HEADERS)
+      if(NOT TARGET dsv2-test-headers)
+        dsv2_precompile_test_headers()
+      endif()
+      target_precompile_headers(${name} REUSE_FROM dsv2-test-headers)
+    endif()
   endif()
   target_link_libraries(${name} PRIVATE GTest::gtest GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE
