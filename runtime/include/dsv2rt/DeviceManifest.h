@@ -91,6 +91,9 @@ const char *elementName(DeviceManifest::Element element);
 /// Bytes of one element.
 int64_t elementBytes(DeviceManifest::Element element);
 
+/// Bytes, and alignment but for tensor maps, of a kernel's parameter.
+int64_t parameterBytes(DeviceManifest::ParameterKind kind);
+
 } // namespace dsv2rt
 
 #endif // DSV2RT_DEVICEMANIFEST_H

@@ -127,21 +127,6 @@ DeviceManifest::TensorMap readTensorMap(ObjectReader &reader) {
   return map;
 }
 
-/// Bytes and alignment of a parameter of this kind.
-int64_t parameterBytes(ParameterKind kind) {
-  switch (kind) {
-  case ParameterKind::I32:
-  case ParameterKind::F32:
-    return 4;
-  case ParameterKind::Pointer:
-  case ParameterKind::I64:
-    return 8;
-  case ParameterKind::TensorMap:
-    return tensorMapBytes;
-  }
-  return tensorMapBytes;
-}
-
 bool isKernelName(const std::string &name) {
   return !name.empty() && name.size() <= 1024 &&
          std::all_of(name.begin(), name.end(), [](unsigned char c) {
@@ -223,6 +208,20 @@ const char *dsv2rt::imageKindName(DeviceManifest::ImageKind kind) {
 
 const char *dsv2rt::elementName(DeviceManifest::Element element) {
   return elementNames[int(element)].name;
+}
+
+int64_t dsv2rt::parameterBytes(DeviceManifest::ParameterKind kind) {
+  switch (kind) {
+  case ParameterKind::I32:
+  case ParameterKind::F32:
+    return 4;
+  case ParameterKind::Pointer:
+  case ParameterKind::I64:
+    return 8;
+  case ParameterKind::TensorMap:
+    return tensorMapBytes;
+  }
+  return tensorMapBytes;
 }
 
 int64_t dsv2rt::elementBytes(DeviceManifest::Element element) {

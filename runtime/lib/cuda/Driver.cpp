@@ -59,7 +59,6 @@ Status Driver::load() {
   };
 #define DSV2_CUDA_FUNCTION(NAME, PARAMETERS) bind(NAME, /*needed=*/true);
 #define DSV2_CUDA_FUNCTION_SINCE(VERSION, NAME, PARAMETERS)                    \
-  static_assert(VERSION > oldestVersion);                                      \
   bind(NAME, /*needed=*/false);
 #include "dsv2rt/cuda/DriverApi.def"
   return status;

@@ -103,22 +103,6 @@ Status Program::loadModule(const std::shared_ptr<Context> &context,
   return makeError(status.code(), status.message(), more);
 }
 
-/// Bytes of a parameter as a kernel takes it (CUDA Driver API, CUtensorMap).
-static size_t bytesOf(DeviceManifest::ParameterKind kind) {
-  using Kind = DeviceManifest::ParameterKind;
-  switch (kind) {
-  case Kind::Pointer:
-  case Kind::I64:
-    return 8;
-  case Kind::I32:
-  case Kind::F32:
-    return 4;
-  case Kind::TensorMap:
-    return sizeof(CUtensorMap);
-  }
-  return 0;
-}
-
 /// "2 parameters, of 8, 4 bytes".
 static std::string describeParameters(const std::vector<size_t> &bytes) {
   std::string text = strCat(bytes.size(), " parameter");
@@ -134,10 +118,8 @@ Status Program::checkParameters(Context &context, const Kernel &kernel) const {
     return Status();
   std::vector<size_t> expected, found;
   for (const DeviceManifest::Parameter &parameter : kernel.facts->parameters)
-    expected.push_back(bytesOf(parameter.kind));
-  // No kernel has as many (PTX ISA, "Kernel Function Parameters": 32764 bytes).
-  constexpr size_t most = 32764;
-  while (found.size() < most) {
+    expected.push_back(size_t(parameterBytes(parameter.kind)));
+  for (;;) {
     size_t offset = 0, bytes = 0;
     Expected<bool> exists = context.query(
         driver.cuFuncGetParamInfo, CUDA_ERROR_INVALID_VALUE,

@@ -288,36 +288,32 @@ static std::optional<int32_t> firstLargest(const float *logits, size_t count) {
       std::find(logits + place, logits + count, largest) - logits);
 }
 
-/// The same, reading only the logits where the largest is, and those of which
-/// `largest` tells nothing by themselves: the last ones, where `count` ends
-/// within a group.
+/// The same, reading only the group of logits where the largest is, and the
+/// last ones, where `count` ends within a group.
 static std::optional<int32_t> firstLargest(const float *logits, size_t count,
                                            const LargestOf &largest) {
   size_t each = static_cast<size_t>(largest.each), groups = count / each;
-  std::optional<int32_t> group;
-  if (groups) {
-    group = firstLargest(largest.values, groups);
-    if (!group)
-      return std::nullopt;
-  }
-  std::optional<int32_t> best;
-  float most = 0;
-  if (group) {
-    const float *begin = logits + static_cast<size_t>(*group) * each;
-    most = largest.values[*group];
-    const float *found = std::find(begin, begin + each, most);
-    if (found == begin + each)
-      return std::nullopt;
-    best = static_cast<int32_t>(found - logits);
-  }
   size_t rest = groups * each;
-  if (rest == count)
-    return best;
-  std::optional<int32_t> last = firstLargest(logits + rest, count - rest);
-  if (!last)
+  std::optional<int32_t> last;
+  if (rest < count) {
+    last = firstLargest(logits + rest, count - rest);
+    if (!last)
+      return std::nullopt;
+    *last += static_cast<int32_t>(rest);
+  }
+  if (groups == 0)
+    return last;
+  std::optional<int32_t> group = firstLargest(largest.values, groups);
+  if (!group)
     return std::nullopt;
-  int32_t id = static_cast<int32_t>(rest) + *last;
-  return best && most >= logits[id] ? best : id;
+  float most = largest.values[*group];
+  if (last && logits[*last] > most)
+    return last;
+  const float *begin = logits + static_cast<size_t>(*group) * each;
+  const float *found = std::find(begin, begin + each, most);
+  if (found == begin + each)
+    return std::nullopt;
+  return static_cast<int32_t>(found - logits);
 }
 
 Expected<int32_t> Sampler::sample(const float *logits, size_t count,

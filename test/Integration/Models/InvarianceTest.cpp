@@ -6,8 +6,10 @@
 //===----------------------------------------------------------------------===//
 
 #include "CompiledModel.h"
+#include "dsv2rt/Generate.h"
 #include "gtest/gtest.h"
 
+#include <algorithm>
 #include <cstring>
 
 using namespace dsv2test;
@@ -152,6 +154,47 @@ TEST_P(Invariance, ForkedSequencesStayApart) {
   };
   EXPECT_TRUE(sameBits(parentLogits, alone({2, 7})));
   EXPECT_TRUE(sameBits(childLogits, alone({3, 1, 4, 1, 5})));
+}
+
+// Whether a step gives the logits of its last token or of all, what is said of
+// the largest ones has to be of the row that the next token is chosen from.
+TEST_P(Invariance, GreedyTokensAreThoseOfTheLogits) {
+  auto session = model->createSession(/*maxSequences=*/2);
+  std::vector<GenerateRequest> requests(2);
+  for (int64_t i = 0; i < 2; ++i) {
+    requests[i].prompt = makePrompt(5 + 2 * i, vocabulary);
+    requests[i].maxTokens = 6;
+    // The end of a vocabulary that is within a group.
+    requests[i].vocabularySize = vocabulary - 5;
+  }
+  for (bool all : {false, true}) {
+    std::vector<std::vector<int32_t>> expected(2);
+    GenerateOptions options;
+    auto best = [&](const float *row) {
+      return int32_t(std::max_element(row, row + vocabulary - 5) - row);
+    };
+    if (all)
+      options.onLogits = [&](size_t request, const float *logits,
+                             int64_t count) {
+        expected[request].push_back(best(logits + (count - 1) * vocabulary));
+        return Status();
+      };
+    std::vector<GenerateResult> results;
+    Status status = generate(*session, requests, options, results);
+    ASSERT_TRUE(status.ok()) << status.message();
+    for (int64_t i = 0; i < 2; ++i) {
+      if (!all) {
+        std::vector<int32_t> ids = requests[i].prompt;
+        for (int32_t token : results[i].tokens) {
+          Matrix logits = evaluate(*session, ids, 0);
+          expected[i].push_back(best(logits.row(logits.rows - 1)));
+          ids.push_back(token);
+        }
+      }
+      EXPECT_EQ(results[i].tokens.size(), 6u);
+      EXPECT_EQ(results[i].tokens, expected[i]) << i << " " << all;
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(
