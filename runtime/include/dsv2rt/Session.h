@@ -158,8 +158,7 @@ struct StepOutput {
   /// f32 [rows, vocabulary], row-major; valid until the next step.
   const float *logits = nullptr;
   int64_t rows = 0;
-  /// Of the first row, if compiled code found them; those of the next row are
-  /// ceil(vocabulary / largest.each) values further. Valid as long as the
+  /// Of the first row, if compiled code found them. Valid as long as the
   /// logits.
   LargestOf largest = {};
 };

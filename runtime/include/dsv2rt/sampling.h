@@ -71,6 +71,13 @@ struct LargestOf {
   /// one of them is not finite. Null: it is not known.
   const float *values = nullptr;
   int64_t each = 0;
+
+  /// Those of the row `index` rows of `count` logits further.
+  LargestOf row(int64_t index, int64_t count) const {
+    return values
+               ? LargestOf{values + index * ((count + each - 1) / each), each}
+               : LargestOf();
+  }
 };
 
 /// Returns the number in [0, 1) that the request with `seed` draws for the

@@ -230,10 +230,7 @@ void Loop::chooseToken(Running &r, const StepOutput &output) {
     count = std::min(count, request.vocabularySize);
   // Of the last row.
   const float *logits = output.logits + (output.rows - 1) * all;
-  LargestOf largest = output.largest;
-  if (largest.values)
-    largest.values +=
-        (output.rows - 1) * ((all + largest.each - 1) / largest.each);
+  LargestOf largest = output.largest.row(output.rows - 1, all);
   Expected<int32_t> token =
       r.sampler.sample(logits, size_t(count), r.history.data(),
                        r.history.size(), r.history.size(), largest);

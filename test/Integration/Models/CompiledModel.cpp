@@ -229,16 +229,16 @@ static void checkLargest(const Session &session, const StepOutput &output) {
   if (!largest.values)
     throw std::runtime_error("the largest logits are not known");
   int64_t vocabulary = manifest.model.vocabSize;
-  const float *next = largest.values;
-  for (int64_t row = 0; row < output.rows; ++row)
-    for (int64_t i = 0; i < vocabulary; i += largest.each) {
-      const float *logits = output.logits + row * vocabulary;
+  for (int64_t row = 0; row < output.rows; ++row) {
+    const float *logits = output.logits + row * vocabulary;
+    const float *next = largest.row(row, vocabulary).values;
+    for (int64_t i = 0; i < vocabulary; i += largest.each)
       EXPECT_EQ(
           *std::max_element(logits + i,
                             logits + std::min(i + largest.each, vocabulary)),
           *next++)
           << "row " << row << ", logits from " << i;
-    }
+  }
 }
 
 Matrix dsv2test::evaluate(Session &session, const std::vector<int32_t> &ids,
