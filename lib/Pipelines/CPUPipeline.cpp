@@ -102,13 +102,16 @@ static void buildStructureStage(OpPassManager &pm,
     // Ranks choose on the host, which has the logits of all of them.
     if (options.mesh.empty())
       pm.addPass(createAddDeviceSamplingPass());
+    auto &kernels = pm.nest<mlir::gpu::GPUModuleOp>().nest<LLVM::LLVMFuncOp>();
+    kernels.addPass(createCanonicalizeOpsPass());
+    kernels.addPass(createCSEPass());
   }
   if (options.reference) {
     pm.addPass(createConvertDSV2ToLinalgPass());
     pm.addNestedPass<func::FuncOp>(createConvertElementwiseToLinalgPass());
   }
-  pm.addPass(createCanonicalizeOpsPass());
-  pm.addPass(createCSEPass());
+  pm.addNestedPass<func::FuncOp>(createCanonicalizeOpsPass());
+  pm.addNestedPass<func::FuncOp>(createCSEPass());
 }
 
 static void buildBufferStage(OpPassManager &pm,
@@ -120,17 +123,17 @@ static void buildBufferStage(OpPassManager &pm,
   pm.addPass(bufferization::createOneShotBufferizePass(bufferize));
   // Logits and hidden states were computed in the caller's buffer, which the
   // results merely repeat.
-  pm.addPass(createCanonicalizeOpsPass());
+  pm.addNestedPass<func::FuncOp>(createCanonicalizeOpsPass());
   pm.addPass(bufferization::createDropEquivalentBufferResultsPass());
-  pm.addPass(createCanonicalizeOpsPass());
-  pm.addPass(createCSEPass());
+  pm.addNestedPass<func::FuncOp>(createCanonicalizeOpsPass());
+  pm.addNestedPass<func::FuncOp>(createCSEPass());
   pm.addPass(createPlanWorkspacePass());
   if (options.reference) {
     bufferization::buildBufferDeallocationPipeline(pm);
     pm.addPass(createConvertBufferizationToMemRefPass());
   }
-  pm.addPass(createCanonicalizeOpsPass());
-  pm.addPass(createCSEPass());
+  pm.addNestedPass<func::FuncOp>(createCanonicalizeOpsPass());
+  pm.addNestedPass<func::FuncOp>(createCSEPass());
 }
 
 static void buildTargetStage(OpPassManager &pm,

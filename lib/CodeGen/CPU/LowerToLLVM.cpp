@@ -55,26 +55,31 @@ void dsv2::cpu::buildLowerToLLVMPipeline(OpPassManager &pm,
   if (options.expandMath)
     options.expandMath(pm);
   else
-    pm.addPass(createExpandVectorMathPass({options.useFMA}));
+    pm.addNestedPass<func::FuncOp>(
+        createExpandVectorMathPass({options.useFMA}));
 
+  // Function by function where a pass allows it: on several at the same time,
+  // and past the device code of the module, which is in the LLVM dialect
+  // already.
+  OpPassManager &functions = pm.nest<func::FuncOp>();
   // Views become arithmetic on the strides, which the clean-up below can share
   // between loads and hoist out of loops.
-  pm.addPass(memref::createExpandStridedMetadataPass());
-  pm.addPass(createLowerAffinePass());
-  pm.addPass(dsv2::createCanonicalizeOpsPass());
-  pm.addPass(createCSEPass());
-  pm.addPass(createLoopInvariantCodeMotionPass());
+  functions.addPass(memref::createExpandStridedMetadataPass());
+  functions.addPass(createLowerAffinePass());
+  functions.addPass(dsv2::createCanonicalizeOpsPass());
+  functions.addPass(createCSEPass());
+  functions.addPass(createLoopInvariantCodeMotionPass());
 
-  pm.addPass(createSCFToControlFlowPass());
+  functions.addPass(createSCFToControlFlowPass());
 
   // reassociateFPReductions stays off: sums keep the order they were written
   // in. Mask lanes are compared in 32 bits, which is enough for lane numbers.
   ConvertVectorToLLVMPassOptions vectorOptions;
   vectorOptions.amx = true;
-  pm.addPass(createConvertVectorToLLVMPass(vectorOptions));
-  pm.addPass(createConvertMathToLLVMPass());
-  pm.addPass(createConvertIndexToLLVMPass({kIndexBits}));
-  pm.addPass(createArithToLLVMConversionPass({kIndexBits}));
+  functions.addPass(createConvertVectorToLLVMPass(vectorOptions));
+  functions.addPass(createConvertMathToLLVMPass());
+  functions.addPass(createConvertIndexToLLVMPass({kIndexBits}));
+  functions.addPass(createArithToLLVMConversionPass({kIndexBits}));
   FinalizeMemRefToLLVMConversionPassOptions memrefOptions;
   memrefOptions.indexBitwidth = kIndexBits;
   pm.addPass(createFinalizeMemRefToLLVMConversionPass(memrefOptions));
@@ -82,11 +87,12 @@ void dsv2::cpu::buildLowerToLLVMPipeline(OpPassManager &pm,
   funcOptions.indexBitwidth = kIndexBits;
   pm.addPass(createConvertFuncToLLVMPass(funcOptions));
   pm.addPass(createConvertControlFlowToLLVMPass({kIndexBits}));
-  pm.addPass(createUBToLLVMConversionPass({kIndexBits}));
   // Operands and block arguments of omp ops.
   pm.addPass(createConvertOpenMPToLLVMPass());
-  pm.addPass(createReconcileUnrealizedCastsPass());
-  pm.addPass(dsv2::createCanonicalizeOpsPass());
-  pm.addPass(createCSEPass());
+  OpPassManager &lowered = pm.nest<LLVM::LLVMFuncOp>();
+  lowered.addPass(createUBToLLVMConversionPass({kIndexBits}));
+  lowered.addPass(createReconcileUnrealizedCastsPass());
+  lowered.addPass(dsv2::createCanonicalizeOpsPass());
+  lowered.addPass(createCSEPass());
   pm.addPass(createAttachLoopAnnotationsPass());
 }

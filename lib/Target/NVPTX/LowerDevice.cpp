@@ -80,25 +80,27 @@ void dsv2::registerDeviceCodeDialects(DialectRegistry &registry) {
 }
 
 static void addLowering(OpPassManager &pm) {
-  pm.addPass(dsv2::createCanonicalizeOpsPass());
-  pm.addPass(createCSEPass());
-  pm.addPass(createSCFToControlFlowPass());
-  pm.addPass(arith::createArithExpandOpsPass());
-  pm.addPass(createConvertVectorToLLVMPass());
-  pm.addPass(createConvertMathToLLVMPass());
-  pm.addPass(createConvertIndexToLLVMPass());
-  pm.addPass(createArithToLLVMConversionPass());
+  // Kernels do not need each other to be lowered.
+  OpPassManager &kernels = pm.nest<LLVM::LLVMFuncOp>();
+  kernels.addPass(dsv2::createCanonicalizeOpsPass());
+  kernels.addPass(createCSEPass());
+  kernels.addPass(createSCFToControlFlowPass());
+  kernels.addPass(arith::createArithExpandOpsPass());
+  kernels.addPass(createConvertVectorToLLVMPass());
+  kernels.addPass(createConvertMathToLLVMPass());
+  kernels.addPass(createConvertIndexToLLVMPass());
+  kernels.addPass(createArithToLLVMConversionPass());
   // The pass for `cf` alone runs on builtin.module only.
   ConvertToLLVMPassOptions options;
   options.filterDialects = {
       cf::ControlFlowDialect::getDialectNamespace().str()};
-  pm.addPass(createConvertToLLVMPass(options));
-  pm.addPass(createUBToLLVMConversionPass());
+  kernels.addPass(createConvertToLLVMPass(options));
+  kernels.addPass(createUBToLLVMConversionPass());
   // Ops that are printed as PTX.
-  pm.addPass(createConvertNVVMToLLVMPass());
-  pm.addPass(createReconcileUnrealizedCastsPass());
-  pm.addPass(dsv2::createCanonicalizeOpsPass());
-  pm.addPass(createCSEPass());
+  kernels.addPass(createConvertNVVMToLLVMPass());
+  kernels.addPass(createReconcileUnrealizedCastsPass());
+  kernels.addPass(dsv2::createCanonicalizeOpsPass());
+  kernels.addPass(createCSEPass());
   pm.addPass(dsv2::createVerifyDeviceCodePass());
 }
 
