@@ -14,6 +14,7 @@
 #include "mlir/IR/OwningOpRef.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Pass/PassManager.h"
+#include "llvm/ADT/STLExtras.h"
 
 #include <algorithm>
 #include <cassert>
@@ -108,6 +109,14 @@ llvm::Error cases::addCode(KernelCases &cases, const DeviceCode &code,
     addImage(cases, chip, DeviceManifest::ImageKind::Cubin, cubin->image);
   }
   return llvm::Error::success();
+}
+
+int64_t cases::findKernel(const KernelCases &cases, StringRef name) {
+  auto found = llvm::find_if(cases.code.kernels, [&](const auto &kernel) {
+    return kernel.name == name;
+  });
+  assert(found != cases.code.kernels.end() && "expected the kernel");
+  return found - cases.code.kernels.begin();
 }
 
 int64_t cases::addOutput(KernelCase &item, std::string name, int64_t bytes) {

@@ -26,6 +26,7 @@ class ModuleOp;
 namespace dsv2::cases {
 
 using ::dsv2rt::CaseArgument;
+using ::dsv2rt::CaseCheck;
 using ::dsv2rt::CaseElement;
 using ::dsv2rt::KernelCase;
 using ::dsv2rt::KernelCases;
@@ -57,6 +58,9 @@ llvm::Expected<DeviceCode> compileKernels(ModuleOp module,
 /// of the kernels follow from the first launch of each.
 llvm::Error addCode(KernelCases &cases, const DeviceCode &code,
                     const ImageKinds &kinds);
+
+/// The index of the kernel of that name, which is there.
+int64_t findKernel(const KernelCases &cases, llvm::StringRef name);
 
 /// Adds a buffer of random numbers, as of caseNumber, and returns its index.
 int64_t addNormal(KernelCase &item, std::string name, int64_t count,
@@ -114,8 +118,8 @@ std::vector<float> caseNumbers(uint64_t seed, float scale, int64_t count,
                                int64_t first = 0);
 
 /// A check of the whole of an output, or of stretches of it.
-::dsv2rt::CaseCheck &addCheck(KernelCase &item, int64_t buffer, bool f32,
-                              double absolute, double relative);
+CaseCheck &addCheck(KernelCase &item, int64_t buffer, bool f32, double absolute,
+                    double relative);
 
 } // namespace dsv2::cases
 } // namespace mlir

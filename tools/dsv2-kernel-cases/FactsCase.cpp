@@ -10,7 +10,10 @@
 #include "GemmCase.h"
 #include "MLADecodeCase.h"
 #include "MLAPrefillCase.h"
+#include "SimtCase.h"
 #include "SimtProductCase.h"
+
+#include "dsv2rt/abi.h"
 
 #include "mlir/IR/BuiltinTypes.h"
 
@@ -54,9 +57,16 @@ std::vector<std::string> cases::listPartners(const KernelFacts &facts,
     names = listDecode(decode->shape, decode->chip);
   else if (auto *combine = std::get_if<MLACombineFacts>(&facts))
     names = listDecode(combine->shape, combine->chip);
+  else if (std::holds_alternative<SampleScanFacts>(facts) ||
+           std::holds_alternative<SampleChooseFacts>(facts))
+    names = {kSampleScanName.str(), kSampleChooseName.str()};
   llvm::erase(names, name);
   return names;
 }
+
+/// Operations that plain loops take some seconds for: they do about 10^8
+/// products a second.
+static constexpr double kLongWork = 4e8;
 
 namespace {
 /// Adds the case of each kind of facts.
@@ -97,17 +107,28 @@ struct Adder {
     return llvm::Error::success();
   }
 
-  llvm::Error addDecode(const MLADecodeShape &shape) const {
+  /// Where all tokens are.
+  llvm::Expected<TokenPlaces> getPlaces() const {
     auto chunks = getChunks();
     if (!chunks)
       return chunks.takeError();
-    std::vector<int32_t> lengths, sequences;
+    TokenPlaces places;
     for (auto [s, chunk] : llvm::enumerate(*chunks))
       for (int64_t t = 0; t < chunk; ++t) {
-        lengths.push_back(int32_t(step.context - chunk + 1 + t));
-        sequences.push_back(int32_t(s));
+        places.positions.push_back(int32_t(step.context - chunk + t));
+        places.sequences.push_back(int32_t(s));
       }
-    MLADecodeProblem(shape, lengths, sequences, seed)
+    return places;
+  }
+
+  llvm::Error addDecode(const MLADecodeShape &shape) const {
+    auto places = getPlaces();
+    if (!places)
+      return places.takeError();
+    std::vector<int32_t> lengths = std::move(places->positions);
+    for (int32_t &length : lengths)
+      ++length;
+    MLADecodeProblem(shape, lengths, places->sequences, seed)
         .addTo(cases, target.chip, multiprocessors, extent);
     return llvm::Error::success();
   }
@@ -145,6 +166,47 @@ struct Adder {
   llvm::Error operator()(const ProductsFacts &facts) const {
     return addProducts(facts.products);
   }
+
+  llvm::Error operator()(const RopeTableConfig &config) const {
+    return addInPlaces(config);
+  }
+  llvm::Error operator()(const LatentAppendConfig &config) const {
+    return addInPlaces(config);
+  }
+  llvm::Error operator()(const LatentInputConfig &config) const {
+    return addInPlaces(config);
+  }
+  llvm::Error operator()(const AttentionConfig &config) const {
+    return addInPlaces(config, kLongWork);
+  }
+  template <typename Config, typename... Rest>
+  llvm::Error addInPlaces(const Config &config, Rest... rest) const {
+    auto places = getPlaces();
+    if (!places)
+      return places.takeError();
+    addSimtCase(cases, config, *places, CaseSeed{seed}, rest...);
+    return llvm::Error::success();
+  }
+  llvm::Error operator()(const SampleScanFacts &) const { return addSample(); }
+  llvm::Error operator()(const SampleChooseFacts &) const {
+    return addSample();
+  }
+  llvm::Error addSample() const {
+    if (step.vocabulary > DSV2RT_SAMPLE_VOCABULARY)
+      return llvm::createStringError("a vocabulary of " +
+                                     Twine(step.vocabulary) +
+                                     " tokens: kernels choose from at most " +
+                                     Twine(DSV2RT_SAMPLE_VOCABULARY));
+    addSampleCase(cases, step.sequences, step.vocabulary, CaseSeed{seed});
+    return llvm::Error::success();
+  }
+
+  /// What does not depend on where tokens are.
+  template <typename Config>
+  llvm::Error operator()(const Config &config) const {
+    addSimtCase(cases, config, step.tokens, CaseSeed{seed});
+    return llvm::Error::success();
+  }
 };
 } // namespace
 
@@ -155,11 +217,16 @@ llvm::Error cases::addCaseOf(MLIRContext &context, KernelCases &cases,
   std::optional<KernelCost> cost = getKernelCost(facts, step, target);
   if (!cost)
     return llvm::createStringError("the kernel is not for " + target.chip);
-  // Plain loops do about 10^8 products a second.
-  constexpr double longWork = 4e8;
   Extent extent =
-      cost->work.operations > longWork ? Extent::Samples : Extent::All;
-  return std::visit(
-      Adder{context, cases, target, step, multiprocessors, seed, extent},
-      facts);
+      cost->work.operations > kLongWork ? Extent::Samples : Extent::All;
+  if (llvm::Error error = std::visit(
+          Adder{context, cases, target, step, multiprocessors, seed, extent},
+          facts))
+    return error;
+  KernelCase &item = cases.cases.back();
+  // Several seeds are as many cases.
+  std::string suffix = ",seed=" + std::to_string(seed);
+  if (!StringRef(item.name).ends_with(suffix))
+    item.name += suffix;
+  return llvm::Error::success();
 }

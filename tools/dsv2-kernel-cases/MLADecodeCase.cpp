@@ -164,14 +164,8 @@ KernelCase &MLADecodeProblem::addTo(KernelCases &cases, StringRef chip,
   int64_t ids = addValues(item, "seqIds", seqIds);
   int64_t tables = addValues(item, "blockTables", blockTables);
 
-  auto kernel = [&](const std::string &name) {
-    auto found = llvm::find_if(cases.code.kernels,
-                               [&](const auto &k) { return k.name == name; });
-    assert(found != cases.code.kernels.end() && "expected both kernels");
-    return found - cases.code.kernels.begin();
-  };
-  LaunchBuilder decode(cases, item, kernel(getMLADecodeName(shape, chip)),
-                       grid);
+  LaunchBuilder decode(cases, item,
+                       findKernel(cases, getMLADecodeName(shape, chip)), grid);
   std::array<int64_t, 3> box = shape.getQueryBox();
   if (chip == "sm_90a")
     decode.tensor(queries, {tokens(), heads, row}, {box.begin(), box.end()})
@@ -182,7 +176,7 @@ KernelCase &MLADecodeProblem::addTo(KernelCases &cases, StringRef chip,
   decode.pointer(tables).i32(tokens()).i32(tableWidth);
   auto [least, most] = getMLACombineBlocks(shape);
   LaunchBuilder(
-      cases, item, kernel(getMLACombineName(shape, chip)), tokens(),
+      cases, item, findKernel(cases, getMLACombineName(shape, chip)), tokens(),
       std::clamp((kMLACombineBlocks + tokens() - 1) / tokens(), least, most))
       .pointer(out)
       .pointer(sums)

@@ -108,6 +108,10 @@ static cl::opt<int64_t> expertsFlag(
     "experts", cl::cat(category), cl::init(0), cl::value_desc("n"),
     cl::desc("With --cost and --run: experts that have a token (0: what "
              "random choices touch)"));
+static cl::opt<int64_t> vocabularyFlag(
+    "vocabulary", cl::cat(category), cl::init(0), cl::value_desc("n"),
+    cl::desc("With --cost and --run: tokens to choose from (0: 102400 for "
+             "--cost, 1000 for --run)"));
 static cl::opt<bool> jsonFlag("json", cl::cat(category),
                               cl::desc("Print the table as JSON"));
 static cl::opt<bool> ptxFlag("ptx", cl::cat(category),
@@ -304,7 +308,7 @@ static llvm::Expected<mlir::dsv2::gpu::StepSize> getStepSize() {
   for (const Flag &flag :
        {Flag{"tokens", tokensFlag, 1}, Flag{"sequences", sequencesFlag, 0},
         Flag{"context", contextFlag, 0}, Flag{"top-k", topKFlag, 1},
-        Flag{"experts", expertsFlag, 0}})
+        Flag{"experts", expertsFlag, 0}, Flag{"vocabulary", vocabularyFlag, 0}})
     if (flag.value < flag.least || flag.value > largest)
       return llvm::createStringError(
           "--" + flag.name + ": expected " + Twine(flag.least) + " to " +
@@ -326,6 +330,11 @@ static llvm::Expected<mlir::dsv2::gpu::StepSize> getStepSize() {
                 : costContext;
   step.topK = topKFlag;
   step.touchedExperts = expertsFlag;
+  constexpr int64_t runVocabulary = 1000;
+  if (vocabularyFlag)
+    step.vocabulary = vocabularyFlag;
+  else if (runFlag)
+    step.vocabulary = runVocabulary;
   return step;
 }
 

@@ -8,6 +8,7 @@
 #include "dsv2/CodeGen/GPU/KernelCosts.h"
 
 #include "MLAPrefill.h"
+#include "SimtWork.h"
 #include "llvm/Support/MathExtras.h"
 
 #include <cmath>
@@ -326,6 +327,25 @@ static KernelCost costOf(const ProductsFacts &facts, const Costing &c) {
     cost.work.operations += one.work.operations;
     cost.copiedBytes += one.copiedBytes;
   }
+  return cost;
+}
+
+/// What moves bytes or chooses does each once.
+template <class Config>
+static KernelCost costOf(const Config &config, const Costing &c) {
+  KernelCost cost;
+  cost.work = getSimtWork(config, c.step);
+  cost.copiedBytes = cost.work.bytes;
+  return cost;
+}
+
+static KernelCost costOf(const AttentionConfig &config, const Costing &c) {
+  KernelCost cost;
+  cost.work = getSimtWork(config, c.step);
+  // Each head's block reads the cache for itself, and the latent twice.
+  double rows = double(c.step.tokens) * config.heads * c.step.context;
+  cost.copiedBytes = rows * (config.cache.row() + config.cache.latent) *
+                     getElementBytes(config.cache.element);
   return cost;
 }
 

@@ -74,10 +74,142 @@ template <class Fields> static void visit(Fields &f, ProductFacts &facts) {
 template <class Fields> static void visit(Fields &f, ProductsFacts &facts) {
   f("products", facts.products);
 }
+template <class Fields> static void visit(Fields &f, GatherRowsConfig &config) {
+  f("width", config.width);
+  f("from", config.from);
+  f("to", config.to);
+  f("rows", config.rows);
+}
+template <class Fields> static void visit(Fields &f, RMSNormConfig &config) {
+  f("width", config.width);
+  f("eps", config.eps);
+  f("input", config.input);
+  f("weight", config.weight);
+  f("output", config.output);
+}
+template <class Fields> static void visit(Fields &f, AddConfig &config) {
+  f("width", config.width);
+}
+template <class Fields> static void visit(Fields &f, CombineConfig &config) {
+  f("width", config.width);
+  f("top_k", config.topK);
+  f("shared", config.hasShared);
+  f("residual", config.hasResidual);
+  f("partial", config.partial);
+}
+template <class Fields> static void visit(Fields &f, RopeTableConfig &config) {
+  f("inverse_frequencies", config.inverseFrequencies);
+  f("multiplier", config.multiplier);
+}
+template <class Fields> static void visit(Fields &f, ApplyRopeConfig &config) {
+  f("heads", config.heads);
+  f("width", config.width);
+  f("input", config.input);
+  f("output", config.output);
+  f("in_place", config.inPlace);
+}
+template <class Fields>
+static void visit(Fields &f, LatentCacheConfig &config) {
+  f("latent", config.latent);
+  f("rope", config.rope);
+  f("page", config.page);
+  f("cache", config.element);
+}
+template <class Fields>
+static void visit(Fields &f, LatentAppendConfig &config) {
+  visit(f, config.cache);
+  f("latent_input", config.latent);
+  f("rope_input", config.rope);
+}
+template <class Fields>
+static void visit(Fields &f, LatentInputConfig &config) {
+  visit(f, config.cache);
+  visit(f, config.rope);
+  f("heads", config.heads);
+  f("eps", config.eps);
+  f("query_input", config.query);
+  f("latent_input", config.latent);
+  f("rope_input", config.key);
+  f("weight", config.weight);
+  f("output", config.output);
+}
+template <class Fields> static void visit(Fields &f, AttentionConfig &config) {
+  visit(f, config.cache);
+  f("heads", config.heads);
+  f("scale", config.scale);
+  f("input", config.input);
+  f("output", config.output);
+}
+template <class Fields> static void visit(Fields &f, RouteConfig &config) {
+  f("experts", config.experts);
+  f("top_k", config.topK);
+  f("groups", config.groups);
+  f("top_groups", config.topGroups);
+  f("scale", config.scale);
+  f("normalize", config.normalize);
+}
+template <class Fields> static void visit(Fields &f, DispatchConfig &config) {
+  f("experts", config.experts);
+  f("top_k", config.topK);
+  f("partial", config.partial);
+}
+template <class Fields>
+static void visit(Fields &f, RouteDispatchFacts &facts) {
+  visit(f, facts.route);
+}
+template <class Fields> static void visit(Fields &f, ExchangePlanFacts &facts) {
+  f("experts", facts.config.experts);
+  f("top_k", facts.config.topK);
+  f("ranks", facts.config.ranks);
+  f("capacity", facts.config.capacity);
+}
+template <class Fields> static void visit(Fields &f, ExchangePackFacts &facts) {
+  f("width", facts.config.width);
+  f("element", facts.config.element);
+  f("experts", facts.config.experts);
+  f("top_k", facts.config.topK);
+  f("ranks", facts.config.ranks);
+  f("capacity", facts.config.capacity);
+}
+template <class Fields>
+static void visit(Fields &f, ExchangeUnpackFacts &facts) {
+  f("width", facts.config.width);
+  f("element", facts.config.element);
+  f("top_k", facts.config.topK);
+}
+template <class Fields>
+static void visit(Fields &f, ExchangeCombineFacts &facts) {
+  f("width", facts.config.width);
+  f("ranks", facts.config.ranks);
+}
+template <class Fields> static void visit(Fields &, SampleScanFacts &) {}
+template <class Fields> static void visit(Fields &, SampleChooseFacts &) {}
 
 /// By the order of KernelFacts.
-static constexpr llvm::StringLiteral kFamilies[] = {
-    "gemm", "mla_decode", "mla_combine", "mla_prefill", "product", "products"};
+static constexpr llvm::StringLiteral kFamilies[] = {"gemm",
+                                                    "mla_decode",
+                                                    "mla_combine",
+                                                    "mla_prefill",
+                                                    "product",
+                                                    "products",
+                                                    "gather_rows",
+                                                    "rms_norm",
+                                                    "add",
+                                                    "combine",
+                                                    "rope_table",
+                                                    "apply_rope",
+                                                    "latent_append",
+                                                    "latent_input",
+                                                    "attention",
+                                                    "route",
+                                                    "dispatch",
+                                                    "route_dispatch",
+                                                    "exchange_plan",
+                                                    "exchange_pack",
+                                                    "exchange_unpack",
+                                                    "exchange_combine",
+                                                    "sample_scan",
+                                                    "sample_choose"};
 static_assert(std::size(kFamilies) == std::variant_size_v<KernelFacts>);
 
 StringRef gpu::getFamily(const KernelFacts &facts) {
@@ -138,6 +270,15 @@ public:
   }
   void operator()(StringRef name, double value) {
     add(name, b.getF64FloatAttr(value));
+  }
+  void operator()(StringRef name, float value) {
+    add(name, b.getF32FloatAttr(value));
+  }
+  void operator()(StringRef name, Type value) {
+    add(name, TypeAttr::get(value));
+  }
+  void operator()(StringRef name, const std::vector<float> &value) {
+    add(name, b.getDenseF32ArrayAttr(value));
   }
   void operator()(StringRef name, std::vector<ProductFacts> &value) {
     SmallVector<Attribute> each;
@@ -207,6 +348,28 @@ public:
     if (isValid)
       value = number.getValueAsDouble();
   }
+  void operator()(StringRef name, float &value) {
+    auto number = attribute.getAs<FloatAttr>(name);
+    isValid &= number && number.getType().isF32() &&
+               std::isfinite(number.getValueAsDouble());
+    if (isValid)
+      value = static_cast<float>(number.getValueAsDouble());
+  }
+  /// Elements of activations, weights and caches.
+  void operator()(StringRef name, Type &value) {
+    auto type = attribute.getAs<TypeAttr>(name);
+    isValid &= type && (type.getValue().isF32() || type.getValue().isBF16());
+    if (isValid)
+      value = type.getValue();
+  }
+  void operator()(StringRef name, std::vector<float> &value) {
+    auto array = attribute.getAs<DenseF32ArrayAttr>(name);
+    isValid &= array && llvm::all_of(array.asArrayRef(), [](float number) {
+                 return std::isfinite(number);
+               });
+    if (isValid)
+      value = array.asArrayRef().vec();
+  }
   void operator()(StringRef name, std::vector<ProductFacts> &value) {
     auto array = attribute.getAs<ArrayAttr>(name);
     isValid &= array && !array.empty();
@@ -225,6 +388,9 @@ public:
   }
   void operator()(StringRef name, PackFormat &value) {
     readEnum(name, value, PackFormat::FP8);
+  }
+  void operator()(StringRef name, GatherRowsConfig::Rows &value) {
+    readEnum(name, value, GatherRowsConfig::Rows::Part);
   }
   void operator()(StringRef name, std::string &value) {
     auto text = attribute.getAs<StringAttr>(name);
@@ -264,27 +430,85 @@ static std::optional<KernelFacts> read(StringRef family,
   return std::nullopt;
 }
 
-/// Whether no size is 0 that is divided by.
-static bool hasSizes(const KernelFacts &facts) {
-  if (auto *gemm = std::get_if<GemmFacts>(&facts))
-    return gemm->shape.n && gemm->shape.k && gemm->config.tileM >= 16 &&
-           gemm->config.tileN && gemm->config.tileK && gemm->config.stages;
-  if (auto *prefill = std::get_if<MLAPrefillFacts>(&facts))
-    return prefill->shape.heads && prefill->shape.value;
-  auto isProduct = [](const ProductFacts &product) {
-    return product.outputs && product.inputs && product.heads;
-  };
-  if (auto *product = std::get_if<ProductFacts>(&facts))
-    return isProduct(*product);
-  if (auto *several = std::get_if<ProductsFacts>(&facts))
-    return llvm::all_of(several->products, isProduct);
-  auto isShape = [](const MLADecodeShape &shape) {
+namespace {
+/// Whether no size is 0 that is divided by, and sizes go together.
+struct SizeCheck {
+  bool operator()(const GemmFacts &facts) const {
+    return facts.shape.n && facts.shape.k && facts.config.tileM >= 16 &&
+           facts.config.tileN && facts.config.tileK && facts.config.stages;
+  }
+  bool operator()(const MLADecodeShape &shape) const {
     return shape.heads && shape.latent;
-  };
-  if (auto *decode = std::get_if<MLADecodeFacts>(&facts))
-    return isShape(decode->shape);
-  return isShape(std::get<MLACombineFacts>(facts).shape);
-}
+  }
+  bool operator()(const MLADecodeFacts &facts) const {
+    return (*this)(facts.shape);
+  }
+  bool operator()(const MLACombineFacts &facts) const {
+    return (*this)(facts.shape);
+  }
+  bool operator()(const MLAPrefillFacts &facts) const {
+    return facts.shape.heads && facts.shape.value;
+  }
+  bool operator()(const ProductFacts &product) const {
+    return product.outputs && product.inputs && product.heads;
+  }
+  bool operator()(const ProductsFacts &facts) const {
+    return llvm::all_of(facts.products, *this);
+  }
+  bool operator()(const GatherRowsConfig &config) const { return config.width; }
+  bool operator()(const RMSNormConfig &config) const { return config.width; }
+  bool operator()(const AddConfig &config) const { return config.width; }
+  bool operator()(const CombineConfig &config) const {
+    return config.width && config.topK;
+  }
+  bool operator()(const RopeTableConfig &config) const {
+    return !config.inverseFrequencies.empty();
+  }
+  bool operator()(const ApplyRopeConfig &config) const {
+    return config.heads && config.width && config.width % 2 == 0;
+  }
+  bool operator()(const LatentCacheConfig &config) const {
+    return config.latent && config.rope && config.page;
+  }
+  bool operator()(const LatentAppendConfig &config) const {
+    return (*this)(config.cache);
+  }
+  bool operator()(const LatentInputConfig &config) const {
+    return (*this)(config.cache) && config.heads &&
+           config.cache.rope ==
+               2 * static_cast<int64_t>(config.rope.inverseFrequencies.size());
+  }
+  bool operator()(const AttentionConfig &config) const {
+    return (*this)(config.cache) && config.heads;
+  }
+  bool operator()(const RouteConfig &config) const {
+    return config.groups && config.topGroups <= config.groups && config.topK &&
+           config.experts % config.groups == 0 &&
+           config.topK <= config.experts / config.groups * config.topGroups;
+  }
+  bool operator()(const DispatchConfig &config) const {
+    return config.topK && config.topK <= config.experts;
+  }
+  bool operator()(const RouteDispatchFacts &facts) const {
+    return (*this)(facts.route);
+  }
+  bool operator()(const ExchangePlanFacts &facts) const {
+    return facts.config.experts && facts.config.topK && facts.config.ranks;
+  }
+  bool operator()(const ExchangePackFacts &facts) const {
+    return facts.config.width && facts.config.experts && facts.config.topK &&
+           facts.config.ranks;
+  }
+  bool operator()(const ExchangeUnpackFacts &facts) const {
+    return facts.config.width && facts.config.topK;
+  }
+  bool operator()(const ExchangeCombineFacts &facts) const {
+    return facts.config.width && facts.config.ranks;
+  }
+  bool operator()(const SampleScanFacts &) const { return true; }
+  bool operator()(const SampleChooseFacts &) const { return true; }
+};
+} // namespace
 
 std::optional<KernelFacts> gpu::getCostFacts(Operation *kernel) {
   return getCostFacts(kernel->getAttr(kCostFactsAttr));
@@ -297,7 +521,7 @@ std::optional<KernelFacts> gpu::getCostFacts(Attribute value) {
   if (!family)
     return std::nullopt;
   std::optional<KernelFacts> facts = read(family.getValue(), attribute);
-  if (facts && !hasSizes(*facts))
+  if (facts && !std::visit(SizeCheck(), *facts))
     return std::nullopt;
   return facts;
 }

@@ -7,6 +7,7 @@
 
 #include "SimtLatent.h"
 #include "SimtNames.h"
+#include "dsv2/CodeGen/GPU/KernelCosts.h"
 
 #include "llvm/ADT/bit.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -26,10 +27,10 @@ dsv2::gpu::getOrCreateAttentionKernel(ModuleOp module,
   constexpr int64_t threads = 128;
   const LatentCacheConfig &cache = config.cache;
   int64_t columns = llvm::divideCeil(cache.latent, threads);
-  std::string name =
-      llvm::formatv("attention_{0}_{1:x-}_{2}_{3}", getCacheName(cache),
-                    llvm::bit_cast<uint32_t>(config.scale),
-                    elementName(config.input), elementName(config.output));
+  std::string name = llvm::formatv(
+      "attention_{0}_heads{1}_{2:x-}_{3}_{4}", getCacheName(cache),
+      config.heads, llvm::bit_cast<uint32_t>(config.scale),
+      elementName(config.input), elementName(config.output));
   MLIRContext *c = module.getContext();
   SmallVector<KernelParameter> parameters;
   for (int64_t operand : {0, 1})
@@ -38,7 +39,7 @@ dsv2::gpu::getOrCreateAttentionKernel(ModuleOp module,
   parameters.append({pointerOf(c, 2), strideOf(c, 2, 0), pointerOf(c, 3),
                      pointerOf(c, 4), pointerOf(c, 5), strideOf(c, 5, 0),
                      pointerOf(c, 6), strideOf(c, 6, 0), strideOf(c, 6, 1)});
-  return getOrCreateKernel(
+  auto kernel = getOrCreateKernel(
       module, name, threads, parameters, [&](SimtBuilder &b, ValueRange args) {
         Type f32 = b.getF32Type(), i32 = b.getI32Type();
         Value query = b.sharedArray("query", f32, cache.row());
@@ -136,4 +137,6 @@ dsv2::gpu::getOrCreateAttentionKernel(ModuleOp module,
           });
         }
       });
+  setCostFacts(kernel, config);
+  return kernel;
 }

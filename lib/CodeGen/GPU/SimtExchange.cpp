@@ -7,6 +7,7 @@
 
 #include "SimtColumns.h"
 #include "SimtNames.h"
+#include "dsv2/CodeGen/GPU/KernelCosts.h"
 #include "dsv2/CodeGen/GPU/SimtKernels.h"
 
 #include "llvm/Support/FormatVariadic.h"
@@ -176,12 +177,14 @@ dsv2::gpu::getOrCreateExchangePlanKernel(ModuleOp module,
   std::string name =
       llvm::formatv("exchange_plan_e{0}_top{1}_ranks{2}{3}", config.experts,
                     config.topK, config.ranks, capacityName(config));
-  return getOrCreateKernel(
+  auto kernel = getOrCreateKernel(
       module, name, PlanTokens::getThreads(config.ranks),
       {pointerOf(c, 0), sizeOf(c, 0, 0), pointerOf(c, 1), pointerOf(c, 2)},
       [&](SimtBuilder &b, ValueRange args) {
         PlanTokens(b, config, args).emit();
       });
+  setCostFacts(kernel, ExchangePlanFacts{config});
+  return kernel;
 }
 
 //===----------------------------------------------------------------------===//
@@ -285,7 +288,7 @@ dsv2::gpu::getOrCreateExchangePackKernel(ModuleOp module,
       llvm::formatv("exchange_pack_{0}_{1}_e{2}_top{3}_ranks{4}{5}",
                     config.width, elementName(config.element), config.experts,
                     config.topK, config.ranks, capacityName(config));
-  return getOrCreateKernel(
+  auto kernel = getOrCreateKernel(
       module, name, getRowThreads(config.width),
       {pointerOf(c, 0), strideOf(c, 0, 0), pointerOf(c, 1), sizeOf(c, 1, 0),
        pointerOf(c, 2), pointerOf(c, 3), pointerOf(c, 4), pointerOf(c, 5),
@@ -299,6 +302,8 @@ dsv2::gpu::getOrCreateExchangePackKernel(ModuleOp module,
             b.less(b.blockId(), args[3]), [&] { row.packToken(b.blockId()); },
             [&] { row.markUnused(b.sub(b.blockId(), args[3])); });
       });
+  setCostFacts(kernel, ExchangePackFacts{config});
+  return kernel;
 }
 
 Value dsv2::gpu::getExchangePackBlocks(ImplicitLocOpBuilder &b,
@@ -321,7 +326,7 @@ dsv2::gpu::getOrCreateExchangeUnpackKernel(ModuleOp module,
   std::string name =
       llvm::formatv("exchange_unpack_{0}_{1}_top{2}", config.width,
                     elementName(config.element), config.topK);
-  return getOrCreateKernel(
+  auto kernel = getOrCreateKernel(
       module, name, kUnpackThreads,
       {pointerOf(c, 0), strideOf(c, 0, 0), sizeOf(c, 0, 0), pointerOf(c, 1),
        pointerOf(c, 2)},
@@ -339,6 +344,8 @@ dsv2::gpu::getOrCreateExchangeUnpackKernel(ModuleOp module,
           b.store(weight, b.at(args[4], i32, index));
         });
       });
+  setCostFacts(kernel, ExchangeUnpackFacts{config});
+  return kernel;
 }
 
 Value dsv2::gpu::getExchangeUnpackBlocks(ImplicitLocOpBuilder &b, int64_t topK,
@@ -355,7 +362,7 @@ dsv2::gpu::getOrCreateExchangeCombineKernel(ModuleOp module,
   MLIRContext *c = module.getContext();
   std::string name = llvm::formatv("exchange_combine_{0}_ranks{1}",
                                    config.width, config.ranks);
-  return getOrCreateKernel(
+  auto kernel = getOrCreateKernel(
       module, name, getRowThreads(config.width),
       {pointerOf(c, 0), strideOf(c, 0, 0), pointerOf(c, 1), pointerOf(c, 2),
        strideOf(c, 2, 0)},
@@ -400,4 +407,6 @@ dsv2::gpu::getOrCreateExchangeCombineKernel(ModuleOp module,
               });
             });
       });
+  setCostFacts(kernel, ExchangeCombineFacts{config});
+  return kernel;
 }

@@ -10,6 +10,7 @@
 #include "SimtNames.h"
 #include "SimtReduce.h"
 #include "SimtRope.h"
+#include "dsv2/CodeGen/GPU/KernelCosts.h"
 
 #include "llvm/ADT/bit.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -33,14 +34,16 @@ Value dsv2::gpu::getCacheRow(SimtBuilder &b, const LatentCacheConfig &config,
   return b.at(cache, config.element, page, pageStride, offset);
 }
 
-LLVM::LLVMFuncOp dsv2::gpu::getOrCreateLatentAppendKernel(
-    ModuleOp module, const LatentCacheConfig &config, Type latent, Type rope) {
+LLVM::LLVMFuncOp
+dsv2::gpu::getOrCreateLatentAppendKernel(ModuleOp module,
+                                         const LatentAppendConfig &config) {
+  const LatentCacheConfig &cache = config.cache;
   constexpr int64_t threads = 128;
   std::string name =
-      llvm::formatv("latent_append_{0}_{1}_{2}", getCacheName(config),
-                    elementName(latent), elementName(rope));
+      llvm::formatv("latent_append_{0}_{1}_{2}", getCacheName(cache),
+                    elementName(config.latent), elementName(config.rope));
   MLIRContext *c = module.getContext();
-  return getOrCreateKernel(
+  auto kernel = getOrCreateKernel(
       module, name, threads,
       {pointerOf(c, 0), strideOf(c, 0, 0), pointerOf(c, 1), strideOf(c, 1, 0),
        pointerOf(c, 2), pointerOf(c, 3), pointerOf(c, 4), strideOf(c, 4, 0),
@@ -51,7 +54,7 @@ LLVM::LLVMFuncOp dsv2::gpu::getOrCreateLatentAppendKernel(
         Value position = b.load(i32, b.at(args[4], i32, token));
         Value sequence = b.load(i32, b.at(args[5], i32, token));
         Value blocks = b.at(args[6], i32, sequence, args[7], b.i32(0));
-        Value row = getCacheRow(b, config, args[8], args[9], blocks, position);
+        Value row = getCacheRow(b, cache, args[8], args[9], blocks, position);
         constexpr int64_t kVector = 8;
         auto copyBy = [&](int64_t vector, Value from, Value stride,
                           Type element, int64_t width, int64_t first) {
@@ -61,24 +64,26 @@ LLVM::LLVMFuncOp dsv2::gpu::getOrCreateLatentAppendKernel(
                 SmallVector<Value> values =
                     b.loadFloats(element, vector,
                                  b.at(from, element, token, stride, column));
-                b.storeFloats(values, config.element,
-                              b.at(row, config.element, b.add(column, first)));
+                b.storeFloats(values, cache.element,
+                              b.at(row, cache.element, b.add(column, first)));
               });
         };
         auto copy = [&](Value from, Value stride, Type element, int64_t width,
                         int64_t first) {
           if (width % kVector != 0 || first % kVector != 0 ||
-              config.row() % kVector != 0)
+              cache.row() % kVector != 0)
             return copyBy(1, from, stride, element, width, first);
           b.ifElse(
-              b.areMultiplesOf16({from, args[8]}, {{stride, element},
-                                                   {args[9], config.element}}),
+              b.areMultiplesOf16({from, args[8]},
+                                 {{stride, element}, {args[9], cache.element}}),
               [&] { copyBy(kVector, from, stride, element, width, first); },
               [&] { copyBy(1, from, stride, element, width, first); });
         };
-        copy(args[0], args[1], latent, config.latent, 0);
-        copy(args[2], args[3], rope, config.rope, config.latent);
+        copy(args[0], args[1], config.latent, cache.latent, 0);
+        copy(args[2], args[3], config.rope, cache.rope, cache.latent);
       });
+  setCostFacts(kernel, config);
+  return kernel;
 }
 
 //===----------------------------------------------------------------------===//
@@ -249,7 +254,7 @@ dsv2::gpu::getOrCreateLatentInputKernel(ModuleOp module,
       elementName(config.query), elementName(config.latent),
       elementName(config.key), elementName(config.weight),
       elementName(config.output));
-  return getOrCreateKernel(
+  auto kernel = getOrCreateKernel(
       module, name, LatentInput::kThreads,
       {pointerOf(c, 0), strideOf(c, 0, 0), strideOf(c, 0, 1), pointerOf(c, 1),
        strideOf(c, 1, 0), pointerOf(c, 2), strideOf(c, 2, 0), pointerOf(c, 3),
@@ -260,4 +265,6 @@ dsv2::gpu::getOrCreateLatentInputKernel(ModuleOp module,
         LatentInput(b, config, args).emit();
       },
       Waiting::Inside);
+  setCostFacts(kernel, config);
+  return kernel;
 }

@@ -8,6 +8,7 @@
 #include "SimtRope.h"
 
 #include "SimtNames.h"
+#include "dsv2/CodeGen/GPU/KernelCosts.h"
 
 #include "llvm/ADT/bit.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -137,7 +138,7 @@ LLVM::LLVMFuncOp
 dsv2::gpu::getOrCreateRopeTableKernel(ModuleOp module,
                                       const RopeTableConfig &config) {
   MLIRContext *c = module.getContext();
-  return getOrCreateKernel(
+  auto kernel = getOrCreateKernel(
       module, "rope_table_" + getRopeName(config), kWarpSize,
       {pointerOf(c, 0), pointerOf(c, 1), strideOf(c, 1, 0)},
       [&](SimtBuilder &b, ValueRange args) {
@@ -150,6 +151,8 @@ dsv2::gpu::getOrCreateRopeTableKernel(ModuleOp module,
               b.store(value, b.at(args[1], f32, token, args[2], column));
             });
       });
+  setCostFacts(kernel, config);
+  return kernel;
 }
 
 LLVM::LLVMFuncOp
@@ -170,7 +173,7 @@ dsv2::gpu::getOrCreateApplyRopeKernel(ModuleOp module,
   // table.
   int64_t x = config.inPlace ? 1 : 0, table = config.inPlace ? 0 : 1;
   int64_t out = config.inPlace ? 1 : 2;
-  return getOrCreateKernel(
+  auto kernel = getOrCreateKernel(
       module, name, threads,
       {pointerOf(c, x), strideOf(c, x, 0), strideOf(c, x, 1),
        pointerOf(c, table), strideOf(c, table, 0), pointerOf(c, out),
@@ -209,4 +212,6 @@ dsv2::gpu::getOrCreateApplyRopeKernel(ModuleOp module,
                                 {args[7], config.output}}),
             [&] { rotate(kRopePairs); }, [&] { rotate(1); });
       });
+  setCostFacts(kernel, config);
+  return kernel;
 }

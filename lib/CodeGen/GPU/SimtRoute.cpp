@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dsv2/CodeGen/GPU/KernelCosts.h"
 #include "dsv2/CodeGen/GPU/SimtKernels.h"
 
 #include "llvm/ADT/bit.h"
@@ -175,12 +176,14 @@ static std::string getName(const RouteConfig &config) {
 LLVM::LLVMFuncOp dsv2::gpu::getOrCreateRouteKernel(ModuleOp module,
                                                    const RouteConfig &config) {
   MLIRContext *c = module.getContext();
-  return getOrCreateKernel(
+  auto kernel = getOrCreateKernel(
       module, getName(config), kWarpSize,
       {pointerOf(c, 0), strideOf(c, 0, 0), pointerOf(c, 1), pointerOf(c, 2)},
       [&](SimtBuilder &b, ValueRange args) {
         RouteToken(b, config).emit(b.blockId(), args);
       });
+  setCostFacts(kernel, config);
+  return kernel;
 }
 
 //===----------------------------------------------------------------------===//
@@ -195,10 +198,9 @@ namespace {
 /// With `partial` pairs may have the expert -1, which is none.
 class DispatchPairs {
 public:
-  DispatchPairs(SimtBuilder &b, int64_t experts, int64_t topK,
-                bool partial = false)
-      : b(b), i32(b.getI32Type()), experts(experts), topK(topK),
-        partial(partial), warps(getWarps(experts)),
+  DispatchPairs(SimtBuilder &b, const DispatchConfig &config)
+      : b(b), i32(b.getI32Type()), experts(config.experts), topK(config.topK),
+        partial(config.partial), warps(getWarps(experts)),
         counts(b.sharedArray("counts", i32, warps * experts)),
         starts(b.sharedArray("starts", i32, experts)), lane(b.lane()),
         lower(b.lowerLanes()) {}
@@ -357,36 +359,36 @@ void DispatchPairs::emit(Value idsOfPairs, Value count, Value toOffsets,
   });
 }
 
-LLVM::LLVMFuncOp dsv2::gpu::getOrCreateDispatchKernel(ModuleOp module,
-                                                      int64_t experts,
-                                                      int64_t topK,
-                                                      bool partial) {
+LLVM::LLVMFuncOp
+dsv2::gpu::getOrCreateDispatchKernel(ModuleOp module,
+                                     const DispatchConfig &config) {
+  auto [experts, topK, partial] = config;
+  std::string name = llvm::formatv("dispatch_{0}_top{1}{2}", experts, topK,
+                                   partial ? "_partial" : "");
   MLIRContext *c = module.getContext();
-  return getOrCreateKernel(module,
-                           llvm::formatv("dispatch_{0}_top{1}{2}", experts,
-                                         topK, partial ? "_partial" : "")
-                               .str(),
-                           DispatchPairs::getThreads(experts),
-                           {pointerOf(c, 0), sizeOf(c, 0, 0), pointerOf(c, 1),
-                            pointerOf(c, 2), pointerOf(c, 3)},
-                           [&](SimtBuilder &b, ValueRange args) {
-                             DispatchPairs(b, experts, topK, partial)
-                                 .emit(args[0], b.mul(args[1], topK), args[2],
-                                       args[3], args[4]);
-                           });
+  auto kernel = getOrCreateKernel(
+      module, name, DispatchPairs::getThreads(experts),
+      {pointerOf(c, 0), sizeOf(c, 0, 0), pointerOf(c, 1), pointerOf(c, 2),
+       pointerOf(c, 3)},
+      [&config](SimtBuilder &b, ValueRange args) {
+        DispatchPairs(b, config).emit(args[0], b.mul(args[1], config.topK),
+                                      args[2], args[3], args[4]);
+      });
+  setCostFacts(kernel, config);
+  return kernel;
 }
 
 LLVM::LLVMFuncOp
 dsv2::gpu::getOrCreateRouteDispatchKernel(ModuleOp module,
                                           const RouteConfig &config) {
   MLIRContext *c = module.getContext();
-  return getOrCreateKernel(
+  auto kernel = getOrCreateKernel(
       module, getName(config) + "_dispatch",
       DispatchPairs::getThreads(config.experts),
       {pointerOf(c, 0), strideOf(c, 0, 0), pointerOf(c, 1), pointerOf(c, 2),
        sizeOf(c, 0, 0), pointerOf(c, 3), pointerOf(c, 4), pointerOf(c, 5)},
       [&](SimtBuilder &b, ValueRange args) {
-        DispatchPairs pairs(b, config.experts, config.topK);
+        DispatchPairs pairs(b, {config.experts, config.topK});
         int64_t warps = DispatchPairs::getWarps(config.experts);
         b.forEach(b.warp(), args[4], b.i32(warps), [&](Value token) {
           RouteToken(b, config).emit(token, args.take_front(4));
@@ -396,4 +398,6 @@ dsv2::gpu::getOrCreateRouteDispatchKernel(ModuleOp module,
         pairs.emit(args[2], b.mul(args[4], config.topK), args[5], args[6],
                    args[7]);
       });
+  setCostFacts(kernel, RouteDispatchFacts{config});
+  return kernel;
 }

@@ -8,6 +8,7 @@
 #include "SimtColumns.h"
 #include "SimtNames.h"
 #include "SimtReduce.h"
+#include "dsv2/CodeGen/GPU/KernelCosts.h"
 #include "dsv2/CodeGen/GPU/SimtKernels.h"
 
 #include "llvm/ADT/bit.h"
@@ -59,7 +60,7 @@ dsv2::gpu::getOrCreateGatherRowsKernel(ModuleOp module,
     parameters.push_back(pointerOf(c, 2));
   if (config.rows == Rows::Part)
     parameters.append({valueOf(c, 2), sizeOf(c, 1, 0)});
-  return getOrCreateKernel(
+  auto kernel = getOrCreateKernel(
       module, name, getRowThreads(config.width), parameters,
       [&](SimtBuilder &b, ValueRange args) {
         Value token = b.blockId();
@@ -100,6 +101,8 @@ dsv2::gpu::getOrCreateGatherRowsKernel(ModuleOp module,
         }
         }
       });
+  setCostFacts(kernel, config);
+  return kernel;
 }
 
 Value dsv2::gpu::sumBlock(SimtBuilder &b, Value value, Value shared,
@@ -214,7 +217,7 @@ dsv2::gpu::getOrCreateRMSNormKernel(ModuleOp module,
       llvm::formatv("rms_norm_{0}_{1:x-}_{2}_{3}_{4}", config.width,
                     llvm::bit_cast<uint32_t>(eps), elementName(config.input),
                     elementName(config.weight), elementName(config.output));
-  return getOrCreateKernel(
+  auto kernel = getOrCreateKernel(
       module, name, getRowThreads(config.width),
       {pointerOf(c, 0), strideOf(c, 0, 0), pointerOf(c, 1), pointerOf(c, 2),
        strideOf(c, 2, 0)},
@@ -224,12 +227,15 @@ dsv2::gpu::getOrCreateRMSNormKernel(ModuleOp module,
                      {{args[1], config.input}, {args[4], config.output}},
                      [&](int64_t vector) { row.emit(vector); });
       });
+  setCostFacts(kernel, config);
+  return kernel;
 }
 
 LLVM::LLVMFuncOp dsv2::gpu::getOrCreateAddKernel(ModuleOp module,
-                                                 int64_t width) {
+                                                 const AddConfig &config) {
+  int64_t width = config.width;
   MLIRContext *c = module.getContext();
-  return getOrCreateKernel(
+  auto kernel = getOrCreateKernel(
       module, llvm::formatv("add_{0}", width).str(), getRowThreads(width),
       {pointerOf(c, 0), strideOf(c, 0, 0), pointerOf(c, 1), strideOf(c, 1, 0),
        pointerOf(c, 2), strideOf(c, 2, 0)},
@@ -254,6 +260,8 @@ LLVM::LLVMFuncOp dsv2::gpu::getOrCreateAddKernel(ModuleOp module,
                        });
                      });
       });
+  setCostFacts(kernel, config);
+  return kernel;
 }
 
 LLVM::LLVMFuncOp
@@ -273,7 +281,7 @@ dsv2::gpu::getOrCreateCombineKernel(ModuleOp module,
     parameters.append({pointerOf(c, operand), strideOf(c, operand, 0)});
     ++operand;
   }
-  return getOrCreateKernel(
+  auto kernel = getOrCreateKernel(
       module, name, getRowThreads(config.width), parameters,
       [&](SimtBuilder &b, ValueRange args) {
         Value token = b.blockId();
@@ -326,4 +334,6 @@ dsv2::gpu::getOrCreateCombineKernel(ModuleOp module,
           });
         });
       });
+  setCostFacts(kernel, config);
+  return kernel;
 }

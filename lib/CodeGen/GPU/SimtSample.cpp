@@ -15,6 +15,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "dsv2/CodeGen/GPU/KernelCosts.h"
 #include "dsv2/CodeGen/GPU/SimtKernels.h"
 
 #include "dsv2rt/abi.h"
@@ -246,15 +247,17 @@ static void emitScan(SampleRow &r, Value parts) {
 
 LLVM::LLVMFuncOp dsv2::gpu::getOrCreateSampleScanKernel(ModuleOp module) {
   MLIRContext *c = module.getContext();
-  return getOrCreateKernel(module, "sample_scan", kScanWarps * kWarpSize,
-                           {pointerOf(c, 0), strideOf(c, 0, 0), pointerOf(c, 1),
-                            pointerOf(c, 2), strideOf(c, 2, 0),
-                            pointerOf(c, 3)},
-                           [&](SimtBuilder &b, ValueRange args) {
-                             SampleRow row(b, b.blockId(1), args[0], args[1],
-                                           args[2], args[3], args[4]);
-                             emitScan(row, args[5]);
-                           });
+  auto kernel =
+      getOrCreateKernel(module, kSampleScanName, kScanWarps * kWarpSize,
+                        {pointerOf(c, 0), strideOf(c, 0, 0), pointerOf(c, 1),
+                         pointerOf(c, 2), strideOf(c, 2, 0), pointerOf(c, 3)},
+                        [&](SimtBuilder &b, ValueRange args) {
+                          SampleRow row(b, b.blockId(1), args[0], args[1],
+                                        args[2], args[3], args[4]);
+                          emitScan(row, args[5]);
+                        });
+  setCostFacts(kernel, SampleScanFacts{});
+  return kernel;
 }
 
 //===----------------------------------------------------------------------===//
@@ -989,8 +992,8 @@ static void emitChoose(SampleRow &r, ValueRange args) {
 
 LLVM::LLVMFuncOp dsv2::gpu::getOrCreateSampleChooseKernel(ModuleOp module) {
   MLIRContext *c = module.getContext();
-  return getOrCreateKernel(
-      module, "sample_choose", DrawToken::kThreads,
+  auto kernel = getOrCreateKernel(
+      module, kSampleChooseName, DrawToken::kThreads,
       {pointerOf(c, 0), strideOf(c, 0, 0), pointerOf(c, 2), pointerOf(c, 1),
        pointerOf(c, 6), strideOf(c, 6, 0), pointerOf(c, 3), pointerOf(c, 4),
        pointerOf(c, 5), pointerOf(c, 7)},
@@ -1000,4 +1003,6 @@ LLVM::LLVMFuncOp dsv2::gpu::getOrCreateSampleChooseKernel(ModuleOp module) {
         emitChoose(row, args);
       },
       Waiting::Never);
+  setCostFacts(kernel, SampleChooseFacts{});
+  return kernel;
 }

@@ -221,7 +221,7 @@ LogicalResult DeviceOutliner::outlineAppend(LatentAppendOp op) {
     return failure();
   Value latent = lookup(op.getLatent()), key = lookup(op.getKey());
   auto kernel = dsv2::gpu::getOrCreateLatentAppendKernel(
-      outliner.module, *cache, getElement(latent), getElement(key));
+      outliner.module, {*cache, getElement(latent), getElement(key)});
   launchDevice(kernel, tokens,
                {latent, key, lookup(op.getPositions()), lookup(op.getSeqIds()),
                 lookup(op.getBlockTables()),
@@ -248,6 +248,7 @@ Value DeviceOutliner::emitSimtAttention(
       getAbsorbedQueries(op, emptyRows({heads, cache.latent}, bf16));
   dsv2::gpu::AttentionConfig config;
   config.cache = cache;
+  config.heads = heads;
   config.scale = op.getScale().convertToDouble();
   config.input = bf16;
   config.output = bf16;

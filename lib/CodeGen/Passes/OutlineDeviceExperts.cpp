@@ -80,7 +80,7 @@ LogicalResult DeviceOutliner::outlineRoute(RouteOp op) {
         [&] {
           SmallVector<Value> both = emitRoute();
           auto kernel = dsv2::gpu::getOrCreateDispatchKernel(
-              outliner.module, route.experts, route.topK);
+              outliner.module, {route.experts, route.topK});
           llvm::append_range(
               both, launchDevice(kernel, index(1), both[0],
                                  ArrayRef<Value>(outputs).drop_front(2)));
@@ -104,7 +104,7 @@ LogicalResult DeviceOutliner::outlineDispatch(DispatchOp op) {
   int64_t offsets =
       cast<RankedTensorType>(op.getOffsets().getType()).getDimSize(0);
   auto kernel = dsv2::gpu::getOrCreateDispatchKernel(
-      outliner.module, offsets - 1, topK, op.getPartial());
+      outliner.module, {offsets - 1, topK, op.getPartial()});
   Type i32 = b.getI32Type();
   RowCount ids = getRowCount(op.getIds());
   // How many pairs of a partial dispatch have an expert only the device knows.

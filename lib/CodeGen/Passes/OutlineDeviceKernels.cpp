@@ -186,6 +186,6 @@ LogicalResult DeviceOutliner::outlineNorm(RMSNormOp op) {
 
 Value DeviceOutliner::emitAdd(Value lhs, Value rhs, arith::AddFOp op) {
   auto kernel = dsv2::gpu::getOrCreateAddKernel(outliner.module,
-                                                getWidth(op.getResult()));
+                                                {getWidth(op.getResult())});
   return launchDevice(kernel, tokens, {lhs, rhs}, destination(op)).front();
 }

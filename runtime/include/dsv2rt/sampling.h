@@ -29,6 +29,7 @@
 #define DSV2RT_SAMPLING_H
 
 #include "dsv2rt/Status.h"
+#include "dsv2rt/abi.h"
 
 #include <array>
 #include <cstddef>
@@ -57,6 +58,10 @@ struct SamplingParams {
   /// Checks the ranges above. Errors: InvalidArgument, with the name, the
   /// range and the value.
   Status validate() const;
+
+  /// What kernels are told of valid parameters, for the tokens below
+  /// `vocabulary`.
+  dsv2rt_sampling_row toRow(int32_t vocabulary) const;
 };
 
 /// The Philox4x32-10 generator (Salmon et al., "Parallel random numbers: as

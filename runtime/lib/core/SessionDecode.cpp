@@ -9,31 +9,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
-#include <limits>
 
 using namespace dsv2rt;
-
-/// What kernels are told of `params` (abi.h).
-static dsv2rt_sampling_row rowOf(const SamplingParams &params,
-                                 int64_t vocabulary) {
-  using Float = std::numeric_limits<float>;
-  auto toFloat = [](double value) {
-    return float(std::clamp<double>(value, Float::min(), Float::max()));
-  };
-  constexpr double log2e = 1.44269504088896340736;
-  dsv2rt_sampling_row row = {};
-  row.vocabulary = int32_t(vocabulary);
-  row.scale = params.temperature ? toFloat(log2e / params.temperature) : 0;
-  row.penalty = toFloat(params.repetitionPenalty);
-  row.min_p = float(params.minP);
-  row.top_k = int32_t(
-      std::min<int64_t>(params.topK, std::numeric_limits<int32_t>::max()));
-  row.top_p = params.topP < 1 ? uint64_t(std::ldexp(params.topP, 64))
-                              : std::numeric_limits<uint64_t>::max();
-  row.seed = params.seed;
-  return row;
-}
 
 /// The rows of a chain, or what is wrong with the inputs beside their tokens.
 Expected<std::vector<ChainRow>>
@@ -50,8 +27,8 @@ Session::Impl::chainRows(const DecodeInput *inputs, size_t count) const {
                        ": expected a vocabulary of 0 to ", ids,
                        " tokens, found ", input.vocabularySize);
     ChainRow row;
-    row.sampling = rowOf(input.sampling,
-                         input.vocabularySize ? input.vocabularySize : ids);
+    row.sampling = input.sampling.toRow(
+        int32_t(input.vocabularySize ? input.vocabularySize : ids));
     if (row.sampling.penalty != 1)
       row.history.assign(input.history, input.history + input.historySize);
     for (int32_t token : row.history)

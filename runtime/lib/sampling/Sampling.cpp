@@ -48,6 +48,25 @@ Status SamplingParams::validate() const {
   return Status();
 }
 
+dsv2rt_sampling_row SamplingParams::toRow(int32_t vocabulary) const {
+  using Float = std::numeric_limits<float>;
+  auto toFloat = [](double value) {
+    return float(std::clamp<double>(value, Float::min(), Float::max()));
+  };
+  constexpr double log2e = 1.44269504088896340736;
+  dsv2rt_sampling_row row = {};
+  row.vocabulary = vocabulary;
+  row.scale = temperature ? toFloat(log2e / temperature) : 0;
+  row.penalty = toFloat(repetitionPenalty);
+  row.min_p = float(minP);
+  row.top_k =
+      int32_t(std::min<int64_t>(topK, std::numeric_limits<int32_t>::max()));
+  row.top_p = topP < 1 ? uint64_t(std::ldexp(topP, 64))
+                       : std::numeric_limits<uint64_t>::max();
+  row.seed = seed;
+  return row;
+}
+
 //===----------------------------------------------------------------------===//
 // Random numbers
 //===----------------------------------------------------------------------===//

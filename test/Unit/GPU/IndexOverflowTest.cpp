@@ -208,10 +208,11 @@ static_assert(kPage * (kPages - 1) > kLimit);
 TEST_F(IndexOverflow, F047_PagesOfTheCache) {
   LatentCacheConfig cache{512, 64, 64, bf16()};
   Loaded append = make("sm_90a", [&](ModuleOp module) {
-    getOrCreateLatentAppendKernel(module, cache, f32(), f32());
+    getOrCreateLatentAppendKernel(module, {cache, f32(), f32()});
   });
   Loaded attend = make("sm_90a", [&](ModuleOp module) {
-    getOrCreateAttentionKernel(module, {cache, 1.0f, bf16(), f32()});
+    getOrCreateAttentionKernel(module,
+                               {cache, /*heads=*/1, 1.0f, bf16(), f32()});
   });
   CUdeviceptr pages = reserve<uint16_t>(kPages * kPage);
   std::vector<float> row = randomBF16(kRow, 3);

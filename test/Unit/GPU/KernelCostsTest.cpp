@@ -12,6 +12,7 @@
 
 #include "dsv2/CodeGen/GPU/KernelCosts.h"
 
+#include "FactsCase.h"
 #include "GemmCase.h"
 #include "KernelRun.h"
 #include "MLADecodeCase.h"
@@ -21,6 +22,7 @@
 #include "mlir/AsmParser/AsmParser.h"
 
 #include <numeric>
+#include <set>
 
 using namespace mlir;
 using namespace mlir::dsv2;
@@ -171,6 +173,173 @@ TEST(KernelCosts, FactsOfAKernel) {
 
 namespace {
 
+/// Facts of each kernel that moves bytes or chooses, small and with sizes that
+/// no vector divides; `smooth` ones have whole vectors.
+std::vector<KernelFacts> listSimtFacts(bool smooth) {
+  Type f32 = Float32Type::get(&getContext());
+  Type bf16 = BFloat16Type::get(&getContext());
+  int64_t width = smooth ? 64 : 37;
+  LatentCacheConfig cache{smooth ? 32 : 21, 8, 16, bf16};
+  RopeTableConfig rope{{1.0f, 0.25f, 0.125f, 1e-3f}, 1.25f};
+  RouteConfig route{16, 4, 4, 2, 16.0f, true};
+  ExchangeConfig exchange{width, 3, bf16, /*experts=*/4, /*ranks=*/3};
+  ExchangeConfig room = exchange;
+  room.capacity = 2;
+  using Rows = GatherRowsConfig::Rows;
+  return {GatherRowsConfig{width, bf16, f32},
+          GatherRowsConfig{width, f32, bf16, Rows::Limited},
+          GatherRowsConfig{width, bf16, bf16, Rows::Part},
+          RMSNormConfig{width, 1e-6, f32, f32, bf16},
+          RMSNormConfig{width, 1e-5, bf16, bf16, f32},
+          AddConfig{width},
+          CombineConfig{width, 3, true, true},
+          CombineConfig{width, 2, false, false, /*partial=*/true},
+          rope,
+          ApplyRopeConfig{3, 8, bf16, bf16},
+          ApplyRopeConfig{1, 8, f32, f32, /*inPlace=*/true},
+          LatentAppendConfig{cache, bf16, f32},
+          LatentInputConfig{cache, rope, 3, 1e-6, bf16, f32, f32, f32, bf16},
+          AttentionConfig{cache, 3, 0.2f, bf16, f32},
+          route,
+          DispatchConfig{16, 4},
+          DispatchConfig{16, 4, /*partial=*/true},
+          RouteDispatchFacts{route},
+          ExchangePlanFacts{exchange},
+          ExchangePlanFacts{room},
+          ExchangePackFacts{exchange},
+          ExchangePackFacts{room},
+          ExchangeUnpackFacts{exchange},
+          ExchangeCombineFacts{exchange},
+          SampleScanFacts{},
+          SampleChooseFacts{}};
+}
+
+/// Makes the kernel that has the facts.
+struct SimtKernel {
+  ModuleOp module;
+
+  Operation *operator()(const GatherRowsConfig &config) const {
+    return getOrCreateGatherRowsKernel(module, config);
+  }
+  Operation *operator()(const RMSNormConfig &config) const {
+    return getOrCreateRMSNormKernel(module, config);
+  }
+  Operation *operator()(const AddConfig &config) const {
+    return getOrCreateAddKernel(module, config);
+  }
+  Operation *operator()(const CombineConfig &config) const {
+    return getOrCreateCombineKernel(module, config);
+  }
+  Operation *operator()(const RopeTableConfig &config) const {
+    return getOrCreateRopeTableKernel(module, config);
+  }
+  Operation *operator()(const ApplyRopeConfig &config) const {
+    return getOrCreateApplyRopeKernel(module, config);
+  }
+  Operation *operator()(const LatentAppendConfig &config) const {
+    return getOrCreateLatentAppendKernel(module, config);
+  }
+  Operation *operator()(const LatentInputConfig &config) const {
+    return getOrCreateLatentInputKernel(module, config);
+  }
+  Operation *operator()(const AttentionConfig &config) const {
+    return getOrCreateAttentionKernel(module, config);
+  }
+  Operation *operator()(const RouteConfig &config) const {
+    return getOrCreateRouteKernel(module, config);
+  }
+  Operation *operator()(const DispatchConfig &config) const {
+    return getOrCreateDispatchKernel(module, config);
+  }
+  Operation *operator()(const RouteDispatchFacts &facts) const {
+    return getOrCreateRouteDispatchKernel(module, facts.route);
+  }
+  Operation *operator()(const ExchangePlanFacts &facts) const {
+    return getOrCreateExchangePlanKernel(module, facts.config);
+  }
+  Operation *operator()(const ExchangePackFacts &facts) const {
+    return getOrCreateExchangePackKernel(module, facts.config);
+  }
+  Operation *operator()(const ExchangeUnpackFacts &facts) const {
+    return getOrCreateExchangeUnpackKernel(module, facts.config);
+  }
+  Operation *operator()(const ExchangeCombineFacts &facts) const {
+    return getOrCreateExchangeCombineKernel(module, facts.config);
+  }
+  Operation *operator()(const SampleScanFacts &) const {
+    getOrCreateSampleChooseKernel(module);
+    return getOrCreateSampleScanKernel(module);
+  }
+  Operation *operator()(const SampleChooseFacts &) const {
+    getOrCreateSampleScanKernel(module);
+    return getOrCreateSampleChooseKernel(module);
+  }
+  template <typename Facts> Operation *operator()(const Facts &) const {
+    return nullptr;
+  }
+};
+
+} // namespace
+
+// What a kernel says of itself makes the same kernel again.
+TEST(KernelCosts, FactsOfKernelsWithoutProducts) {
+  std::set<size_t> families;
+  for (bool smooth : {false, true})
+    for (const KernelFacts &facts : listSimtFacts(smooth)) {
+      OwningOpRef<ModuleOp> module(
+          ModuleOp::create(UnknownLoc::get(&getContext())));
+      Operation *kernel = std::visit(SimtKernel{*module}, facts);
+      ASSERT_NE(kernel, nullptr);
+      std::optional<KernelFacts> found = getCostFacts(kernel);
+      ASSERT_TRUE(found) << getFamily(facts).str();
+      ASSERT_EQ(getFamily(*found), getFamily(facts));
+      families.insert(facts.index());
+      // As text, and each size that is missing makes it invalid.
+      std::string text;
+      llvm::raw_string_ostream(text) << kernel->getAttr(kCostFactsAttr);
+      auto attribute =
+          cast<DictionaryAttr>(parseAttribute(text, &getContext()));
+      OwningOpRef<ModuleOp> again(
+          ModuleOp::create(UnknownLoc::get(&getContext())));
+      Operation *same =
+          std::visit(SimtKernel{*again}, *getCostFacts(attribute));
+      EXPECT_EQ(cast<SymbolOpInterface>(same).getName(),
+                cast<SymbolOpInterface>(kernel).getName());
+      EXPECT_EQ(same->getAttr(kCostFactsAttr), attribute);
+      for (NamedAttribute entry : attribute) {
+        NamedAttrList fewer(attribute);
+        fewer.erase(entry.getName());
+        EXPECT_FALSE(getCostFacts(fewer.getDictionary(&getContext())))
+            << text << " without " << entry.getName().str();
+      }
+    }
+  // Those with products have tests of their own.
+  EXPECT_EQ(families.size(), getFamilies().size() - 6);
+}
+
+TEST(KernelCosts, SizesThatDoNotGoTogether) {
+  for (
+      StringRef text :
+      {"{family = \"route\", experts = 15 : i64, top_k = 4 : i64, groups = 4 "
+       ": i64, top_groups = 2 : i64, scale = 1.0 : f32, normalize = false}",
+       "{family = \"route\", experts = 16 : i64, top_k = 9 : i64, groups = 4 "
+       ": i64, top_groups = 2 : i64, scale = 1.0 : f32, normalize = false}",
+       "{family = \"dispatch\", experts = 4 : i64, top_k = 5 : i64, partial = "
+       "false}",
+       "{family = \"apply_rope\", heads = 1 : i64, width = 7 : i64, input = "
+       "f32, output = f32, in_place = false}",
+       "{family = \"gather_rows\", width = 8 : i64, from = i8, to = f32, rows "
+       "= 0 : i64}",
+       "{family = \"gather_rows\", width = 8 : i64, from = f32, to = f32, rows "
+       "= 3 : i64}",
+       "{family = \"rope_table\", inverse_frequencies = array<f32>, multiplier "
+       "= 1.0 : f32}"})
+    EXPECT_FALSE(getCostFacts(parseAttribute(text, &getContext())))
+        << text.str();
+}
+
+namespace {
+
 /// Runs the case of a kernel and compares.
 class CountedCosts : public KernelRun,
                      public ::testing::WithParamInterface<const char *> {
@@ -261,3 +430,45 @@ INSTANTIATE_TEST_SUITE_P(Chips, CountedCosts,
                          [](const auto &info) {
                            return std::string(info.param);
                          });
+
+namespace {
+class SimtCases : public KernelRun {};
+} // namespace
+
+// The cases of dsv2-kernel. Their kernels are the same for all chips, but for
+// when a launch may start.
+TEST_F(SimtCases, ComputeWhatTheySay) {
+  for (bool smooth : {false, true})
+    for (const KernelFacts &facts : listSimtFacts(smooth)) {
+      StringRef family = getFamily(facts);
+      SCOPED_TRACE(family.str() + (smooth ? ", one token" : ", seven tokens"));
+      StepSize step;
+      step.tokens = step.sequences = smooth ? 1 : 7;
+      step.context = 40;
+      step.topK = 3;
+      step.vocabulary = 300;
+      auto cost = getKernelCost(facts, step, chip("sm_90a"));
+      ASSERT_TRUE(cost);
+      auto file = compileCases("sm_90a", [&](ModuleOp module) {
+        std::visit(SimtKernel{module}, facts);
+      });
+      ASSERT_TRUE(file);
+      constexpr uint64_t seeds = 2;
+      for (uint64_t seed = 1; seed <= seeds; ++seed)
+        EXPECT_EQ(llvm::toString(cases::addCaseOf(getContext(), *file, facts,
+                                                  chip("sm_90a"), step,
+                                                  /*multiprocessors=*/4, seed)),
+                  "");
+      emulator.dsv2_emulator_reset_counters();
+      runCases(file);
+      dsv2_emulator_counters counted = {};
+      emulator.dsv2_emulator_get_counters(&counted);
+      // What all threads of a block load counts as often.
+      double moved =
+          double(counted.global_bytes_read + counted.global_bytes_written) /
+          seeds;
+      EXPECT_GE(moved, cost->work.bytes);
+      if (family == "add")
+        EXPECT_EQ(moved, cost->work.bytes);
+    }
+}

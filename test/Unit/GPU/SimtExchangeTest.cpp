@@ -279,7 +279,7 @@ TEST_F(SimtExchange, PartialDispatch) {
   for (int64_t experts : {1, 8, 160})
     for (int64_t topK : {1, 6}) {
       Loaded kernel = make([&](ModuleOp module) {
-        getOrCreateDispatchKernel(module, experts, topK, /*partial=*/true);
+        getOrCreateDispatchKernel(module, {experts, topK, /*partial=*/true});
       });
       ASSERT_NE(kernel.function, nullptr);
       for (int64_t tokens : {0, 1, 33, 700}) {

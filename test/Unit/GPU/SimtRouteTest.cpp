@@ -153,7 +153,7 @@ TEST_F(SimtRoute, Dispatch) {
   for (int64_t experts : {1, 8, 64, 160, 400})
     for (int64_t topK : {1, 6}) {
       Loaded kernel = make([&](ModuleOp module) {
-        getOrCreateDispatchKernel(module, experts, topK);
+        getOrCreateDispatchKernel(module, {experts, topK});
       });
       ASSERT_NE(kernel.function, nullptr);
       for (int64_t tokens : {1, 5, 33, 700}) {

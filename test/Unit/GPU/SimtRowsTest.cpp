@@ -136,7 +136,7 @@ TEST_F(SimtRows, GatherRows) {
 TEST_F(SimtRows, Add) {
   for (int64_t width : kWidths) {
     Loaded kernel =
-        make([&](ModuleOp module) { getOrCreateAddKernel(module, width); });
+        make([&](ModuleOp module) { getOrCreateAddKernel(module, {width}); });
     ASSERT_NE(kernel.function, nullptr);
     for (int64_t pad : kPads) {
       std::vector<float> a = randomBF16(2 * width, 1),
@@ -238,7 +238,7 @@ TEST_F(SimtRows, LatentAppend) {
     for (Type element : {f32(), bf16()}) {
       LatentCacheConfig cache{latent, rope, /*page=*/4, element};
       Loaded kernel = make([&](ModuleOp module) {
-        getOrCreateLatentAppendKernel(module, cache, bf16(), f32());
+        getOrCreateLatentAppendKernel(module, {cache, bf16(), f32()});
       });
       ASSERT_NE(kernel.function, nullptr);
       for (int64_t pad : kPads) {

@@ -53,21 +53,6 @@ protected:
     choose = loadKernel(*chooseCode);
   }
 
-  static dsv2rt_sampling_row toRow(const Row &row) {
-    dsv2rt_sampling_row result = {};
-    result.vocabulary = row.vocabulary;
-    if (row.params.temperature)
-      result.scale = float(std::log2(std::exp(1.0)) / row.params.temperature);
-    result.penalty = float(row.params.repetitionPenalty);
-    result.min_p = float(row.params.minP);
-    result.top_k = int32_t(row.params.topK);
-    result.top_p = row.params.topP < 1
-                       ? uint64_t(std::ldexp(row.params.topP, 64))
-                       : std::numeric_limits<uint64_t>::max();
-    result.seed = row.params.seed;
-    return result;
-  }
-
   /// Runs both kernels on rows of one width; expects the choice of each to be
   /// the Sampler's, -1 where that has an error, and the next step's input.
   void expectSampled(const std::vector<Row> &rows) {
@@ -79,7 +64,7 @@ protected:
     std::vector<int32_t> order, positions(rows.size());
     for (auto [i, row] : llvm::enumerate(rows)) {
       llvm::append_range(logits, row.logits);
-      sampling.push_back(toRow(row));
+      sampling.push_back(row.params.toRow(row.vocabulary));
       for (int32_t token : row.history)
         seen[i * words + token / 32] |= 1u << token % 32;
       order.push_back(rows.size() - 1 - i);

@@ -19,6 +19,7 @@
 #include "dsv2/CodeGen/GPU/GemmKernels.h"
 #include "dsv2/CodeGen/GPU/MLADecodeKernels.h"
 #include "dsv2/CodeGen/GPU/MLAPrefillKernels.h"
+#include "dsv2/CodeGen/GPU/SimtKernels.h"
 #include "dsv2/Support/GPUTargetInfo.h"
 #include "dsv2/Target/KernelAttributes.h"
 
@@ -27,8 +28,6 @@
 #include <vector>
 
 namespace mlir::dsv2::gpu {
-
-struct ProductConfig;
 
 //===----------------------------------------------------------------------===//
 // What has to be done
@@ -91,8 +90,36 @@ struct ProductFacts {
 struct ProductsFacts {
   std::vector<ProductFacts> products;
 };
-using KernelFacts = std::variant<GemmFacts, MLADecodeFacts, MLACombineFacts,
-                                 MLAPrefillFacts, ProductFacts, ProductsFacts>;
+/// A route and its dispatch.
+struct RouteDispatchFacts {
+  RouteConfig route;
+};
+/// The kernels of an exchange, which look at different parts of its
+/// configuration.
+struct ExchangePlanFacts {
+  ExchangeConfig config;
+};
+struct ExchangePackFacts {
+  ExchangeConfig config;
+};
+struct ExchangeUnpackFacts {
+  ExchangeConfig config;
+};
+struct ExchangeCombineFacts {
+  ExchangeConfig config;
+};
+/// The kernels that choose tokens are the same for all models.
+struct SampleScanFacts {};
+struct SampleChooseFacts {};
+/// What moves bytes or chooses says how it was configured.
+using KernelFacts =
+    std::variant<GemmFacts, MLADecodeFacts, MLACombineFacts, MLAPrefillFacts,
+                 ProductFacts, ProductsFacts, GatherRowsConfig, RMSNormConfig,
+                 AddConfig, CombineConfig, RopeTableConfig, ApplyRopeConfig,
+                 LatentAppendConfig, LatentInputConfig, AttentionConfig,
+                 RouteConfig, DispatchConfig, RouteDispatchFacts,
+                 ExchangePlanFacts, ExchangePackFacts, ExchangeUnpackFacts,
+                 ExchangeCombineFacts, SampleScanFacts, SampleChooseFacts>;
 
 /// Sets kCostFactsAttr of `kernel`.
 void setCostFacts(Operation *kernel, const KernelFacts &facts);
@@ -121,6 +148,8 @@ struct StepSize {
   int64_t topK = 6;
   /// Experts that have any token; 0: what random choices touch on average.
   int64_t touchedExperts = 0;
+  /// Tokens that there are to choose from.
+  int64_t vocabulary = 102400;
 };
 
 /// What a launch does and what a card needs for it.

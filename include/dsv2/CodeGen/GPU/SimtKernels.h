@@ -60,7 +60,10 @@ LLVM::LLVMFuncOp getOrCreateRMSNormKernel(ModuleOp module,
 
 /// out = a + b, f32.
 ///   (a [T, width], b [T, width]; out [T, width]), grid (T)
-LLVM::LLVMFuncOp getOrCreateAddKernel(ModuleOp module, int64_t width);
+struct AddConfig {
+  int64_t width;
+};
+LLVM::LLVMFuncOp getOrCreateAddKernel(ModuleOp module, const AddConfig &config);
 
 /// out[t] = residual[t] + shared[t] + sum_j weights[t, j] * y[rows[t, j]], in
 /// the order of the slots, f32. `partial`: a slot whose row is -1 adds nothing,
@@ -184,9 +187,13 @@ struct LatentCacheConfig {
 ///   (c [T, L], kpe [T, R], positions, seqIds: i32 [T], blockTables: i32 [S,
 ///   B],
 ///    cache), grid (T)
-LLVM::LLVMFuncOp getOrCreateLatentAppendKernel(ModuleOp module,
-                                               const LatentCacheConfig &config,
-                                               Type latent, Type rope);
+struct LatentAppendConfig {
+  LatentCacheConfig cache;
+  Type latent, rope;
+};
+LLVM::LLVMFuncOp
+getOrCreateLatentAppendKernel(ModuleOp module,
+                              const LatentAppendConfig &config);
 
 /// What attention needs of each new token, in one launch: its latent normalised
 /// and its key rotated, as a row of the cache, and its queries rotated.
@@ -209,6 +216,7 @@ LLVM::LLVMFuncOp getOrCreateLatentInputKernel(ModuleOp module,
 ///    out [T, H, L]), grid (T, H)
 struct AttentionConfig {
   LatentCacheConfig cache;
+  int64_t heads;
   float scale;
   Type input, output;
 };
@@ -235,8 +243,12 @@ LLVM::LLVMFuncOp getOrCreateRouteKernel(ModuleOp module,
 /// row are left as they are.
 ///   (ids: i32 [T, k]; offsets: i32 [E + 1], tokens: i32 [T * k],
 ///    rows: i32 [T, k]), grid (1)
-LLVM::LLVMFuncOp getOrCreateDispatchKernel(ModuleOp module, int64_t experts,
-                                           int64_t topK, bool partial = false);
+struct DispatchConfig {
+  int64_t experts, topK;
+  bool partial = false;
+};
+LLVM::LLVMFuncOp getOrCreateDispatchKernel(ModuleOp module,
+                                           const DispatchConfig &config);
 
 /// A route and its dispatch in one launch of one block: for few tokens, whose
 /// launches take longer than their work.
@@ -309,6 +321,7 @@ LLVM::LLVMFuncOp getOrCreateExchangeCombineKernel(ModuleOp module,
 ///   V/32];
 ///    parts: i32 [R, ...]), grid (DSV2RT_SAMPLE_PARTS, R)
 LLVM::LLVMFuncOp getOrCreateSampleScanKernel(ModuleOp module);
+inline constexpr llvm::StringLiteral kSampleScanName = "sample_scan";
 
 /// Chooses a token for each row, as dsv2rt_sample_fn says (abi.h), and prepares
 /// the next step. Logits are compared and weighed in f32, and what is drawn
@@ -317,6 +330,7 @@ LLVM::LLVMFuncOp getOrCreateSampleScanKernel(ModuleOp module);
 ///    parts: i32 [R, ...]; tokens: i32 [T], positions: i32 [T], seen: i32
 ///    [R, V/32], chosen: i32 [R]), grid (R)
 LLVM::LLVMFuncOp getOrCreateSampleChooseKernel(ModuleOp module);
+inline constexpr llvm::StringLiteral kSampleChooseName = "sample_choose";
 
 } // namespace mlir::dsv2::gpu
 
