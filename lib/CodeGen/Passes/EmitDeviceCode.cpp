@@ -102,6 +102,14 @@ private:
       auto code = DeviceCode::create(device, chip);
       if (!code)
         return code.takeError();
+      std::string ptx;
+      if (llvm::any_of(*kinds,
+                       [](StringRef kind) { return kind != "bitcode"; })) {
+        auto text = code->getPTX();
+        if (!text)
+          return text.takeError();
+        ptx = std::move(*text);
+      }
       for (StringRef kind : *kinds) {
         Image &image = images.emplace_back();
         image.chip = chip.chip.str();
@@ -110,16 +118,13 @@ private:
           image.bytes = code->getBitcode();
           continue;
         }
-        auto ptx = code->getPTX();
-        if (!ptx)
-          return ptx.takeError();
         if (kind == "ptx") {
-          image.bytes.append(ptx->begin(), ptx->end());
+          image.bytes.append(ptx.begin(), ptx.end());
           // The driver takes text without a length.
           image.bytes.push_back('\0');
           continue;
         }
-        auto cubin = assemblePTX(*ptx, chip, assembler);
+        auto cubin = assemblePTX(ptx, chip, assembler);
         if (!cubin)
           return cubin.takeError();
         image.bytes = std::move(cubin->image);

@@ -10,10 +10,13 @@
 #include "RunProgram.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringMap.h"
 #include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Regex.h"
 #include "llvm/Support/raw_ostream.h"
+
+#include <mutex>
 
 using namespace mlir::dsv2;
 
@@ -129,6 +132,22 @@ static std::string getVersion(llvm::StringRef ptxas) {
   return "unknown version";
 }
 
+/// Whether this ptxas can compile kernels side by side.
+static bool canSplit(llvm::StringRef ptxas) {
+  static std::mutex mutex;
+  static llvm::StringMap<bool> known;
+  std::lock_guard lock(mutex);
+  auto [entry, isNew] = known.try_emplace(ptxas, false);
+  if (!isNew)
+    return entry->second;
+  auto help = runProgram(ptxas, {"--help"});
+  if (help)
+    entry->second = llvm::StringRef(help->output).contains("--split-compile");
+  else
+    llvm::consumeError(help.takeError());
+  return entry->second;
+}
+
 llvm::Expected<Cubin> mlir::dsv2::assemblePTX(llvm::StringRef ptx,
                                               const GPUTargetInfo &target,
                                               llvm::StringRef ptxas,
@@ -144,6 +163,9 @@ llvm::Expected<Cubin> mlir::dsv2::assemblePTX(llvm::StringRef ptx,
       "-v", "-O3", arch, input->getPath(), "-o", output->getPath()};
   if (withLines)
     arguments.push_back("-lineinfo");
+  // The number is noted in the cubin, which is not to depend on the machine.
+  if (canSplit(ptxas))
+    arguments.append({"-split-compile", "4"});
   auto run = runProgram(ptxas, arguments);
   if (!run)
     return run.takeError();
