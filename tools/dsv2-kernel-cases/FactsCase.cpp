@@ -210,6 +210,42 @@ struct Adder {
 };
 } // namespace
 
+/// Elements of the latent cache that the case of a kernel without tiles has, if
+/// it has one: whole pages of all sequences, and one page more.
+static double countCacheElements(const KernelFacts &facts,
+                                 const StepSize &step) {
+  const LatentCacheConfig *cache = nullptr;
+  if (auto *append = std::get_if<LatentAppendConfig>(&facts))
+    cache = &append->cache;
+  else if (auto *input = std::get_if<LatentInputConfig>(&facts))
+    cache = &input->cache;
+  else if (auto *attention = std::get_if<AttentionConfig>(&facts))
+    cache = &attention->cache;
+  if (!cache)
+    return 0;
+  double pages = double(step.sequences) *
+                     double(llvm::divideCeil(step.context, cache->page)) +
+                 1;
+  return pages * double(cache->page) * double(cache->row());
+}
+
+/// An error for a case without products whose numbers, all of which are kept
+/// and compared, would take gigabytes.
+static llvm::Error checkMemory(const KernelFacts &facts, const KernelCost &cost,
+                               const StepSize &step) {
+  constexpr double mostBytes = double(int64_t(1) << 30);
+  double bytes = 4 * countCacheElements(facts, step);
+  if (cost.work.operations == 0)
+    bytes += cost.work.bytes;
+  if (bytes <= mostBytes)
+    return llvm::Error::success();
+  return llvm::createStringError(
+      "a step of " + Twine(step.tokens) + " tokens of " +
+      Twine(step.sequences) + " sequences at " + Twine(step.context) +
+      " positions: its case would have " + Twine(uint64_t(bytes)) +
+      " bytes, expected at most " + Twine(uint64_t(mostBytes)));
+}
+
 llvm::Error cases::addCaseOf(MLIRContext &context, KernelCases &cases,
                              const KernelFacts &facts,
                              const GPUTargetInfo &target, const StepSize &step,
@@ -217,6 +253,8 @@ llvm::Error cases::addCaseOf(MLIRContext &context, KernelCases &cases,
   std::optional<KernelCost> cost = getKernelCost(facts, step, target);
   if (!cost)
     return llvm::createStringError("the kernel is not for " + target.chip);
+  if (llvm::Error error = checkMemory(facts, *cost, step))
+    return error;
   Extent extent =
       cost->work.operations > kLongWork ? Extent::Samples : Extent::All;
   if (llvm::Error error = std::visit(

@@ -309,8 +309,10 @@ void cases::addSimtCase(KernelCases &cases, const AttentionConfig &config,
     }
     double largest = *std::max_element(weights.begin(), weights.end());
     double sum = 0;
-    for (double &weight : weights)
-      sum += weight = std::exp(weight - largest);
+    for (double &weight : weights) {
+      weight = std::exp(weight - largest);
+      sum += weight;
+    }
     check.spans.emplace_back(query * cache.latent, cache.latent);
     for (int64_t i = 0; i < cache.latent; ++i) {
       double value = 0;

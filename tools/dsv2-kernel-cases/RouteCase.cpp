@@ -11,6 +11,7 @@
 #include <cmath>
 #include <numeric>
 #include <random>
+#include <tuple>
 
 using namespace mlir;
 using namespace mlir::dsv2;
@@ -72,8 +73,10 @@ RouteProblem::RouteProblem(const RouteConfig &config, int64_t tokens,
       sum += left.back();
     }
     std::vector<double> groups(config.groups, none);
-    for (int64_t e = 0; e < config.experts; ++e)
-      groups[e / groupSize] = std::max(groups[e / groupSize], left[e] /= sum);
+    for (int64_t e = 0; e < config.experts; ++e) {
+      left[e] /= sum;
+      groups[e / groupSize] = std::max(groups[e / groupSize], left[e]);
+    }
     std::vector<bool> isKept(config.groups, false);
     for (int64_t i = 0; i < config.topGroups; ++i) {
       int64_t group = findLargest(groups);
@@ -117,15 +120,20 @@ void RouteProblem::addChoice(KernelCase &item, LaunchBuilder &launch) const {
 DispatchProblem::DispatchProblem(const DispatchConfig &config,
                                  const std::vector<int32_t> &ids)
     : rows(ids.size(), -1) {
-  for (int32_t expert = 0; expert < config.experts; ++expert) {
-    offsets.push_back(int32_t(tokens.size()));
-    for (size_t pair = 0; pair < ids.size(); ++pair)
-      if (ids[pair] == expert) {
-        rows[pair] = int32_t(tokens.size());
-        tokens.push_back(int32_t(pair / config.topK));
-      }
+  std::vector<int32_t> pairs(ids.size());
+  std::iota(pairs.begin(), pairs.end(), 0);
+  std::sort(pairs.begin(), pairs.end(), [&](int32_t a, int32_t b) {
+    return std::tie(ids[a], a) < std::tie(ids[b], b);
+  });
+  for (int32_t pair : pairs) {
+    if (ids[pair] < 0)
+      continue;
+    // Experts without rows start where the next one does.
+    offsets.resize(ids[pair] + 1, int32_t(tokens.size()));
+    rows[pair] = int32_t(tokens.size());
+    tokens.push_back(int32_t(pair / config.topK));
   }
-  offsets.push_back(int32_t(tokens.size()));
+  offsets.resize(config.experts + 1, int32_t(tokens.size()));
 }
 
 void DispatchProblem::addResults(KernelCase &item,

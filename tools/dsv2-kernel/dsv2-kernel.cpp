@@ -12,6 +12,7 @@
 #include "Report.h"
 #include "RunReport.h"
 #include "ScheduleReport.h"
+#include "StepFlags.h"
 
 #include "dsv2/CodeGen/CPU/LowerToLLVM.h"
 #include "dsv2/Conversion/Passes.h"
@@ -40,103 +41,81 @@ using namespace mlir;
 using namespace mlir::dsv2;
 namespace cl = llvm::cl;
 
-static cl::OptionCategory category("dsv2-kernel options");
-
 static cl::list<std::string>
-    inputsFlag(cl::Positional, cl::OneOrMore, cl::cat(category),
+    inputsFlag(cl::Positional, cl::OneOrMore, cl::cat(kernelOptions),
                cl::desc("<checkpoint folders, config.json or .mlir with "
                         "kernels; or an artifact, or .ptx>"));
 static cl::opt<std::string>
-    chipFlag("gpu-chip", cl::cat(category), cl::init("sm_90a"),
+    chipFlag("gpu-chip", cl::cat(kernelOptions), cl::init("sm_90a"),
              cl::value_desc("chip[+ptxNN][,...]"),
              cl::desc("Chips to make code for (default: sm_90a; of an "
                       "artifact, those that it is for)"));
 static cl::opt<std::string> kernelFlag(
-    "kernel", cl::cat(category), cl::value_desc("name[,...]"),
-    cl::desc("Only these kernels, or families of them: gemm, mla_decode, "
-             "mla_combine, mla_prefill, product, products"));
+    "kernel", cl::cat(kernelOptions), cl::value_desc("name[,...]"),
+    cl::desc(
+        "Only these kernels, or families of them, such as gemm, "
+        "mla_decode, products, rms_norm and route; what there is, an error "
+        "about a name that is not says"));
 static cl::opt<std::string> weightFormatFlag(
-    "weight-format", cl::cat(category), cl::init("bf16"),
+    "weight-format", cl::cat(kernelOptions), cl::init("bf16"),
     cl::value_desc("format[,...]"),
     cl::desc("Of a configuration, as of dsv2-compile (default: bf16); of "
              "several, the kernels of all"));
 static cl::opt<std::string> kvFormatFlag(
-    "kv-format", cl::cat(category), cl::init("auto"),
+    "kv-format", cl::cat(kernelOptions), cl::init("auto"),
     cl::desc("Of a configuration: auto is f32 for f32 weights, else bf16"));
 static cl::opt<std::string>
-    meshFlag("mesh", cl::cat(category), cl::value_desc("tp=N,ep=N"),
+    meshFlag("mesh", cl::cat(kernelOptions), cl::value_desc("tp=N,ep=N"),
              cl::desc("Of a configuration: kernels of one of several ranks"));
 static cl::opt<bool> runFlag(
-    "run", cl::cat(category),
+    "run", cl::cat(kernelOptions),
     cl::desc("Run each kernel alone on the emulator, in the step that --tokens "
              "and others describe, and compare it with plain loops; the exit "
              "code is 2 if one is wrong"));
 static cl::opt<std::string> seedFlag(
-    "seed", cl::cat(category), cl::init("1"), cl::value_desc("n[,...]"),
+    "seed", cl::cat(kernelOptions), cl::init("1"), cl::value_desc("n[,...]"),
     cl::desc("With --run: seeds of numbers and of the emulator's order, a run "
              "for each (default: 1)"));
 static cl::opt<bool> scheduleFlag(
-    "schedule", cl::cat(category),
+    "schedule", cl::cat(kernelOptions),
     cl::desc("Print the schedules of kernels of the tile dialect: roles, "
              "rings, barriers, copies and products"));
-static cl::opt<bool> listFlag("list", cl::cat(category),
+static cl::opt<bool> listFlag("list", cl::cat(kernelOptions),
                               cl::desc("List the kernels and stop"));
 static cl::opt<bool> gateFlag(
-    "gate", cl::cat(category),
+    "gate", cl::cat(kernelOptions),
     cl::desc("Check every kernel; what is not as it should be is printed, and "
              "the exit code is then 2"));
 static cl::opt<bool> costFlag(
-    "cost", cl::cat(category),
+    "cost", cl::cat(kernelOptions),
     cl::desc("Print what kernels cost in a step on the chips' nominal cards; "
              "with --list and --json without making code"));
-static cl::opt<int64_t>
-    tokensFlag("tokens", cl::cat(category), cl::init(1), cl::value_desc("n"),
-               cl::desc("With --cost and --run: tokens of the step"));
-static cl::opt<int64_t> sequencesFlag(
-    "sequences", cl::cat(category), cl::init(0), cl::value_desc("n"),
-    cl::desc("With --cost and --run: sequences that the tokens are the last "
-             "of (0: each of its own)"));
-static cl::opt<int64_t> contextFlag(
-    "context", cl::cat(category), cl::init(0), cl::value_desc("n"),
-    cl::desc("With --cost and --run: positions of each sequence, those of the "
-             "step included (0: 4096 for --cost, 100 or those of the step for "
-             "--run)"));
-static cl::opt<int64_t>
-    topKFlag("top-k", cl::cat(category), cl::init(6), cl::value_desc("n"),
-             cl::desc("With --cost and --run: experts of a token"));
-static cl::opt<int64_t> expertsFlag(
-    "experts", cl::cat(category), cl::init(0), cl::value_desc("n"),
-    cl::desc("With --cost and --run: experts that have a token (0: what "
-             "random choices touch)"));
-static cl::opt<int64_t> vocabularyFlag(
-    "vocabulary", cl::cat(category), cl::init(0), cl::value_desc("n"),
-    cl::desc("With --cost and --run: tokens to choose from (0: 102400 for "
-             "--cost, 1000 for --run)"));
-static cl::opt<bool> jsonFlag("json", cl::cat(category),
+static cl::opt<bool> jsonFlag("json", cl::cat(kernelOptions),
                               cl::desc("Print the table as JSON"));
-static cl::opt<bool> ptxFlag("ptx", cl::cat(category),
+static cl::opt<bool> ptxFlag("ptx", cl::cat(kernelOptions),
                              cl::desc("Print PTX, same as --emit-ptx=-"));
 static cl::opt<std::string>
-    emitPTXFlag("emit-ptx", cl::cat(category), cl::value_desc("file"),
+    emitPTXFlag("emit-ptx", cl::cat(kernelOptions), cl::value_desc("file"),
                 cl::desc("Write PTX. In the names of files, {chip} stands for "
                          "the chip; several chips need it"));
-static cl::opt<std::string> emitCubinFlag("emit-cubin", cl::cat(category),
+static cl::opt<std::string> emitCubinFlag("emit-cubin", cl::cat(kernelOptions),
                                           cl::value_desc("file"),
                                           cl::desc("Write a cubin"));
 static cl::opt<std::string>
-    emitBitcodeFlag("emit-bitcode", cl::cat(category), cl::value_desc("file"),
+    emitBitcodeFlag("emit-bitcode", cl::cat(kernelOptions),
+                    cl::value_desc("file"),
                     cl::desc("Write LLVM bitcode, as the emulator runs it"));
 static cl::opt<bool> lineInfoFlag(
-    "line-info", cl::cat(category),
+    "line-info", cl::cat(kernelOptions),
     cl::desc("Keep lines of the source in PTX and cubins, for profilers"));
 static cl::opt<std::string>
-    ptxasFlag("ptxas", cl::cat(category), cl::value_desc("file"),
+    ptxasFlag("ptxas", cl::cat(kernelOptions), cl::value_desc("file"),
               cl::desc("The program ptxas (default: searched in $PATH, "
                        "$CUDA_ROOT, $CUDA_HOME, $CUDA_PATH and "
                        "/usr/local/cuda*)"));
 
 static cl::opt<std::string> nvdisasmFlag(
-    "nvdisasm", cl::cat(category), cl::value_desc("file"),
+    "nvdisasm", cl::cat(kernelOptions), cl::value_desc("file"),
     cl::desc("The program nvdisasm, to count instructions with (default: "
              "searched like ptxas; without it a table of opcodes counts)"));
 
@@ -297,52 +276,11 @@ static llvm::Error processModule(ModuleOp module, const GPUTargetInfo &target,
   return processPTX({*ptx, &*code}, target, reports);
 }
 
-/// The step that costs are of, or an error.
-static llvm::Expected<mlir::dsv2::gpu::StepSize> getStepSize() {
-  // What is computed from these fits a double.
-  constexpr int64_t largest = int64_t(1) << 31;
-  struct Flag {
-    StringRef name;
-    int64_t value, least;
-  };
-  for (const Flag &flag :
-       {Flag{"tokens", tokensFlag, 1}, Flag{"sequences", sequencesFlag, 0},
-        Flag{"context", contextFlag, 0}, Flag{"top-k", topKFlag, 1},
-        Flag{"experts", expertsFlag, 0}, Flag{"vocabulary", vocabularyFlag, 0}})
-    if (flag.value < flag.least || flag.value > largest)
-      return llvm::createStringError(
-          "--" + flag.name + ": expected " + Twine(flag.least) + " to " +
-          Twine(largest) + ", got " + Twine(flag.value));
-  mlir::dsv2::gpu::StepSize step;
-  step.tokens = tokensFlag;
-  step.sequences = sequencesFlag ? sequencesFlag : tokensFlag;
-  if (step.sequences > step.tokens)
-    return llvm::createStringError(
-        "--sequences: expected at most the tokens, " + Twine(step.tokens) +
-        ", got " + Twine(step.sequences));
-  // Long enough for more than one block, and short enough for the emulator.
-  constexpr int64_t costContext = 4096, runContext = 100;
-  step.context = contextFlag;
-  if (!step.context)
-    step.context =
-        runFlag ? std::max<int64_t>(
-                      runContext, llvm::divideCeil(step.tokens, step.sequences))
-                : costContext;
-  step.topK = topKFlag;
-  step.touchedExperts = expertsFlag;
-  constexpr int64_t runVocabulary = 1000;
-  if (vocabularyFlag)
-    step.vocabulary = vocabularyFlag;
-  else if (runFlag)
-    step.vocabulary = runVocabulary;
-  return step;
-}
-
 /// Prints the costs of the kernels, with what `reports` tells.
 static llvm::Error processCosts(ArrayRef<NamedKernel> kernels,
                                 ArrayRef<GPUTargetInfo> targets,
                                 ArrayRef<ImageReport> reports) {
-  auto step = getStepSize();
+  auto step = getStepSize(runFlag);
   if (!step)
     return step.takeError();
   std::vector<NamedKernel> costed;
@@ -368,7 +306,7 @@ processRuns(MLIRContext &context, ArrayRef<NamedKernel> kernels,
             ArrayRef<GPUTargetInfo> targets,
             llvm::function_ref<KernelCode(const GPUTargetInfo &)> getCode,
             bool &isRight) {
-  auto step = getStepSize();
+  auto step = getStepSize(runFlag);
   if (!step)
     return step.takeError();
   auto seeds = parseSeeds(seedFlag);
@@ -673,7 +611,7 @@ int main(int argc, char **argv) {
     os << "dsv2-kernel " << getVersion() << " (LLVM " << LLVM_VERSION_STRING
        << ")\n";
   });
-  cl::HideUnrelatedOptions(category);
+  cl::HideUnrelatedOptions(kernelOptions);
   cl::ParseCommandLineOptions(
       argc, argv,
       "makes device code of kernels, and says what is in it\n\n"

@@ -80,8 +80,9 @@ void dsv2::registerDeviceCodeDialects(DialectRegistry &registry) {
 }
 
 static void addLowering(OpPassManager &pm) {
-  // Kernels do not need each other to be lowered.
-  OpPassManager &kernels = pm.nest<LLVM::LLVMFuncOp>();
+  // Kernels do not need each other to be lowered. Whatever else there is, is
+  // taken along as far as it goes: what is left of it is reported at the end.
+  OpPassManager &kernels = pm.nestAny();
   kernels.addPass(dsv2::createCanonicalizeOpsPass());
   kernels.addPass(createCSEPass());
   kernels.addPass(createSCFToControlFlowPass());
