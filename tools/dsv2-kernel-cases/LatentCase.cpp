@@ -153,32 +153,15 @@ public:
   int64_t tableWidth, pages;
   std::vector<int32_t> table;
 };
-
-/// What a cache of zeros holds when rows of it have been written.
-class WrittenCache {
-public:
-  WrittenCache(KernelCase &item, const PagedCache &cache)
-      : element(elementOf(cache.config.element)) {
-    buffer = addResult(item, "cache", cache.elements(), element);
-    item.buffers[buffer].background = 0;
-    values.resize(cache.elements());
-  }
-
-  void set(int64_t index, const Sum &value) { values[index] = value; }
-  void check(KernelCase &item, double roundings) const {
-    Expectation expected;
-    for (const Sum &value : values)
-      expected.add(value);
-    expected.check(item, buffer, element, roundings);
-  }
-
-  int64_t buffer;
-
-private:
-  CaseElement element;
-  std::vector<Sum> values;
-};
 } // namespace
+
+/// Adds a cache of zeros, whose other rows stay as they are.
+static int64_t addWrittenCache(KernelCase &item, const PagedCache &cache) {
+  int64_t buffer = addResult(item, "cache", cache.elements(),
+                             elementOf(cache.config.element));
+  item.buffers[buffer].background = 0;
+  return buffer;
+}
 
 void cases::addSimtCase(KernelCases &cases, const LatentAppendConfig &config,
                         const TokenPlaces &places, CaseSeed seed) {
@@ -190,20 +173,21 @@ void cases::addSimtCase(KernelCases &cases, const LatentAppendConfig &config,
                               elementOf(config.latent), seed.of(0));
   RandomRows key = addRows(item, "key", tokens, cache.rope,
                            elementOf(config.rope), seed.of(1));
-  WrittenCache written(item, paged);
+  int64_t written = addWrittenCache(item, paged);
   LaunchBuilder launch(cases, item, 0, tokens);
   launch.pointer(latent.buffer).i32(latent.stride);
   launch.pointer(key.buffer).i32(key.stride);
   paged.addPlaces(item, launch);
-  paged.addCache(launch, written.buffer);
+  paged.addCache(launch, written);
 
+  Expectation expected(paged.elements());
   for (int64_t t = 0; t < tokens; ++t)
     for (int64_t i = 0; i < cache.row(); ++i)
-      written.set(
+      expected.set(
           paged.rowOfToken(t) + i,
           {i < cache.latent ? latent.at(t, i) : key.at(t, i - cache.latent),
            /*terms=*/0});
-  written.check(item, 0);
+  expected.check(item, written, elementOf(cache.element), 0);
 }
 
 void cases::addSimtCase(KernelCases &cases, const LatentInputConfig &config,
@@ -220,7 +204,7 @@ void cases::addSimtCase(KernelCases &cases, const LatentInputConfig &config,
                            elementOf(config.key), seed.of(2));
   RandomRows weight = addRows(item, "weight", 1, cache.latent,
                               elementOf(config.weight), seed.of(3));
-  WrittenCache written(item, paged);
+  int64_t written = addWrittenCache(item, paged);
   int64_t out = addResult(item, "rotated", queries * cache.rope,
                           elementOf(config.output));
   LaunchBuilder launch(cases, item, 0, tokens);
@@ -231,32 +215,28 @@ void cases::addSimtCase(KernelCases &cases, const LatentInputConfig &config,
   launch.pointer(key.buffer).i32(key.stride);
   launch.pointer(weight.buffer);
   paged.addPlaces(item, launch);
-  paged.addCache(launch, written.buffer);
+  paged.addCache(launch, written);
   launch.pointer(out).i32(config.heads * cache.rope).i32(cache.rope);
 
-  Expectation rotated;
+  Expectation rows(paged.elements()), rotated;
   for (int64_t t = 0; t < tokens; ++t) {
-    double squares = 0;
-    for (int64_t i = 0; i < cache.latent; ++i)
-      squares += double(latent.at(t, i)) * latent.at(t, i);
-    double factor = 1 / std::sqrt(squares / cache.latent + config.eps);
     int64_t row = paged.rowOfToken(t);
-    for (int64_t i = 0; i < cache.latent; ++i) {
-      Sum product;
-      product.add(latent.at(t, i) * factor * weight.at(0, i));
-      written.set(row + i, product);
-    }
+    std::vector<Sum> values =
+        normalize(latent, t, cache.latent, config.eps, weight);
+    for (int64_t i = 0; i < cache.latent; ++i)
+      rows.set(row + i, values[i]);
     auto factorsOf = [&](int64_t column) {
       return getFactors(config.rope, places.positions[t], column / 2);
     };
     for (int64_t i = 0; i < cache.rope; ++i)
-      written.set(row + cache.latent + i, rotate(key, t, i, factorsOf(i)));
+      rows.set(row + cache.latent + i, rotate(key, t, i, factorsOf(i)));
     for (int64_t head = 0; head < config.heads; ++head)
       for (int64_t i = 0; i < cache.rope; ++i)
         rotated.add(rotate(query, t * config.heads + head, i, factorsOf(i)));
   }
-  // As of a norm (RowsCase.cpp), and of a rotation by rounded factors.
-  written.check(item, 8 + std::sqrt(double(cache.latent)));
+  rows.check(item, written, elementOf(cache.element),
+             normRoundings(cache.latent));
+  // By factors that are rounded themselves.
   rotated.check(item, out, elementOf(config.output), kRotationRoundings + 2);
 }
 

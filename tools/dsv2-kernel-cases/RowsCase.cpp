@@ -70,21 +70,11 @@ void cases::addSimtCase(KernelCases &cases, const RMSNormConfig &config,
       .i32(config.width);
 
   Expectation expected;
-  for (int64_t t = 0; t < tokens; ++t) {
-    double squares = 0;
-    for (int64_t i = 0; i < config.width; ++i)
-      squares += double(x.at(t, i)) * x.at(t, i);
-    double factor = 1 / std::sqrt(squares / config.width + config.eps);
-    for (int64_t i = 0; i < config.width; ++i) {
-      Sum product;
-      product.add(x.at(t, i) * factor * weight.at(0, i));
-      expected.add(product);
-    }
-  }
-  // Those of the sum of squares grow like its root; the approximate root's
-  // (2^-22.9) and the products' are few.
+  for (int64_t t = 0; t < tokens; ++t)
+    for (const Sum &value : normalize(x, t, config.width, config.eps, weight))
+      expected.add(value);
   expected.check(item, out, elementOf(config.output),
-                 8 + std::sqrt(config.width));
+                 normRoundings(config.width));
 }
 
 void cases::addSimtCase(KernelCases &cases, const AddConfig &config,

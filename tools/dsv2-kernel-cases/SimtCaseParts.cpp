@@ -61,6 +61,19 @@ CaseCheck &cases::Expectation::check(KernelCase &item, int64_t buffer,
   return check;
 }
 
+std::vector<Sum> cases::normalize(const RandomRows &x, int64_t row,
+                                  int64_t width, double eps,
+                                  const RandomRows &weight) {
+  double squares = 0;
+  for (int64_t i = 0; i < width; ++i)
+    squares += double(x.at(row, i)) * x.at(row, i);
+  double factor = 1 / std::sqrt(squares / width + eps);
+  std::vector<Sum> result(width);
+  for (int64_t i = 0; i < width; ++i)
+    result[i].add(x.at(row, i) * factor * weight.at(0, i));
+  return result;
+}
+
 void cases::checkIntegers(KernelCase &item, int64_t buffer,
                           const std::vector<int32_t> &first) {
   CaseCheck &check = addCheck(item, buffer, /*f32=*/true, 0, 0);

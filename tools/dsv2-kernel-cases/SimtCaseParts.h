@@ -53,10 +53,17 @@ struct Sum {
 /// What the elements of an output have to be.
 class Expectation {
 public:
+  /// `zeros` elements are 0 until they are set; others are added behind them.
+  explicit Expectation(int64_t zeros = 0) : values(zeros) {}
+
+  void set(int64_t index, const Sum &sum) {
+    values[index] = float(sum.value);
+    largest = std::max(largest, sum.terms);
+  }
   /// The next element.
   void add(const Sum &sum) {
-    values.push_back(float(sum.value));
-    largest = std::max(largest, sum.terms);
+    values.push_back(0);
+    set(int64_t(values.size()) - 1, sum);
   }
   /// One that is not rounded, or only to what the output holds.
   void addExact(double value) { values.push_back(float(value)); }
@@ -71,6 +78,15 @@ private:
   std::vector<float> values;
   double largest = 0;
 };
+
+/// Row `row` of `x` after a root mean square norm of `width` elements.
+std::vector<Sum> normalize(const RandomRows &x, int64_t row, int64_t width,
+                           double eps, const RandomRows &weight);
+/// Roundings of such a norm: those of the sum of squares grow like its root;
+/// the approximate root's (2^-22.9) and the products' are few.
+inline double normRoundings(int64_t width) {
+  return 8 + std::sqrt(double(width));
+}
 
 /// Adds the check of integers, `first` ones of `buffer`.
 void checkIntegers(KernelCase &item, int64_t buffer,
