@@ -61,3 +61,28 @@ func.func private @cache_of_bytes(%cache: memref<?x?x2x68xi8>, %workspace: memre
   dsv2.tap %a site "a" level 1 : memref<4x4xf32>
   return
 }
+
+// Rows of keys are asked for before anything is placed behind them, and 4 (S + 1)
+// bytes are 64 S + 64.
+// CHECK-LABEL: func.func @keys(
+// CHECK: %[[N:.*]] = dsv2.key_rows
+// CHECK: arith.muli %[[N]], %{{.*}}
+// CHECK-NOT: memref.alloc
+func.func @keys(%tables: memref<?x?xi32> {dsv2.size = "sequences"}, %workspace: memref<?xi8>)
+    attributes {dsv2.entry = "prefill"} {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %n = dsv2.key_rows
+  %a = memref.alloc(%n) : memref<?x32xbf16>
+  %s = memref.dim %tables, %c0 : memref<?x?xi32>
+  %e = arith.addi %s, %c1 : index
+  %b = memref.alloc(%e) : memref<?xi32>
+  dsv2.tap %a site "a" level 1 : memref<?x32xbf16>
+  return
+}
+
+// CHECK-LABEL: func.func @keys_workspace(
+// CHECK-SAME: %{{.*}}: index, %[[S:.*]]: index, %{{.*}}: index, %{{.*}}: index, %[[K:.*]]: index) -> index
+// CHECK: %[[C64:.*]] = arith.constant 64 : index
+// CHECK: arith.muli %[[S]], %{{.*}}
+// CHECK: arith.muli %[[K]], %{{.*}}

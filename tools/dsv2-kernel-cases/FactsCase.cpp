@@ -173,6 +173,9 @@ struct Adder {
   llvm::Error operator()(const LatentAppendConfig &config) const {
     return addInPlaces(config);
   }
+  llvm::Error operator()(const ContextRowsConfig &config) const {
+    return addInPlaces(config);
+  }
   llvm::Error operator()(const LatentInputConfig &config) const {
     return addInPlaces(config);
   }
@@ -217,6 +220,8 @@ static double countCacheElements(const KernelFacts &facts,
   const LatentCacheConfig *cache = nullptr;
   if (auto *append = std::get_if<LatentAppendConfig>(&facts))
     cache = &append->cache;
+  else if (auto *context = std::get_if<ContextRowsConfig>(&facts))
+    cache = &context->cache;
   else if (auto *input = std::get_if<LatentInputConfig>(&facts))
     cache = &input->cache;
   else if (auto *attention = std::get_if<AttentionConfig>(&facts))

@@ -190,6 +190,46 @@ void cases::addSimtCase(KernelCases &cases, const LatentAppendConfig &config,
   expected.check(item, written, elementOf(cache.element), 0);
 }
 
+void cases::addSimtCase(KernelCases &cases, const ContextRowsConfig &config,
+                        const TokenPlaces &places, CaseSeed seed) {
+  KernelCase &item = startCase(cases, places);
+  const LatentCacheConfig &cache = config.cache;
+  PagedCache paged(cache, places, seed);
+  // Where the tokens and the rows of each sequence begin, and end.
+  std::vector<int32_t> tokens = {0}, rows = {0};
+  for (int64_t t = 0; t < places.tokens(); ++t)
+    if (t + 1 == places.tokens() ||
+        places.sequences[t + 1] != places.sequences[t]) {
+      tokens.push_back(int32_t(t) + 1);
+      rows.push_back(rows.back() + places.positions[t] + 1);
+    }
+  CaseElement element = elementOf(cache.element);
+  int64_t sequences = int64_t(tokens.size()) - 1, all = rows.back();
+  int64_t positions = addValues(item, "positions", places.positions);
+  int64_t seqStarts = addValues(item, "seqStarts", tokens);
+  int64_t table = addValues(item, "blockTables", paged.table);
+  int64_t buffer =
+      addNormal(item, "cache", paged.elements(), seed.of(0), 1, element);
+  int64_t latents = addResult(item, "latents", all * cache.latent, element);
+  int64_t keys = addResult(item, "keys", all * cache.rope, element);
+  int64_t starts = addOutput(item, "starts", 4 * (sequences + 1));
+  LaunchBuilder launch(cases, item, 0, (all + kContextRows - 1) / kContextRows);
+  launch.pointer(positions).pointer(seqStarts);
+  launch.pointer(table).i32(paged.tableWidth);
+  paged.addCache(launch, buffer);
+  launch.pointer(latents).pointer(keys).pointer(starts).i32(sequences);
+
+  Expectation latent, key;
+  for (int32_t s = 0; s < sequences; ++s)
+    for (int64_t p = 0; p < rows[s + 1] - rows[s]; ++p)
+      for (int64_t i = 0; i < cache.row(); ++i)
+        (i < cache.latent ? latent : key)
+            .addExact(caseNumber(seed.of(0), 1, paged.rowOf(s, p) + i));
+  latent.check(item, latents, element, 0);
+  key.check(item, keys, element, 0);
+  checkIntegers(item, starts, rows);
+}
+
 void cases::addSimtCase(KernelCases &cases, const LatentInputConfig &config,
                         const TokenPlaces &places, CaseSeed seed) {
   KernelCase &item = startCase(cases, places);

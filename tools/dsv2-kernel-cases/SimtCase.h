@@ -75,6 +75,8 @@ void addSimtCase(KernelCases &cases, const gpu::RopeTableConfig &config,
                  const TokenPlaces &places, CaseSeed seed);
 void addSimtCase(KernelCases &cases, const gpu::LatentAppendConfig &config,
                  const TokenPlaces &places, CaseSeed seed);
+void addSimtCase(KernelCases &cases, const gpu::ContextRowsConfig &config,
+                 const TokenPlaces &places, CaseSeed seed);
 void addSimtCase(KernelCases &cases, const gpu::LatentInputConfig &config,
                  const TokenPlaces &places, CaseSeed seed);
 /// Compares about `mostOperations` operations' worth of the heads of tokens.

@@ -207,7 +207,8 @@ def PlanWorkspacePass : Pass<"dsv2-plan-workspace", "::mlir::ModuleOp"> {
   let summary = "Place every temporary in one workspace";
   let description = [{
     Enters: buffered IR in which temporaries are `memref.alloc`s whose dynamic
-    sizes are multiples of the step's tokens, sequences or logit rows. Buffers
+    sizes are linear in the step's tokens, sequences, logit rows, arrivals or
+    rows of keys. Buffers
     whose lifetimes do not overlap share memory; the sizes of the shared slots
     are linear in the step's sizes, so offsets are a few multiplications. Each
     allocation becomes a view of the function's workspace argument; callees use

@@ -122,6 +122,10 @@ static void visit(Fields &f, LatentAppendConfig &config) {
   f("rope_input", config.rope);
 }
 template <class Fields>
+static void visit(Fields &f, ContextRowsConfig &config) {
+  visit(f, config.cache);
+}
+template <class Fields>
 static void visit(Fields &f, LatentInputConfig &config) {
   visit(f, config.cache);
   visit(f, config.rope);
@@ -186,30 +190,14 @@ template <class Fields> static void visit(Fields &, SampleScanFacts &) {}
 template <class Fields> static void visit(Fields &, SampleChooseFacts &) {}
 
 /// By the order of KernelFacts.
-static constexpr llvm::StringLiteral kFamilies[] = {"gemm",
-                                                    "mla_decode",
-                                                    "mla_combine",
-                                                    "mla_prefill",
-                                                    "product",
-                                                    "products",
-                                                    "gather_rows",
-                                                    "rms_norm",
-                                                    "add",
-                                                    "combine",
-                                                    "rope_table",
-                                                    "apply_rope",
-                                                    "latent_append",
-                                                    "latent_input",
-                                                    "attention",
-                                                    "route",
-                                                    "dispatch",
-                                                    "route_dispatch",
-                                                    "exchange_plan",
-                                                    "exchange_pack",
-                                                    "exchange_unpack",
-                                                    "exchange_combine",
-                                                    "sample_scan",
-                                                    "sample_choose"};
+static constexpr llvm::StringLiteral kFamilies[] = {
+    "gemm",          "mla_decode",      "mla_combine",      "mla_prefill",
+    "product",       "products",        "gather_rows",      "rms_norm",
+    "add",           "combine",         "rope_table",       "apply_rope",
+    "latent_append", "context_rows",    "latent_input",     "attention",
+    "route",         "dispatch",        "route_dispatch",   "exchange_plan",
+    "exchange_pack", "exchange_unpack", "exchange_combine", "sample_scan",
+    "sample_choose"};
 static_assert(std::size(kFamilies) == std::variant_size_v<KernelFacts>);
 
 StringRef gpu::getFamily(const KernelFacts &facts) {
@@ -471,6 +459,9 @@ struct SizeCheck {
     return config.latent && config.rope && config.page;
   }
   bool operator()(const LatentAppendConfig &config) const {
+    return (*this)(config.cache);
+  }
+  bool operator()(const ContextRowsConfig &config) const {
     return (*this)(config.cache);
   }
   bool operator()(const LatentInputConfig &config) const {

@@ -87,6 +87,99 @@ dsv2::gpu::getOrCreateLatentAppendKernel(ModuleOp module,
 }
 
 //===----------------------------------------------------------------------===//
+// Rows of all positions
+//===----------------------------------------------------------------------===//
+
+Value dsv2::gpu::getContextRowsBlocks(ImplicitLocOpBuilder &b, Value rows) {
+  return arith::CeilDivUIOp::create(
+      b, rows, arith::ConstantIndexOp::create(b, kContextRows));
+}
+
+/// Copies `width` elements by the threads of a warp, 16 bytes at a time or one
+/// element.
+static void copyByWarp(SimtBuilder &b, Type element, int64_t width, Value from,
+                       Value to, bool inWords) {
+  int64_t vector = inWords ? 128 / element.getIntOrFloatBitWidth() : 1;
+  b.forEach(b.mul(b.lane(), vector), b.i32(width), b.i32(kWarpSize * vector),
+            [&](Value column) {
+              Value source = b.at(from, element, column);
+              Value target = b.at(to, element, column);
+              if (inWords)
+                b.storeWords(b.loadWords(4, source), target);
+              else
+                b.store(b.load(element, source), target);
+            });
+}
+
+LLVM::LLVMFuncOp
+dsv2::gpu::getOrCreateContextRowsKernel(ModuleOp module,
+                                        const ContextRowsConfig &config) {
+  const LatentCacheConfig &cache = config.cache;
+  std::string name = "context_rows_" + getCacheName(cache);
+  MLIRContext *c = module.getContext();
+  auto kernel = getOrCreateKernel(
+      module, name, kContextRows * kWarpSize,
+      {pointerOf(c, 0), pointerOf(c, 1), pointerOf(c, 2), strideOf(c, 2, 0),
+       pointerOf(c, 3), strideOf(c, 3, 0), pointerOf(c, 4), pointerOf(c, 5),
+       pointerOf(c, 6), sizeOf(c, 2, 0)},
+      [&](SimtBuilder &b, ValueRange args) {
+        Type i32 = b.getI32Type();
+        Value positions = args[0], seqStarts = args[1], tables = args[2];
+        Value tableStride = args[3], pages = args[4], pageStride = args[5];
+        Value latents = args[6], keys = args[7], starts = args[8];
+        Value sequences = args[9], zero = b.i32(0), one = b.i32(1);
+        Value row = b.add(b.mul(b.blockId(), kContextRows), b.warp());
+        // The rows of the sequence that has this one: number, begin and end.
+        SmallVector<Value> found = b.forCarry(
+            zero, sequences, one, {zero, zero, zero, zero},
+            [&](Value sequence, ValueRange state) -> SmallVector<Value> {
+              Value next =
+                  b.load(i32, b.at(seqStarts, i32, b.add(sequence, one)));
+              Value last = b.load(i32, b.at(positions, i32, b.sub(next, one)));
+              Value begin = state[0], end = b.add(begin, b.add(last, one));
+              Value isOurs = b.logicalAnd(b.less(begin, b.add(row, one)),
+                                          b.less(row, end));
+              return {end, b.select(isOurs, sequence, state[1]),
+                      b.select(isOurs, begin, state[2]),
+                      b.select(isOurs, end, state[3])};
+            });
+        Value sequence = found[1], begin = found[2], end = found[3];
+        // The last block may have more warps than rows.
+        b.ifThen(b.less(row, end), [&] {
+          b.ifThen(b.equal(b.lane(), zero), [&] {
+            b.ifThen(b.equal(row, zero),
+                     [&] { b.store(zero, b.at(starts, i32, zero)); });
+            b.ifThen(b.equal(b.add(row, one), end), [&] {
+              b.store(end, b.at(starts, i32, b.add(sequence, one)));
+            });
+          });
+          Value blocks = b.at(tables, i32, sequence, tableStride, zero);
+          Value source = getCacheRow(b, cache, pages, pageStride, blocks,
+                                     b.sub(row, begin));
+          auto copy = [&](bool inWords) {
+            copyByWarp(
+                b, cache.element, cache.latent, source,
+                b.at(latents, cache.element, row, b.i32(cache.latent), zero),
+                inWords);
+            copyByWarp(b, cache.element, cache.rope,
+                       b.at(source, cache.element, b.i32(cache.latent)),
+                       b.at(keys, cache.element, row, b.i32(cache.rope), zero),
+                       inWords);
+          };
+          int64_t vector = 128 / cache.element.getIntOrFloatBitWidth();
+          if (cache.latent % vector != 0 || cache.rope % vector != 0)
+            return copy(false);
+          b.ifElse(
+              b.areMultiplesOf16({pages, latents, keys},
+                                 {{pageStride, cache.element}}),
+              [&] { copy(true); }, [&] { copy(false); });
+        });
+      });
+  setCostFacts(kernel, config);
+  return kernel;
+}
+
+//===----------------------------------------------------------------------===//
 // All that attention needs of new tokens
 //===----------------------------------------------------------------------===//
 

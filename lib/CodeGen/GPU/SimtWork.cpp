@@ -68,6 +68,15 @@ KernelWork gpu::getSimtWork(const LatentAppendConfig &config,
                 cache.row() * getElementBytes(cache.element) + kPlaceBytes));
 }
 
+KernelWork gpu::getSimtWork(const ContextRowsConfig &config,
+                            const StepSize &step) {
+  const LatentCacheConfig &cache = config.cache;
+  double sequences = step.sequences, rows = sequences * step.context;
+  // Of a sequence its last token, that one's position and where its rows are.
+  return bytes(2 * rows * cache.row() * getElementBytes(cache.element) +
+               kWord * (sequences * 3 + rows / cache.page));
+}
+
 KernelWork gpu::getSimtWork(const LatentInputConfig &config,
                             const StepSize &step) {
   const LatentCacheConfig &cache = config.cache;

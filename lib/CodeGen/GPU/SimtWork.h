@@ -25,6 +25,7 @@ KernelWork getSimtWork(const CombineConfig &config, const StepSize &step);
 KernelWork getSimtWork(const RopeTableConfig &config, const StepSize &step);
 KernelWork getSimtWork(const ApplyRopeConfig &config, const StepSize &step);
 KernelWork getSimtWork(const LatentAppendConfig &config, const StepSize &step);
+KernelWork getSimtWork(const ContextRowsConfig &config, const StepSize &step);
 KernelWork getSimtWork(const LatentInputConfig &config, const StepSize &step);
 KernelWork getSimtWork(const AttentionConfig &config, const StepSize &step);
 KernelWork getSimtWork(const RouteConfig &config, const StepSize &step);

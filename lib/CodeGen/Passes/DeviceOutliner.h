@@ -164,6 +164,14 @@ private:
   Value rotateInPlace(RopeOp op, LatentAttentionOp attention,
                       dsv2::gpu::ApplyRopeConfig config, Value table);
   LogicalResult outlineExpanded(LatentAttentionOp op);
+  /// What expanded attention makes keys and values of: latents and rotated keys
+  /// of `rows` rows, and where those of each sequence begin and end, i32 [S +
+  /// 1]. These are the step's own, or come from the cache if there are earlier
+  /// ones.
+  struct ContextRows {
+    Value latents, keys, starts, rows;
+  };
+  ContextRows getContextRows(LatentAttentionOp op);
   /// What absorbed attention takes as queries, without the rotated part.
   Value getAbsorbedQueries(LatentAttentionOp op, Value output);
   /// Attention by a block for each token and head, or on tensor cores.

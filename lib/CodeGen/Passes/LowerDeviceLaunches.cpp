@@ -248,17 +248,20 @@ static LogicalResult checkFunction(Operation *op) {
                          "context and the tap level");
 }
 
-static void lowerDeviceInfo(DeviceInfoOp op, func::FuncOp callee) {
-  ImplicitLocOpBuilder b(op.getLoc(), op);
+/// Asks the runtime what `op`, a dsv2.device_info or dsv2.key_rows, wants to
+/// know.
+static void lowerQuestion(Operation *op, func::FuncOp callee) {
+  ImplicitLocOpBuilder b(op->getLoc(), op);
   auto function = op->getParentOfType<func::FuncOp>();
-  Value context = function.getArgument(function.getNumArguments() - 2);
-  Value property = arith::ConstantIntOp::create(
-      b, b.getI32Type(), static_cast<int64_t>(op.getProperty()));
-  Value answer = func::CallOp::create(b, callee, ValueRange{context, property})
-                     .getResult(0);
-  op.replaceAllUsesWith(
-      arith::IndexCastOp::create(b, b.getIndexType(), answer).getResult());
-  op.erase();
+  SmallVector<Value> arguments = {
+      function.getArgument(function.getNumArguments() - 2)};
+  if (auto info = dyn_cast<DeviceInfoOp>(op))
+    arguments.push_back(arith::ConstantIntOp::create(
+        b, b.getI32Type(), static_cast<int64_t>(info.getProperty())));
+  Value answer = func::CallOp::create(b, callee, arguments).getResult(0);
+  op->replaceAllUsesWith(
+      arith::IndexCastOp::create(b, b.getIndexType(), answer));
+  op->erase();
 }
 
 namespace {
@@ -276,7 +279,7 @@ struct LowerDeviceLaunches
       if (failed(check(op)))
         return signalPassFailure();
 
-    if (failed(checkCopies(module)) || failed(lowerDeviceInfos(module)))
+    if (failed(checkCopies(module)) || failed(lowerQuestions(module)))
       return signalPassFailure();
 
     SmallVector<LLVM::LLVMFuncOp> kernels;
@@ -344,13 +347,18 @@ struct LowerDeviceLaunches
     return failure(result.wasInterrupted());
   }
 
-  static LogicalResult lowerDeviceInfos(ModuleOp module) {
-    SmallVector<DeviceInfoOp> infos;
-    module.walk([&](DeviceInfoOp op) { infos.push_back(op); });
-    for (DeviceInfoOp op : infos) {
+  static LogicalResult lowerQuestions(ModuleOp module) {
+    SmallVector<Operation *> questions;
+    module.walk([&](Operation *op) {
+      if (isa<DeviceInfoOp, KeyRowsOp>(op))
+        questions.push_back(op);
+    });
+    for (Operation *op : questions) {
       if (failed(checkFunction(op)))
         return failure();
-      lowerDeviceInfo(op, declareRuntimeEntry(module, "dsv2rt_device_info"));
+      StringRef entry =
+          isa<KeyRowsOp>(op) ? "dsv2rt_key_rows" : "dsv2rt_device_info";
+      lowerQuestion(op, declareRuntimeEntry(module, entry));
     }
     return success();
   }

@@ -62,9 +62,10 @@ DictionaryAttr mlir::dsv2::completeManifest(ModuleOp module) {
   manifest.set("entries", b.getArrayAttr(entries));
   if (auto attr = module->getAttrOfType<IntegerAttr>(kPrefillMinTokensAttr))
     manifest.set("prefill_min_tokens", attr);
-  // Expanded attention of a GPU takes keys and values of the step's own tokens.
+  // Expanded attention of a GPU has keys and values of all positions in the
+  // workspace.
   if (manifest.get("device"))
-    manifest.set("prefill_whole", b.getBoolAttr(true));
+    manifest.set("prefill_key_rows", b.getBoolAttr(true));
   return manifest.getDictionary(module.getContext());
 }
 

@@ -334,31 +334,65 @@ static Value stackHeads(ImplicitLocOpBuilder &b, Value weights) {
   return memref::CollapseShapeOp::create(b, weights, groups);
 }
 
+DeviceOutliner::ContextRows
+DeviceOutliner::getContextRows(LatentAttentionOp op) {
+  LatentAppendOp append = getAppend(op);
+  ContextRows own = {lookup(append.getLatent()), lookup(append.getKey()),
+                     lookup(op.getSeqStarts()), tokens};
+  Value rows = KeyRowsOp::create(b);
+  dsv2::gpu::ContextRowsConfig config;
+  LatentCacheType cache = op.getCache().getType();
+  config.cache = {cache.getLatent(), cache.getRope(), cache.getPage(),
+                  cache.getMemoryType().getElementType()};
+  Value tables = lookup(op.getBlockTables());
+  Value ends =
+      arith::AddIOp::create(b, tensor::DimOp::create(b, tables, 0), index(1));
+  Type element = config.cache.element;
+  SmallVector<Value> memory = {
+      empty({ShapedType::kDynamic, config.cache.latent}, element, rows),
+      empty({ShapedType::kDynamic, config.cache.rope}, element, rows),
+      empty({ShapedType::kDynamic}, b.getI32Type(), ends)};
+  Value hasEarlier =
+      arith::CmpIOp::create(b, arith::CmpIPredicate::sgt, rows, tokens);
+  // A grid without blocks starts nothing.
+  Value blocks = arith::SelectOp::create(
+      b, hasEarlier, dsv2::gpu::getContextRowsBlocks(b, rows), index(0));
+  SmallVector<Value> all = launchDevice(
+      dsv2::gpu::getOrCreateContextRowsKernel(outliner.module, config), blocks,
+      {lookup(op.getPositions()), own.starts, tables,
+       getCacheLayer(lookup(op.getCache()), lookup(op.getLayer()))},
+      memory);
+  auto pick = [&](Value earlier, Value alone) -> Value {
+    return arith::SelectOp::create(b, hasEarlier, earlier, alone);
+  };
+  return {pick(all[0], own.latents), pick(all[1], own.keys),
+          pick(all[2], own.starts), rows};
+}
+
 LogicalResult DeviceOutliner::outlineExpanded(LatentAttentionOp op) {
   auto shape = getPrefillShape(op, outliner.chips);
   if (!shape)
     return op.emitOpError("expected a shape whose expanded form has kernels "
                           "for all chips");
-  LatentAppendOp append = getAppend(op);
-  Value latents = lookup(append.getLatent());
+  ContextRows context = getContextRows(op);
   Type bf16 = b.getBF16Type();
-  // Keys and values of the step's own tokens, which are all that there are: the
-  // entry is for new sequences (Manifest::prefillWhole).
   auto expand = [&](Value weights, int64_t width) -> Value {
     Product product;
     product.config.outputs = shape->heads * width;
-    product.config.inputs = getWidth(latents);
+    product.config.inputs = getWidth(context.latents);
     setWeights(product, weights);
     product.weights = stackHeads(b, product.weights);
-    Value output = emptyRows({product.config.outputs}, bf16);
-    Value rows = emitProduct(std::move(product), latents, output, tokens);
+    Value output = empty({ShapedType::kDynamic, product.config.outputs}, bf16,
+                         context.rows);
+    Value rows =
+        emitProduct(std::move(product), context.latents, output, context.rows);
     SmallVector<ReassociationIndices> groups = {{0}, {1, 2}};
     return tensor::ExpandShapeOp::create(
         b,
         RankedTensorType::get({ShapedType::kDynamic, shape->heads, width},
                               bf16),
         rows, groups,
-        ArrayRef<OpFoldResult>{tokens, b.getIndexAttr(shape->heads),
+        ArrayRef<OpFoldResult>{context.rows, b.getIndexAttr(shape->heads),
                                b.getIndexAttr(width)});
   };
   Value keys = expand(op.getWUk(), shape->nope);
@@ -377,8 +411,8 @@ LogicalResult DeviceOutliner::outlineExpanded(LatentAttentionOp op) {
         return launchDevice(dsv2::gpu::getOrCreateMLAPrefill(outliner.module,
                                                              *shape, chip.chip),
                             {tiles, index(shape->heads)},
-                            {queries->second, keys, values,
-                             lookup(append.getKey()), starts, starts, tables},
+                            {queries->second, keys, values, context.keys,
+                             starts, context.starts, tables},
                             output)
             .front();
       });

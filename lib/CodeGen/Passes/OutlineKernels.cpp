@@ -213,6 +213,7 @@ LogicalResult FunctionOutliner::run() {
     Value tokenList = isStep ? body->getArgument(0) : body->getArgument(3);
     tokens = tensor::DimOp::create(b, tokenList, 0);
     markSize(tokenList, "tokens");
+    markSize(body->getArgument(isStep ? 4 : 6), "sequences");
     if (isStep) {
       rows = tensor::DimOp::create(b, body->getArgument(5), 0);
       markSize(body->getArgument(5), "rows");

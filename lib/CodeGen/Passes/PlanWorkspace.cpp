@@ -30,10 +30,17 @@ constexpr int64_t kAlignment = 64;
 
 /// A number of bytes linear in the sizes of a step.
 struct LinearSize {
-  enum Term { One, Tokens, Sequences, Rows, Arrivals, NumTerms };
-  /// What arguments of a function say they measure; arrivals are no argument.
+  enum Term { One, Tokens, Sequences, Rows, Arrivals, KeyRows, NumTerms };
+  /// What arguments of a function say they measure; the last two are no
+  /// arguments.
   static constexpr std::array<StringLiteral, NumTerms> names = {
-      "", "tokens", "sequences", "rows", ""};
+      "", "tokens", "sequences", "rows", "", ""};
+  /// The term that a step asks the runtime for by `op`, or NumTerms.
+  static Term getAsked(Operation *op) {
+    return isa_and_nonnull<ArrivalsOp>(op)  ? Arrivals
+           : isa_and_nonnull<KeyRowsOp>(op) ? KeyRows
+                                            : NumTerms;
+  }
 
   std::array<int64_t, NumTerms> coefficients = {};
 
@@ -46,10 +53,15 @@ struct LinearSize {
       coefficients[i] += other.coefficients[i];
     return *this;
   }
+  LinearSize &operator*=(int64_t factor) {
+    for (int64_t &coefficient : coefficients)
+      coefficient *= factor;
+    return *this;
+  }
   /// How much larger the slot gets by holding `other`, and how much larger than
   /// `other` it then is, for a step of typical proportions.
   int64_t wasteFor(const LinearSize &other) const {
-    constexpr std::array<int64_t, NumTerms> typical = {1, 64, 8, 8, 128};
+    constexpr std::array<int64_t, NumTerms> typical = {1, 64, 8, 8, 128, 512};
     int64_t waste = 0;
     for (int i = 0; i < NumTerms; ++i)
       waste += typical[i] * std::abs(coefficients[i] - other.coefficients[i]);
@@ -104,37 +116,54 @@ static Value getWorkspace(func::FuncOp function) {
   return {};
 }
 
-/// The size of the step that `value` is a multiple of.
-static FailureOr<std::pair<LinearSize::Term, int64_t>>
-traceSize(func::FuncOp function, Value value) {
-  if (auto product = value.getDefiningOp<arith::MulIOp>()) {
-    for (auto [factor, other] :
-         {std::pair(product.getLhs(), product.getRhs()),
-          std::pair(product.getRhs(), product.getLhs())}) {
-      auto constant = other.getDefiningOp<arith::ConstantIndexOp>();
-      if (!constant)
-        continue;
-      auto traced = traceSize(function, factor);
-      if (failed(traced))
-        return failure();
-      return std::pair(traced->first, traced->second * constant.value());
+/// `value` as a function of the step's sizes: one of them, times and plus
+/// constants.
+static FailureOr<LinearSize> traceSize(func::FuncOp function, Value value) {
+  LinearSize size;
+  // IR that somebody wrote may have any.
+  auto isCount = [](arith::ConstantIndexOp constant) {
+    return constant && constant.value() >= 0 &&
+           constant.value() <= std::numeric_limits<int32_t>::max();
+  };
+  Operation *op = value.getDefiningOp();
+  if (isa_and_nonnull<arith::MulIOp, arith::AddIOp>(op)) {
+    auto constant = op->getOperand(1).getDefiningOp<arith::ConstantIndexOp>();
+    Value other = op->getOperand(0);
+    if (!constant) {
+      constant = other.getDefiningOp<arith::ConstantIndexOp>();
+      other = op->getOperand(1);
     }
-    return failure();
+    if (!isCount(constant))
+      return failure();
+    auto traced = traceSize(function, other);
+    if (failed(traced))
+      return failure();
+    if (isa<arith::MulIOp>(op))
+      *traced *= constant.value();
+    else
+      traced->coefficients[LinearSize::One] += constant.value();
+    constexpr int64_t most = int64_t(1) << 40;
+    if (llvm::any_of(traced->coefficients,
+                     [](int64_t coefficient) { return coefficient > most; }))
+      return failure();
+    return traced;
   }
-  if (value.getDefiningOp<ArrivalsOp>())
-    return std::pair(LinearSize::Arrivals, int64_t(1));
-  auto dim = value.getDefiningOp<memref::DimOp>();
-  if (!dim || dim.getConstantIndex() != 0)
+  LinearSize::Term term = LinearSize::getAsked(op);
+  if (auto dim = value.getDefiningOp<memref::DimOp>()) {
+    auto argument = dyn_cast<BlockArgument>(dim.getSource());
+    if (dim.getConstantIndex() != 0 || !argument ||
+        argument.getOwner() != &function.getBody().front())
+      return failure();
+    auto name = function.getArgAttrOfType<StringAttr>(argument.getArgNumber(),
+                                                      kSizeAttr);
+    for (int named = LinearSize::Tokens; named < LinearSize::Arrivals; ++named)
+      if (name && name.getValue() == LinearSize::names[named])
+        term = static_cast<LinearSize::Term>(named);
+  }
+  if (term == LinearSize::NumTerms)
     return failure();
-  auto argument = dyn_cast<BlockArgument>(dim.getSource());
-  if (!argument || argument.getOwner() != &function.getBody().front())
-    return failure();
-  auto name =
-      function.getArgAttrOfType<StringAttr>(argument.getArgNumber(), kSizeAttr);
-  for (int term = LinearSize::Tokens; term < LinearSize::Arrivals; ++term)
-    if (name && name.getValue() == LinearSize::names[term])
-      return std::pair(static_cast<LinearSize::Term>(term), int64_t(1));
-  return failure();
+  size.coefficients[term] = 1;
+  return size;
 }
 
 static FailureOr<LinearSize> getSize(func::FuncOp function,
@@ -145,18 +174,18 @@ static FailureOr<LinearSize> getSize(func::FuncOp function,
   for (int64_t extent : type.getShape())
     if (!ShapedType::isDynamic(extent))
       bytes *= extent;
-  LinearSize::Term term = LinearSize::One;
+  size.coefficients[LinearSize::One] = 1;
   if (alloc.getDynamicSizes().size() > 1)
     return failure();
   for (Value dynamic : alloc.getDynamicSizes()) {
     auto traced = traceSize(function, dynamic);
     if (failed(traced))
       return failure();
-    term = traced->first;
-    bytes *= traced->second;
+    size = *traced;
   }
-  // Rounding the coefficient keeps every offset a multiple of the alignment.
-  size.coefficients[term] = llvm::alignTo(bytes, kAlignment);
+  // Rounding coefficients keeps every offset a multiple of the alignment.
+  for (int64_t &coefficient : size.coefficients)
+    coefficient = llvm::alignTo(coefficient * bytes, kAlignment);
   return size;
 }
 
@@ -199,8 +228,9 @@ LogicalResult PlanWorkspace::plan(func::FuncOp function) {
       return alloc.emitOpError("in a loop cannot be placed in the workspace");
     auto size = getSize(function, alloc);
     if (failed(size))
-      return alloc.emitOpError("expected a size that is a multiple of the "
-                               "step's tokens, sequences, rows or arrivals");
+      return alloc.emitOpError("expected a size that is linear in the step's "
+                               "tokens, sequences, rows, arrivals or rows of "
+                               "keys");
     // Among the slots that are free here, the one that fits best.
     size_t best = plan.slots.size();
     int64_t bestWaste = std::numeric_limits<int64_t>::max();
@@ -276,10 +306,15 @@ void PlanWorkspace::rewrite(func::FuncOp function) {
         sizes[term] = memref::DimOp::create(b, argument, 0);
   }
   // Offsets are computed before anything that asked for it.
-  if (plan.own.coefficients[LinearSize::Arrivals]) {
-    ArrivalsOp arrivals;
-    function.walk([&](ArrivalsOp op) { arrivals = op; });
-    sizes[LinearSize::Arrivals] = b.clone(*arrivals)->getResult(0);
+  for (int term = LinearSize::Arrivals; term < LinearSize::NumTerms; ++term) {
+    if (!plan.own.coefficients[term])
+      continue;
+    Operation *asks = nullptr;
+    function.walk([&](Operation *op) {
+      if (LinearSize::getAsked(op) == term)
+        asks = op;
+    });
+    sizes[term] = b.clone(*asks)->getResult(0);
   }
   SmallVector<Value> offsets;
   LinearSize offset;
@@ -315,7 +350,8 @@ void PlanWorkspace::emitSizeFunction(func::FuncOp function) {
   Type index = b.getIndexType();
   auto sizeFunction = func::FuncOp::create(
       b, (function.getName() + "_workspace").str(),
-      b.getFunctionType({index, index, index, index}, {index}));
+      b.getFunctionType(SmallVector<Type>(LinearSize::NumTerms - 1, index),
+                        {index}));
   Block *body = sizeFunction.addEntryBlock();
   b.setInsertionPointToStart(body);
   SmallVector<Value> sizes = {Value()};

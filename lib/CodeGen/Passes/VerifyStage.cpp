@@ -28,7 +28,8 @@ using namespace mlir::dsv2;
 static constexpr int64_t kMaxConstantBytes = 64 * 1024;
 
 static bool isKernelLevel(Operation *op) {
-  return isa<LaunchOp, DeviceLaunchOp, DeviceInfoOp, WeightViewOp, TapOp>(op);
+  return isa<LaunchOp, DeviceLaunchOp, DeviceInfoOp, KeyRowsOp, WeightViewOp,
+             TapOp>(op);
 }
 
 /// Ranks stay visible until their exchanges become calls.

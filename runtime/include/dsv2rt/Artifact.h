@@ -96,7 +96,7 @@ public:
   };
 
   /// The entry for a step in which one sequence gives at most `longest`
-  /// tokens; with Manifest::prefillWhole 0 if a sequence has earlier ones.
+  /// tokens.
   const Entry &entryFor(int64_t longest) const;
 
   /// The entry that may stand in for entryFor(longest) where exchanges of a

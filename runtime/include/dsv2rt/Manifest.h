@@ -120,9 +120,9 @@ struct Manifest {
   };
   std::vector<Entry> entries;
   int64_t prefillMinTokens = 1;
-  /// Whether the prefill entry is for steps alone in which every sequence is
-  /// new: it reads no positions of earlier steps.
-  bool prefillWhole = false;
+  /// Whether the prefill entry has keys and values of all positions of its
+  /// sequences in the workspace (dsv2rt_key_rows).
+  bool prefillKeyRows = false;
   /// Empty in an artifact for a device, whose driver copies pages.
   std::string copyPages;
   /// The function that chooses tokens on the device; may be empty.

@@ -123,6 +123,9 @@ struct MemoryPlan {
   /// Positions of one sequence and of this rank's cache.
   int64_t maxContext = 0;
   int64_t cachePositions = 0;
+  /// Rows of keys that the workspace has room for, beside a chunk's tokens, if
+  /// expanded attention takes any: a step with more has the absorbed form.
+  int64_t keyRows = 0;
 
   int64_t total() const { return weights + cache + workspace + logits; }
 };

@@ -30,7 +30,7 @@ extern "C" {
 #endif
 
 /* Raised whenever anything in this file or in abi.def changes meaning. */
-#define DSV2RT_ABI_VERSION 4
+#define DSV2RT_ABI_VERSION 5
 
 /* Names of the three data symbols every artifact exports. */
 #define DSV2RT_SYMBOL_ABI_VERSION "dsv2_abi_version"
@@ -98,7 +98,8 @@ typedef struct dsv2rt_memref4d {
  * never reads. It runs on the host, launches kernels by dsv2rt_launch, and what
  * it launches may depend on its address and size arguments alone, for the
  * runtime repeats the launches of an earlier step of the same sizes without
- * calling it.
+ * calling it; in an entry of form `expanded`, which the runtime never repeats,
+ * on dsv2rt_key_rows too.
  *
  * In an artifact for several ranks (a manifest with `mesh`) every rank runs the
  * same step on its own sequences. T, S and R may be 0 then: a rank without
@@ -113,9 +114,12 @@ typedef void (*dsv2rt_step_fn)(
     int32_t tap_level);
 
 /* Bytes of workspace a step of (tokens, sequences, logit rows) needs on a rank,
- * of which the whole step has `arrivals` tokens, as dsv2rt_arrivals says. */
+ * of which the whole step has `arrivals` tokens, as dsv2rt_arrivals says, and
+ * which has `key_rows` rows of keys, as dsv2rt_key_rows says. Linear in each.
+ */
 typedef int64_t (*dsv2rt_workspace_fn)(int64_t tokens, int64_t sequences,
-                                       int64_t rows, int64_t arrivals);
+                                       int64_t rows, int64_t arrivals,
+                                       int64_t key_rows);
 
 /* Computes packed tensors from checkpoint tensors. `sources` and `outputs` are
  * ptr[n]: dense row-major f32 sources, destinations inside the packed file. */
@@ -249,6 +253,11 @@ typedef enum {
 
 /* 0 for a property that this runtime does not know, or without a device. */
 int64_t dsv2rt_device_info(void *context, int32_t property);
+
+/* Rows of keys of the step, on this rank: its tokens, if all its sequences are
+ * new; otherwise the positions of all its sequences, which are more. 0 without
+ * a device. */
+int64_t dsv2rt_key_rows(void *context);
 
 #ifdef __cplusplus
 }

@@ -43,6 +43,8 @@ struct StepLayout {
   int64_t tableWidth = 1;
   /// Tokens of the step over all ranks of the ep axis.
   int64_t arrivals = 0;
+  /// As of dsv2rt_key_rows.
+  int64_t keyRows = 0;
 
   int64_t sequences() const { return int64_t(seqStarts.size()) - 1; }
 };

@@ -420,8 +420,8 @@ void ManifestReader::read(const json &root) {
   readCache({reader.object("cache"), "manifest.cache", status});
   readEntries(reader.array("entries"));
   m.prefillMinTokens = reader.integerOr("prefill_min_tokens", 1, maxSize, 1);
-  m.prefillWhole =
-      reader.find("prefill_whole") && reader.boolean("prefill_whole");
+  m.prefillKeyRows =
+      reader.find("prefill_key_rows") && reader.boolean("prefill_key_rows");
   if (reader.find("device"))
     m.device =
         readDeviceManifest(reader.object("device"), "manifest.device", status);

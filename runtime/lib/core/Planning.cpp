@@ -19,8 +19,8 @@ Expected<int64_t> dsv2rt::workspaceBytes(const Artifact &code,
        {&code.entryFor(longest), code.fixedEntryFor(longest)}) {
     if (!entry)
       continue;
-    int64_t bytes =
-        entry->workspace(size.tokens, size.sequences, size.rows, size.arrivals);
+    int64_t bytes = entry->workspace(size.tokens, size.sequences, size.rows,
+                                     size.arrivals, size.keyRows);
     if (bytes < 0)
       return makeError(StatusCode::Internal, "entry '", entry->name,
                        "' asks for ", bytes, " bytes of workspace for ",
@@ -55,6 +55,30 @@ Status dsv2rt::completeOptions(const Artifact &artifact,
   return Status();
 }
 
+/// Makes the workspace of `plan` larger for rows of keys, those of `context`
+/// positions at most, by no more than `room` bytes; `chunk` is the step that
+/// has them.
+static Status planKeyRows(const Artifact &artifact, StepSize chunk,
+                          int64_t context, int64_t room, MemoryPlan &plan) {
+  constexpr int64_t many = 1 << 20;
+  int64_t bytes[2];
+  for (int64_t &each : bytes) {
+    Expected<int64_t> found = workspaceBytes(artifact, chunk, chunk.tokens);
+    if (!found.ok())
+      return found.status();
+    each = found.value();
+    chunk.keyRows += many;
+  }
+  int64_t own = chunk.tokens, more = std::max<int64_t>(context - own, 0);
+  int64_t bytesPerRow = (bytes[1] - bytes[0]) / many;
+  if (bytesPerRow > 0) {
+    more = std::min(more, (plan.workspace - bytes[0] + room) / bytesPerRow);
+    plan.workspace = std::max(plan.workspace, bytes[0] + more * bytesPerRow);
+  }
+  plan.keyRows = own + more;
+  return Status();
+}
+
 Expected<MemoryPlan> dsv2rt::planMemory(const Artifact &artifact,
                                         const SessionOptions &options,
                                         const MemoryLimits &limits) {
@@ -68,13 +92,15 @@ Expected<MemoryPlan> dsv2rt::planMemory(const Artifact &artifact,
   // sequence is one rank's alone.
   int64_t ranks = m.mesh.ep, own = (batch + ranks - 1) / ranks;
   // The two extremes: one sequence gives a whole chunk, or each gives one.
+  const StepSize wholeChunk = {chunk, 1, 1, chunk, /*keyRows=*/chunk};
   struct {
     StepSize size;
     int64_t longest;
-  } shapes[] = {{{chunk, 1, 1, chunk}, chunk},
-                {{std::max(chunk, own), own, own, std::max(chunk, batch)},
+  } shapes[] = {{wholeChunk, chunk},
+                {{std::max(chunk, own), own, own, std::max(chunk, batch),
+                  std::max(chunk, own)},
                  std::max<int64_t>(chunk - batch + 1, 1)},
-                {{own, own, own, batch}, 1}};
+                {{own, own, own, batch, own}, 1}};
   for (const auto &shape : shapes) {
     Expected<int64_t> bytes =
         workspaceBytes(artifact, shape.size, shape.longest);
@@ -119,6 +145,16 @@ Expected<MemoryPlan> dsv2rt::planMemory(const Artifact &artifact,
         " (weights ", bytesText(plan.weights), ", cache ",
         bytesText(least * pageBytes), ", workspace ", bytesText(plan.workspace),
         ", logits ", bytesText(plan.logits), ")", advice);
+  }
+  if (m.prefillKeyRows) {
+    // What a cache of the least size leaves is the cache's for the most part.
+    int64_t room = (budget - fixed - least * pageBytes) / 8;
+    fixed -= plan.workspace;
+    Status status = planKeyRows(artifact, wholeChunk, context, room, plan);
+    if (!status.ok())
+      return status;
+    fixed += plan.workspace;
+    fitting = (budget - fixed) / pageBytes;
   }
   int64_t pages = std::min(wanted, fitting);
   plan.cachePositions = pages * page;

@@ -35,6 +35,8 @@ struct StepSize {
   int64_t rows = 0;
   /// Tokens of the step over all ranks of the ep axis.
   int64_t arrivals = 0;
+  /// As of dsv2rt_key_rows.
+  int64_t keyRows = 0;
 };
 
 /// Bytes of workspace for a step of this size, in which one sequence gives at

@@ -139,8 +139,9 @@ Status Session::Impl::decode(const DecodeInput *inputs, size_t count,
     steps /= 2;
   }
   layOut(first.data(), count);
-  // Entries for new sequences do not read what a chain has written.
-  int64_t longest = manifest().prefillWhole ? 0 : 1;
+  // The steps of a chain have the same sizes, as those of an entry with rows of
+  // keys do not.
+  int64_t longest = manifest().prefillKeyRows ? 0 : 1;
   status = reserveStep(*artifact, *engine, longest);
   if (status.ok())
     status = ownPages();

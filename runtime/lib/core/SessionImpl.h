@@ -105,6 +105,7 @@ struct Session::Impl : public TapSink {
   Status checkPages(const StepInput *inputs, size_t count);
   Status reserveStep(const Artifact &code, Engine &engine, int64_t longest);
   void layOut(const StepInput *inputs, size_t count);
+  int64_t longestFor(const StepInput *inputs, size_t count) const;
   Status ownPages();
   void assignPages(const StepInput *inputs, size_t count);
   Status step(const StepInput *inputs, size_t count, StepOutput *outputs);

@@ -8,7 +8,9 @@
 #include "SessionImpl.h"
 #include "dsv2rt/Trace.h"
 
+#include <algorithm>
 #include <chrono>
+#include <numeric>
 
 using namespace dsv2rt;
 
@@ -103,6 +105,7 @@ void Session::Impl::layOut(const StepInput *inputs, size_t count) {
   l.tokens.clear(), l.positions.clear(), l.seqIds.clear(), l.seqStarts.clear();
   l.rows.clear();
   l.arrivals = 0;
+  l.keyRows = 0;
   ownInputs.clear();
   ownerRows.assign(mesh->owners(), 0);
   ownerTokens.assign(mesh->owners(), 0);
@@ -115,6 +118,7 @@ void Session::Impl::layOut(const StepInput *inputs, size_t count) {
     if (!isOwn(sequence))
       continue;
     l.seqStarts.push_back(int32_t(l.tokens.size()));
+    l.keyRows += sequence.length + input.count;
     for (int64_t j = 0; j < input.count; ++j) {
       bool wanted = input.logits == LogitRows::All ||
                     (input.logits == LogitRows::Last && j == input.count - 1);
@@ -127,6 +131,34 @@ void Session::Impl::layOut(const StepInput *inputs, size_t count) {
     ownInputs.push_back(i);
   }
   l.seqStarts.push_back(int32_t(l.tokens.size()));
+}
+
+/// What chooses the entry of a step (Artifact::entryFor): the most tokens that
+/// a sequence gives, or 0 if the expanded form would cost more for all of them
+/// together, or take more memory than there is for it. All ranks decide alike.
+int64_t Session::Impl::longestFor(const StepInput *inputs, size_t count) const {
+  int64_t longest = 0;
+  // Pairs of a token and a position that it attends to, and rows of keys.
+  double pairs = 0;
+  bool hasEarlier = false;
+  std::vector<int64_t> rows(mesh->owners());
+  for (size_t i = 0; i < count; ++i) {
+    const Sequence &sequence = *stepSequences[i];
+    int64_t tokens = inputs[i].count, before = sequence.length;
+    longest = std::max(longest, tokens);
+    hasEarlier |= before > 0;
+    pairs += double(tokens) * (double(before) + double(tokens + 1) / 2);
+    rows[sequence.owner] += before + tokens;
+  }
+  if (!manifest().prefillKeyRows || !hasEarlier)
+    return longest;
+  // prefillMinTokens is where a long context's rows of keys are worth making:
+  // each saves something for every token that attends to it.
+  double all = std::accumulate(rows.begin(), rows.end(), 0.0);
+  if (pairs < double(manifest().prefillMinTokens) * all ||
+      *std::max_element(rows.begin(), rows.end()) > plan.keyRows)
+    return 0;
+  return longest;
 }
 
 /// A hash of everything about a step that all ranks have to have the same.
@@ -143,11 +175,11 @@ static uint64_t agreementOn(const StepInput *inputs, size_t count) {
 
 Status Session::Impl::reserveStep(const Artifact &code, Engine &engine,
                                   int64_t longest) {
-  Expected<int64_t> bytes =
-      workspaceBytes(code,
-                     {int64_t(layout.tokens.size()), layout.sequences(),
-                      int64_t(layout.rows.size()), layout.arrivals},
-                     longest);
+  Expected<int64_t> bytes = workspaceBytes(
+      code,
+      {int64_t(layout.tokens.size()), layout.sequences(),
+       int64_t(layout.rows.size()), layout.arrivals, layout.keyRows},
+      longest);
   if (!bytes.ok())
     return bytes.status();
   return engine.reserveStep(bytes.value(), int64_t(layout.rows.size()));
@@ -430,14 +462,7 @@ Status Session::Impl::step(const StepInput *inputs, size_t count,
   refused = !status.ok();
   if (refused)
     return status;
-  int64_t longest = 0;
-  bool allNew = true;
-  for (size_t i = 0; i < count; ++i) {
-    longest = std::max(longest, inputs[i].count);
-    allNew &= stepSequences[i]->length == 0;
-  }
-  if (artifact->manifest().prefillWhole && !allNew)
-    longest = 0;
+  int64_t longest = longestFor(inputs, count);
   agreement = mesh->alone() ? 0 : agreementOn(inputs, count);
   layOut(inputs, count);
   status = reserveStep(*artifact, *engine, longest);

@@ -32,6 +32,8 @@ public:
                       int32_t gridZ, void **parameters, LaunchSite site) = 0;
   /// A fact about the device, as of dsv2rt_device_info.
   virtual int64_t deviceInfo(int32_t property) const = 0;
+  /// Rows of keys, as of dsv2rt_key_rows; the host's attention has none.
+  virtual int64_t keyRows() const { return 0; }
   /// What exchanges data with other ranks. Null, and remembered as a failure of
   /// the step, where that is not possible.
   virtual StepCollectives *collectives() = 0;

@@ -54,3 +54,8 @@ dsv2rt_device_info(void *context, int32_t property) {
   return context ? static_cast<StepContext *>(context)->deviceInfo(property)
                  : 0;
 }
+
+extern "C" __attribute__((visibility("default"))) int64_t
+dsv2rt_key_rows(void *context) {
+  return context ? static_cast<StepContext *>(context)->keyRows() : 0;
+}

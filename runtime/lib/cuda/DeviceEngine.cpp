@@ -336,12 +336,13 @@ Status DeviceEngine::launchAll(const Artifact::Entry &entry,
 }
 
 /// Runs the entry, through a graph where one pays: for steps that give every
-/// sequence one token, whose sizes come again. A tap needs the values between
-/// two kernels.
+/// sequence one token, whose sizes come again, but for the rows of keys of an
+/// expanded form. A tap needs the values between two kernels.
 Status DeviceEngine::runEntry(const Artifact::Entry &entry,
                               StepArguments &arguments, int level) {
   auto launch = [&] { return launchAll(entry, arguments, level); };
   if (!useGraphs || launcher->timesKernels() || level > 0 ||
+      entry.form == "expanded" ||
       arguments.tokens.sizes[0] != arguments.tables.sizes[0])
     return launch();
   return graphs->run(shapeOf(entry, arguments, /*chooses=*/false), launch,
@@ -365,7 +366,7 @@ Status DeviceEngine::run(const Artifact::Entry &entry, const StepLayout &step,
     return status;
   // Every kernel that is checked is waited for, so that a failure names it.
   exchange.begin(step.arrivals);
-  launcher->begin(taps, /*waitForEach=*/level >= 2, entry.name);
+  launcher->begin(taps, /*waitForEach=*/level >= 2, entry.name, step.keyRows);
   Expected<StepArguments> sent = sendInput(step, entry);
   status = sent.status();
   if (status.ok())

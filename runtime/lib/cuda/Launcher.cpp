@@ -14,11 +14,13 @@ using namespace dsv2rt::cuda;
 /// Specifications per Compute Capability"); in x every int32_t will do.
 static constexpr int32_t maxGridDepth = 65535;
 
-void Launcher::begin(TapSink &sink, bool wait, const std::string &entry) {
+void Launcher::begin(TapSink &sink, bool wait, const std::string &entry,
+                     int64_t keyRows) {
   maps.trim();
   taps = &sink;
   waitForEach = wait;
   entryName = entry;
+  numKeyRows = keyRows;
   count = 0;
   status = Status();
 }

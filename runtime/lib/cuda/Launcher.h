@@ -32,9 +32,11 @@ public:
         exchange(exchange), maps(*context),
         timer(context, stream.get(), trace) {}
 
-  /// Prepares for a step of `entry` whose taps `sink` gets. With `waitForEach`
-  /// every kernel is waited for, so that a failure names it.
-  void begin(TapSink &sink, bool waitForEach, const std::string &entry = "");
+  /// Prepares for a step of `entry` with so many rows of keys, whose taps
+  /// `sink` gets. With `waitForEach` every kernel is waited for, so that a
+  /// failure names it.
+  void begin(TapSink &sink, bool waitForEach, const std::string &entry = "",
+             int64_t keyRows = 0);
 
   /// Ends the step: the stream has been waited for.
   Status finish() {
@@ -56,6 +58,7 @@ public:
   void launch(int32_t kernel, int32_t gridX, int32_t gridY, int32_t gridZ,
               void **parameters, LaunchSite site) override;
   int64_t deviceInfo(int32_t property) const override;
+  int64_t keyRows() const override { return numKeyRows; }
   StepCollectives *collectives() override;
   void tap(int32_t site, int64_t layer, void *data, int64_t rows,
            int64_t columns, int64_t rowStride, int32_t dtype) override;
@@ -78,6 +81,7 @@ private:
   bool waitForEach = false;
   /// Of the step; empty: not known.
   std::string entryName;
+  int64_t numKeyRows = 0;
   int64_t count = 0;
   Status status;
   std::vector<void *> pointers;

@@ -256,7 +256,7 @@ TEST_F(DeviceFailureTest, ReservationsThatFailChangeNothing) {
   stub::fail("cuMemAlloc_v2", 1, CUDA_ERROR_OUT_OF_MEMORY);
   expectFailure(
       session->step(&input, 1, &output), StatusCode::OutOfMemory,
-      {"the workspace of a step", "required 1920 bytes", "available"});
+      {"the workspace of a step", "required 2400 bytes", "available"});
   EXPECT_EQ(session->length(id), 0);
   // It may work later.
   EXPECT_TRUE(session->step(&input, 1, &output).ok());

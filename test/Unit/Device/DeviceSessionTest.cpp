@@ -56,24 +56,84 @@ TEST_F(DeviceSessionTest, ComputesWhatTheCpuComputes) {
   EXPECT_EQ(session->availablePages(), session->pages());
 }
 
-TEST_F(DeviceSessionTest, PrefillMayBeForNewSequencesAlone) {
+// Rows of keys of earlier positions are worth making for prefill_min_tokens = 4
+// tokens that attend to them. The artifact checks that it gets the workspace
+// for as many as it is told of.
+TEST_F(DeviceSessionTest, PrefillIsForTokensThatPayForTheirKeys) {
   auto session = take(openDeviceSession());
-  auto tokens = someTokens(12);
-  SequenceId first = take(session->addSequence());
-  auto entryOf = [&](std::vector<StepInput> inputs) {
+  EXPECT_EQ(session->plan().keyRows, 64);
+  auto tokens = someTokens(64);
+  struct Piece {
+    SequenceId sequence;
+    int64_t count;
+  };
+  auto entryOf = [&](std::vector<Piece> pieces) {
+    std::vector<StepInput> inputs;
+    for (const Piece &piece : pieces)
+      inputs.push_back(
+          {piece.sequence, tokens.data(), piece.count, LogitRows::Last});
     std::vector<StepOutput> outputs(inputs.size());
-    EXPECT_TRUE(
-        session->step(inputs.data(), inputs.size(), outputs.data()).ok());
+    Status status = session->step(inputs.data(), inputs.size(), outputs.data());
+    EXPECT_TRUE(status.ok()) << status.message();
     return session->lastStep().entry;
   };
-  EXPECT_EQ(entryOf({{first, tokens.data(), 5, LogitRows::Last}}), "prefill");
-  EXPECT_EQ(entryOf({{first, tokens.data(), 5, LogitRows::Last}}), "decode");
+  SequenceId first = take(session->addSequence());
+  EXPECT_EQ(entryOf({{first, 5}}), "prefill");
+  // 40 pairs for 10 rows, 62 for 17, 123 for 23.
+  EXPECT_EQ(entryOf({{first, 5}}), "prefill");
+  EXPECT_EQ(entryOf({{first, 3}}), "decode");
+  EXPECT_EQ(entryOf({{first, 4}}), "decode");
+  EXPECT_EQ(entryOf({{first, 6}}), "prefill");
+  // What pays for one sequence may not for all.
   SequenceId second = take(session->addSequence());
-  EXPECT_EQ(entryOf({{second, tokens.data(), 5, LogitRows::Last},
-                     {first, tokens.data(), 1, LogitRows::Last}}),
-            "decode");
+  EXPECT_EQ(entryOf({{second, 5}, {first, 1}}), "decode");
   SequenceId third = take(session->addSequence());
-  EXPECT_EQ(entryOf({{third, tokens.data(), 3, LogitRows::Last}}), "decode");
+  EXPECT_EQ(entryOf({{third, 3}}), "decode");
+  EXPECT_EQ(entryOf({{second, 30}}), "prefill");
+  EXPECT_EQ(entryOf({{second, 12}, {third, 12}}), "prefill");
+  // More rows than are planned for.
+  EXPECT_EQ(entryOf({{second, 12}, {third, 12}}), "decode");
+}
+
+// Their launches depend on how many rows of keys there are, which the sizes of
+// a step do not tell.
+TEST_F(DeviceSessionTest, StepsWithRowsOfKeysAreNotRepeated) {
+  TempDir folder;
+  std::string path = folder.file("a");
+  patchDeviceArtifact(path, "\"prefill_min_tokens\": 4",
+                      "\"prefill_min_tokens\": 1");
+  auto artifact = take(Artifact::load(path));
+  SessionOptions options;
+  options.device = take(Device::open("cuda"));
+  auto session =
+      take(Session::create(artifact, deviceWeights(artifact), options));
+  auto cpu = fakeSession();
+  std::vector<SequenceId> ids = {take(session->addSequence())};
+  ASSERT_EQ(take(cpu->addSequence()), ids.front());
+  for (int32_t token = 0; token < 8; ++token) {
+    EXPECT_EQ(decode(*session, ids, {token}), decode(*cpu, ids, {token}));
+    EXPECT_EQ(session->lastStep().entry, "prefill");
+    EXPECT_FALSE(session->lastStep().replayed);
+  }
+  EXPECT_EQ(stub::calls("cuGraphLaunch"), 0);
+}
+
+TEST_F(DeviceSessionTest, RowsOfKeysTakeAnEighthOfWhatIsLeft) {
+  stub::Config config;
+  config.memory = 24000;
+  stub::reset(config);
+  SessionOptions options;
+  options.stepTokens = 8;
+  auto session = take(openDeviceSession(options));
+  // Of 24000 bytes the driver has 1500, the input of a step 788 and choosing
+  // tokens 2816, weights, logits and the workspace of a chunk 16384, 1024 and
+  // 640; a page is 256. An eighth of the rest are 4 rows of 16 bytes.
+  EXPECT_EQ(session->plan().keyRows, 8 + 4);
+  EXPECT_EQ(session->plan().workspace, 640 + 4 * 16);
+  EXPECT_EQ(session->plan().cachePositions, 12);
+  auto tokens = someTokens(12);
+  EXPECT_EQ(logitsOf(*session, tokens, 6), logitsOf(*fakeSession(), tokens, 6));
+  EXPECT_EQ(session->lastStep().entry, "prefill");
 }
 
 TEST_F(DeviceSessionTest, RaggedBatchesAndForksComputeTheSame) {
@@ -533,10 +593,10 @@ TEST_F(DeviceSessionTest, F083_TooLittleMemory) {
   // bytes for each of four sequences and 3 times 256.
   expectFailure(
       openDeviceSession(options).status(), StatusCode::OutOfMemory,
-      {"256 positions", "required 37888 bytes",
+      {"256 positions", "required 38912 bytes",
        "available " + std::to_string(37500 - 1300 - 384 - 2816) + " bytes",
        "on cuda:0 'Stub GPU'", "weights 16384 bytes", "cache 16384 bytes",
-       "workspace 4096 bytes", "logits 1024 bytes",
+       "workspace 5120 bytes", "logits 1024 bytes",
        "the largest context that fits is 64 positions"});
   EXPECT_EQ(stub::calls("cuMemAlloc_v2"), 0);
   // Weights alone are too much.
@@ -549,7 +609,7 @@ TEST_F(DeviceSessionTest, F083_TooLittleMemory) {
   stub::reset(config);
   options.cachePositions = 0, options.maxContext = 0;
   auto session = take(openDeviceSession(options));
-  EXPECT_EQ(session->plan().cachePositions, 176);
+  EXPECT_EQ(session->plan().cachePositions, 160);
   EXPECT_EQ(session->plan().maxContext, 64);
   session.reset();
   // A budget holds on a device too, and for weights that are there already.

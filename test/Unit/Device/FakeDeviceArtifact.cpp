@@ -33,10 +33,10 @@ const char dsv2_manifest[] = R"({
 )" FAKE_MANIFEST_FACTS R"(
   "entries": [
     {"name": "prefill", "symbol": "device_prefill",
-     "workspace": "fake_workspace", "form": "expanded"},
+     "workspace": "device_prefill_workspace", "form": "expanded"},
     {"name": "decode", "symbol": "device_decode",
      "workspace": "fake_workspace", "form": "absorbed"}],
-  "prefill_min_tokens": 4, "prefill_whole": true, "sample": "device_sample",
+  "prefill_min_tokens": 4, "prefill_key_rows": true, "sample": "device_sample",
   "device": {
     "kind": "cuda",
     "kernels": [
@@ -202,12 +202,30 @@ static void step(dsv2rt_memref1d *tokens, dsv2rt_memref1d *positions,
                logits->strides[0], DSV2RT_F32);
 }
 
+/// Of FakeSteps.cpp.
+EXPORT int64_t fake_workspace(int64_t tokens, int64_t, int64_t, int64_t,
+                              int64_t);
+
+/// 16 bytes for each row of keys behind what any entry has.
+EXPORT int64_t device_prefill_workspace(int64_t tokens, int64_t sequences,
+                                        int64_t rows, int64_t arrivals,
+                                        int64_t keyRows) {
+  return fake_workspace(tokens, sequences, rows, arrivals, keyRows) +
+         16 * keyRows;
+}
+
 EXPORT void device_prefill(dsv2rt_memref1d *tokens, dsv2rt_memref1d *positions,
                            dsv2rt_memref1d *seqIds, dsv2rt_memref1d *,
                            dsv2rt_memref2d *tables, dsv2rt_memref1d *logitRows,
                            dsv2rt_memref4d *cache, dsv2rt_memref1d *weights,
                            dsv2rt_memref1d *workspace, dsv2rt_memref2d *logits,
                            void *context, int32_t tapLevel) {
+  // A workspace for other rows of keys than the step has: no such kernel.
+  if (workspace->sizes[0] !=
+      device_prefill_workspace(tokens->sizes[0], tables->sizes[0],
+                               logitRows->sizes[0], tokens->sizes[0],
+                               dsv2rt_key_rows(context)))
+    dsv2rt_launch(context, -1, 1, 1, 1, nullptr, -1, -1);
   step(tokens, positions, seqIds, tables, logitRows, cache, weights, workspace,
        logits, context, tapLevel);
 }

@@ -279,7 +279,7 @@ void step(dsv2rt_memref1d *tokens, dsv2rt_memref1d *positions,
 } // namespace
 
 EXPORT int64_t device_workspace(int64_t tokens, int64_t, int64_t rows,
-                                int64_t arrivals) {
+                                int64_t arrivals, int64_t) {
   return int64_t(Workspace(nullptr, tokens, rows, arrivals).end);
 }
 

@@ -198,6 +198,7 @@ std::vector<KernelFacts> listSimtFacts(bool smooth) {
           ApplyRopeConfig{3, 8, bf16, bf16},
           ApplyRopeConfig{1, 8, f32, f32, /*inPlace=*/true},
           LatentAppendConfig{cache, bf16, f32},
+          ContextRowsConfig{cache},
           LatentInputConfig{cache, rope, 3, 1e-6, bf16, f32, f32, f32, bf16},
           AttentionConfig{cache, 3, 0.2f, bf16, f32},
           route,
@@ -238,6 +239,9 @@ struct SimtKernel {
   }
   Operation *operator()(const LatentAppendConfig &config) const {
     return getOrCreateLatentAppendKernel(module, config);
+  }
+  Operation *operator()(const ContextRowsConfig &config) const {
+    return getOrCreateContextRowsKernel(module, config);
   }
   Operation *operator()(const LatentInputConfig &config) const {
     return getOrCreateLatentInputKernel(module, config);

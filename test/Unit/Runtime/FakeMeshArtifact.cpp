@@ -196,7 +196,7 @@ void step(dsv2rt_memref1d *tokens, dsv2rt_memref1d *positions,
 } // namespace
 
 EXPORT int64_t mesh_workspace(int64_t tokens, int64_t, int64_t rows,
-                              int64_t arrivals) {
+                              int64_t arrivals, int64_t) {
   Workspace w(nullptr, tokens, rows, arrivals);
   return int64_t(w.end);
 }

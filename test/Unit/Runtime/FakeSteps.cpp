@@ -28,7 +28,8 @@ static float *slot(const dsv2rt_memref1d *weights, int index) {
   return static_cast<float *>(base<void *>(weights)[index]);
 }
 
-EXPORT int64_t fake_workspace(int64_t tokens, int64_t, int64_t, int64_t) {
+EXPORT int64_t fake_workspace(int64_t tokens, int64_t, int64_t, int64_t,
+                              int64_t) {
   return 2 * tokens * hidden * 4;
 }
 

@@ -64,7 +64,7 @@ TEST(ManifestTest, ReadsEverything) {
   EXPECT_EQ(m.cache.bytesPerPage(), 4 * 2 * 8 * 4);
   EXPECT_EQ(m.entries.size(), 2u);
   EXPECT_EQ(m.prefillMinTokens, 4);
-  EXPECT_FALSE(m.prefillWhole);
+  EXPECT_FALSE(m.prefillKeyRows);
   EXPECT_EQ(m.convert(DType::BF16), "fake_convert_bf16");
   EXPECT_TRUE(m.convert(DType::F16).empty());
   EXPECT_EQ(m.tensors().size(), 1u + 2 + 4 + 1);
@@ -97,11 +97,11 @@ TEST(ManifestTest, OperationsCountPairsByForm) {
 
 TEST(ManifestTest, PrefillForWholePrompts) {
   json manifest = fakeManifest();
-  manifest["prefill_whole"] = true;
-  EXPECT_TRUE(take(parseManifest(manifest.dump())).prefillWhole);
-  manifest["prefill_whole"] = 1;
+  manifest["prefill_key_rows"] = true;
+  EXPECT_TRUE(take(parseManifest(manifest.dump())).prefillKeyRows);
+  manifest["prefill_key_rows"] = 1;
   expectFailure(parseManifest(manifest.dump()).status(),
-                StatusCode::CorruptData, {"prefill_whole", "true or false"});
+                StatusCode::CorruptData, {"prefill_key_rows", "true or false"});
 }
 
 TEST(ManifestTest, OptionalMembers) {

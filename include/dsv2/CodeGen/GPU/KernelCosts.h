@@ -116,10 +116,11 @@ using KernelFacts =
     std::variant<GemmFacts, MLADecodeFacts, MLACombineFacts, MLAPrefillFacts,
                  ProductFacts, ProductsFacts, GatherRowsConfig, RMSNormConfig,
                  AddConfig, CombineConfig, RopeTableConfig, ApplyRopeConfig,
-                 LatentAppendConfig, LatentInputConfig, AttentionConfig,
-                 RouteConfig, DispatchConfig, RouteDispatchFacts,
-                 ExchangePlanFacts, ExchangePackFacts, ExchangeUnpackFacts,
-                 ExchangeCombineFacts, SampleScanFacts, SampleChooseFacts>;
+                 LatentAppendConfig, ContextRowsConfig, LatentInputConfig,
+                 AttentionConfig, RouteConfig, DispatchConfig,
+                 RouteDispatchFacts, ExchangePlanFacts, ExchangePackFacts,
+                 ExchangeUnpackFacts, ExchangeCombineFacts, SampleScanFacts,
+                 SampleChooseFacts>;
 
 /// Sets kCostFactsAttr of `kernel`.
 void setCostFacts(Operation *kernel, const KernelFacts &facts);

@@ -195,6 +195,21 @@ LLVM::LLVMFuncOp
 getOrCreateLatentAppendKernel(ModuleOp module,
                               const LatentAppendConfig &config);
 
+/// Copies the rows of all positions of the step's sequences, sequence by
+/// sequence: the inputs of products that expand them. Row r of the outputs is
+/// that of position r - starts[s] of sequence s; K is the sum of the positions.
+///   (positions: i32 [T], seqStarts: i32 [S + 1], blockTables: i32 [S, B],
+///    cache; latents [K, L], keys [K, R], of the cache's element, starts: i32
+///    [S + 1]), grid of getContextRowsBlocks
+struct ContextRowsConfig {
+  LatentCacheConfig cache;
+};
+LLVM::LLVMFuncOp getOrCreateContextRowsKernel(ModuleOp module,
+                                              const ContextRowsConfig &config);
+/// Rows that a block copies, and the blocks of a launch for `rows`.
+inline constexpr int64_t kContextRows = 8;
+Value getContextRowsBlocks(ImplicitLocOpBuilder &b, Value rows);
+
 /// What attention needs of each new token, in one launch: its latent normalised
 /// and its key rotated, as a row of the cache, and its queries rotated.
 ///   (queries [T, H, R], latent [T, L], key [T, R], weight [L], positions,

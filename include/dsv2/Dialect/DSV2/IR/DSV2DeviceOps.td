@@ -97,4 +97,21 @@ def DSV2_DeviceInfoOp : DSV2_Op<"device_info", [Pure]> {
   let assemblyFormat = "$property attr-dict";
 }
 
+def DSV2_KeyRowsOp : DSV2_Op<"key_rows", [Pure]> {
+  let summary = "Rows of keys that a step's expanded attention has";
+  let description = [{
+    As many as the step has tokens if these are all that their sequences have;
+    otherwise more: one for each position of each sequence, those of earlier
+    steps included.
+
+    Example:
+
+    ```mlir
+    %n = dsv2.key_rows
+    ```
+  }];
+  let results = (outs Index:$result);
+  let assemblyFormat = "attr-dict";
+}
+
 #endif // DSV2_DIALECT_DSV2_IR_DSV2DEVICEOPS_TD
