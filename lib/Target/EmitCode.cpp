@@ -26,13 +26,15 @@
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/TargetParser/Host.h"
 #include "llvm/TargetParser/Triple.h"
+#include "llvm/Transforms/Utils/Cloning.h"
 #include "llvm/Transforms/Utils/SplitModule.h"
 
 using namespace mlir;
 using namespace mlir::dsv2;
 
-static llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
-createTargetMachine(const CPUTargetInfo &target) {
+static llvm::Expected<std::unique_ptr<llvm::TargetMachine>> createTargetMachine(
+    const CPUTargetInfo &target,
+    llvm::CodeGenOptLevel level = llvm::CodeGenOptLevel::Default) {
   llvm::InitializeNativeTarget();
   llvm::InitializeNativeTargetAsmPrinter();
   llvm::Triple triple("x86_64-unknown-linux-gnu");
@@ -47,7 +49,13 @@ createTargetMachine(const CPUTargetInfo &target) {
   llvm::TargetOptions options;
   return std::unique_ptr<llvm::TargetMachine>(llvmTarget->createTargetMachine(
       triple, target.cpu, features + preferred, options, llvm::Reloc::PIC_,
-      std::nullopt, llvm::CodeGenOptLevel::Default));
+      std::nullopt, level));
+}
+
+/// Whether `value` is a function of the reference lowering.
+static bool isReference(const llvm::GlobalValue &value) {
+  auto *function = dyn_cast<llvm::Function>(&value);
+  return function && function->hasFnAttribute(kReferenceCodeAttr);
 }
 
 /// Gives every function the vector width of the target, so that LLVM keeps
@@ -59,6 +67,8 @@ static void setFunctionAttributes(llvm::Module &module,
   for (llvm::Function &function : module) {
     if (function.isDeclaration())
       continue;
+    if (isReference(function))
+      function.addFnAttr(llvm::Attribute::OptimizeForSize);
     function.addFnAttr("target-cpu", target.cpu);
     function.addFnAttr("target-features", target.featureString());
     function.addFnAttr("prefer-vector-width",
@@ -78,6 +88,8 @@ struct Translated {
   std::unique_ptr<llvm::LLVMContext> context;
   std::unique_ptr<llvm::Module> module;
   std::unique_ptr<llvm::TargetMachine> machine;
+  /// Whether little time is to be spent on the code.
+  bool quick = false;
   CodeBuffer output;
   bool failed = false;
 };
@@ -107,34 +119,80 @@ static void addSuffix(llvm::Module &module, StringRef suffix) {
       value.setName(value.getName() + suffix);
 }
 
-/// Cuts a job into `kParts` of about the same size, to be compiled side by
-/// side. The number is fixed, so that the code does not depend on how many
-/// processors compile it. What was local to the module becomes hidden.
-static llvm::Error split(Translated job, std::vector<Translated> &parts,
-                         const CPUTargetInfo &target) {
-  constexpr unsigned kParts = 4;
-  std::vector<llvm::SmallString<0>> bitcode;
-  llvm::SplitModule(*job.module, kParts,
-                    [&](std::unique_ptr<llvm::Module> part) {
-                      llvm::raw_svector_ostream stream(bitcode.emplace_back());
-                      llvm::WriteBitcodeToFile(*part, stream);
-                    });
-  for (const llvm::SmallString<0> &text : bitcode) {
-    Translated part;
-    auto machine = createTargetMachine(target);
-    if (!machine)
-      return machine.takeError();
-    part.machine = std::move(*machine);
-    part.context = std::make_unique<llvm::LLVMContext>();
-    auto module = llvm::parseBitcodeFile(
-        llvm::MemoryBufferRef(text.str(), "dsv2"), *part.context);
-    if (!module)
-      return module.takeError();
-    part.module = std::move(*module);
-    parts.push_back(std::move(part));
+/// Makes what is local to a module visible to the other parts of it, and to
+/// nothing else.
+static void shareLocals(llvm::Module &module) {
+  for (llvm::GlobalValue &value : module.global_values()) {
+    if (!value.hasLocalLinkage())
+      continue;
+    value.setLinkage(llvm::GlobalValue::ExternalLinkage);
+    value.setVisibility(llvm::GlobalValue::HiddenVisibility);
+    if (!value.hasName())
+      value.setName("dsv2_local");
   }
+}
+
+/// Adds a job for `module`, which may be part of another one's context.
+static llvm::Error addPart(const llvm::Module &module, bool quick,
+                           const CPUTargetInfo &target,
+                           std::vector<Translated> &parts) {
+  llvm::SmallString<0> bitcode;
+  llvm::raw_svector_ostream stream(bitcode);
+  llvm::WriteBitcodeToFile(module, stream);
+  Translated part;
+  part.quick = quick;
+  auto machine =
+      createTargetMachine(target, quick ? llvm::CodeGenOptLevel::Less
+                                        : llvm::CodeGenOptLevel::Default);
+  if (!machine)
+    return machine.takeError();
+  part.machine = std::move(*machine);
+  part.context = std::make_unique<llvm::LLVMContext>();
+  auto parsed = llvm::parseBitcodeFile(
+      llvm::MemoryBufferRef(bitcode.str(), "dsv2"), *part.context);
+  if (!parsed)
+    return parsed.takeError();
+  part.module = std::move(*parsed);
+  parts.push_back(std::move(part));
   return llvm::Error::success();
 }
+
+/// Cuts a job into the reference and `kParts` of the rest, to be compiled side
+/// by side. The number is fixed, so that the code does not depend on how many
+/// processors compile it.
+static llvm::Error split(Translated job, std::vector<Translated> &parts,
+                         const CPUTargetInfo &target) {
+  constexpr unsigned kParts = 8;
+  llvm::Module &module = *job.module;
+  shareLocals(module);
+  std::unique_ptr<llvm::Module> reference;
+  if (llvm::any_of(module, isReference)) {
+    llvm::ValueToValueMapTy copies;
+    reference =
+        llvm::CloneModule(module, copies, [](const llvm::GlobalValue *value) {
+          return isReference(*value);
+        });
+    for (llvm::Function &function : module)
+      if (isReference(function))
+        function.deleteBody();
+  }
+  if (reference)
+    if (llvm::Error error = addPart(*reference, /*quick=*/true, target, parts))
+      return error;
+  llvm::Error error = llvm::Error::success();
+  llvm::SplitModule(module, kParts, [&](std::unique_ptr<llvm::Module> part) {
+    if (!error)
+      error = addPart(*part, /*quick=*/false, target, parts);
+  });
+  return error;
+}
+
+/// The passes of code that is compiled quickly: what the translation of memory
+/// references and loops leaves to clean up, without which it would be slow to
+/// compile too.
+static constexpr llvm::StringLiteral kQuickPasses =
+    "function(sroa,early-cse,instcombine<no-verify-fixpoint>,simplifycfg,"
+    "loop-mssa(licm),instcombine<no-verify-fixpoint>,adce)";
 
 /// Optimises a module and turns it into text or code.
 static void compileModule(Translated &job, EmitKind kind) {
@@ -154,8 +212,13 @@ static void compileModule(Translated &job, EmitKind kind) {
   passes.registerFunctionAnalyses(fam);
   passes.registerLoopAnalyses(lam);
   passes.crossRegisterProxies(lam, fam, cgam, mam);
-  passes.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O2)
-      .run(*job.module, mam);
+  llvm::ModulePassManager pipeline;
+  if (!job.quick)
+    pipeline =
+        passes.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O2);
+  else
+    llvm::cantFail(passes.parsePassPipeline(pipeline, kQuickPasses));
+  pipeline.run(*job.module, mam);
 
   llvm::raw_svector_ostream stream(job.output);
   if (kind == EmitKind::LLVMIR) {
@@ -240,9 +303,14 @@ mlir::dsv2::emitCode(llvm::ArrayRef<CodeVariant> variants, EmitKind kind) {
     if (llvm::Error error = makeVariantTable(variants, jobs.emplace_back()))
       return std::move(error);
 
+  // Large ones first, so that no processor has one alone in the end.
+  std::vector<std::pair<size_t, size_t>> bySize;
+  for (auto [i, job] : llvm::enumerate(jobs))
+    bySize.emplace_back(job.module->getInstructionCount(), i);
+  llvm::sort(bySize, std::greater<>());
   llvm::DefaultThreadPool pool;
-  for (Translated &job : jobs)
-    pool.async([&job, kind] { compileModule(job, kind); });
+  for (auto [size, i] : bySize)
+    pool.async([&job = jobs[i], kind] { compileModule(job, kind); });
   pool.wait();
   std::vector<CodeBuffer> outputs;
   for (Translated &job : jobs) {

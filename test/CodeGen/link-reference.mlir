@@ -19,7 +19,7 @@ module attributes {dsv2.manifest = {convert = {F32 = "_mlir_ciface_convert_f32"}
     // CHECK: llvm.func @expf(f32) -> f32
     llvm.func @expf(f32) -> f32
     // Its own facts are in the manifest now.
-    // CHECK: llvm.func @reference_step() attributes {passthrough = ["optsize"]} {
+    // CHECK: llvm.func @reference_step() attributes {passthrough = ["dsv2-reference"]} {
     llvm.func @reference_step() attributes {dsv2.entry = "decode"} { llvm.return }
     llvm.func @reference_copy_pages() attributes {dsv2.entry = "copy_pages"} { llvm.return }
   }

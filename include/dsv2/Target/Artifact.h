@@ -18,6 +18,11 @@
 
 namespace mlir::dsv2 {
 
+/// Passed through to functions of the reference lowering: it is there to be
+/// compared with, and most runs do not, so that little time is to be spent on
+/// its code.
+inline constexpr llvm::StringLiteral kReferenceCodeAttr = "dsv2-reference";
+
 /// What comes out of a compilation.
 enum class EmitKind { Artifact, Executable, Object, Assembly, LLVMIR };
 

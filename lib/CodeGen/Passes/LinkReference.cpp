@@ -7,6 +7,7 @@
 
 #include "ManifestFacts.h"
 #include "dsv2/CodeGen/Passes.h"
+#include "dsv2/Target/Artifact.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Interfaces/FunctionInterfaces.h"
@@ -60,16 +61,14 @@ struct LinkReference
         return signalPassFailure();
       }
     }
-    // It is there to be compared with, and most runs do not: what LLVM would
-    // make of it by unrolling is not worth the time.
-    auto small = ArrayAttr::get(&getContext(),
-                                StringAttr::get(&getContext(), "optsize"));
+    auto mark = ArrayAttr::get(
+        &getContext(), StringAttr::get(&getContext(), kReferenceCodeAttr));
     for (Operation *op : definitions) {
       op->remove();
       symbols.insert(op);
       if (auto function = dyn_cast<LLVM::LLVMFuncOp>(op);
           function && !function.isExternal())
-        function.setPassthroughAttr(small);
+        function.setPassthroughAttr(mark);
     }
     symbols.erase(reference);
   }
