@@ -6,8 +6,8 @@
 #
 # Usage: tools/build.sh [preset [target...]]      (default: release)
 # Binaries land in build/bin for `release`, in build-<preset>/bin otherwise.
-# With DSV2_PRECOMPILE_HEADERS=ON in the environment, a build from nothing takes
-# less time (see CMakeLists.txt).
+# With DSV2_PRECOMPILE_HEADERS=ON and DSV2_UNITY_BUILD=ON in the environment, a
+# build from nothing takes less time (see CMakeLists.txt).
 #
 #===-----------------------------------------------------------------------===#
 set -euo pipefail
@@ -20,7 +20,8 @@ launcher=()
 if command -v ccache >/dev/null; then
   launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 fi
-options=("-DDSV2_PRECOMPILE_HEADERS=${DSV2_PRECOMPILE_HEADERS:-OFF}")
+options=("-DDSV2_PRECOMPILE_HEADERS=${DSV2_PRECOMPILE_HEADERS:-OFF}"
+  "-DDSV2_UNITY_BUILD=${DSV2_UNITY_BUILD:-OFF}")
 echo "configuring preset $preset"
 cmake --preset "$preset" "${launcher[@]}" "${options[@]}"
 echo "building preset $preset"

@@ -20,10 +20,6 @@
 using namespace dsv2;
 using namespace llvm;
 
-static Error makeError(const Twine &message) {
-  return createStringError(inconvertibleErrorCode(), message);
-}
-
 //===----------------------------------------------------------------------===//
 // Formats
 //===----------------------------------------------------------------------===//
@@ -122,8 +118,8 @@ AttentionCost dsv2::attentionCost(const ModelConfig &config) {
 Expected<DecodeFlops> dsv2::decodeFlops(const ModelConfig &config,
                                         int64_t context) {
   if (context < 1)
-    return makeError("expected a context of at least 1 token, got " +
-                     Twine(context));
+    return createStringError("expected a context of at least 1 token, got " +
+                             Twine(context));
   Count linear = 0;
   config.forEachTensorGroup(
       [&](const TensorSpec &spec, int64_t, int64_t numActive) {
@@ -139,9 +135,10 @@ Expected<DecodeFlops> dsv2::decodeFlops(const ModelConfig &config,
 
   // The sums are part of the result too.
   if (!(linear + absorbed).get() || !(linear + expanded).get())
-    return makeError("expected FLOPs per token below 2^63, got more for a "
-                     "context of " +
-                     Twine(context));
+    return createStringError(
+        "expected FLOPs per token below 2^63, got more for a "
+        "context of " +
+        Twine(context));
   return DecodeFlops{*linear.get(), *absorbed.get(), *expanded.get(),
                      *expandedCache.get()};
 }
@@ -218,8 +215,8 @@ Expected<MemoryPlan> dsv2::planMemory(const ModelConfig &config,
         {"batch", request.batch},
         {"step", request.stepTokens}})
     if (value < 1)
-      return makeError("expected a " + what + " of at least 1, got " +
-                       Twine(value));
+      return createStringError("expected a " + what + " of at least 1, got " +
+                               Twine(value));
 
   MemoryPlan plan;
   plan.request = request;
@@ -237,10 +234,10 @@ Expected<MemoryPlan> dsv2::planMemory(const ModelConfig &config,
   if (cache && workspace)
     total = (Count(plan.weightBytes) + *cache + *workspace).get();
   if (!total)
-    return makeError("expected a memory plan below 2^63 bytes, got more for "
-                     "context " +
-                     Twine(request.context) + " and batch " +
-                     Twine(request.batch));
+    return createStringError(
+        "expected a memory plan below 2^63 bytes, got more for "
+        "context " +
+        Twine(request.context) + " and batch " + Twine(request.batch));
   plan.cacheBytes = *cache;
   plan.workspaceBytes = *workspace;
   plan.totalBytes = *total;
@@ -280,7 +277,7 @@ Error dsv2::checkMemoryBudget(const ModelConfig &config, const MemoryPlan &plan,
     os << "the weights alone exceed the available memory, so no context fits";
   else
     os << "no context fits beside the weights and the workspace";
-  return makeError(message);
+  return createStringError(message);
 }
 
 std::string dsv2::formatBytes(int64_t bytes) {

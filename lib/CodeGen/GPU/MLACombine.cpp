@@ -29,8 +29,6 @@ static constexpr int64_t kLaneColumns = 4,
                          kWarpColumns = kLaneColumns * kWarpSize;
 /// More parts than these are dealt to the warps of a block.
 static constexpr int64_t kFewParts = 8;
-// Finite, as everywhere in attention.
-static constexpr double kLowest = -1e30;
 
 /// What a warp has to do for one head: 128 columns of it.
 static int64_t getUnits(const MLADecodeShape &shape) {
@@ -150,7 +148,7 @@ private:
       return rowOf(head, b.add(from, b.mul(index, step)));
     };
     SmallVector<Value> state(2 + kLaneColumns, b.f32(0));
-    state[0] = b.f32(kLowest);
+    state[0] = b.f32(kLowestScore);
     // A part for each lane.
     state = b.forCarry(
         zero, count, b.i32(kWarpSize), state,

@@ -23,12 +23,9 @@ using namespace mlir::dsv2::gpu;
 // Softmax
 //===----------------------------------------------------------------------===//
 
-// Finite, so that differences of two are numbers; lower than any score.
-static constexpr double kLowest = -1e30;
-
 SoftmaxState gpu::softmaxStart(TileBuilder &b, int64_t rows, int64_t warps) {
   Type type = b.rowsType(rows, warps);
-  return {b.splat(kLowest, type), b.splat(0, type)};
+  return {b.splat(kLowestScore, type), b.splat(0, type)};
 }
 
 SoftmaxStep gpu::softmaxStep(
@@ -44,7 +41,7 @@ SoftmaxStep gpu::softmaxStep(
     return b.mapIndexed(
         products, type, [&](ValueRange x, Value row, Value column) {
           return b.select(keep(row, column), b.fmul(x[0], b.f32(factor)),
-                          b.f32(kLowest));
+                          b.f32(kLowestScore));
         });
   };
   Value scores;

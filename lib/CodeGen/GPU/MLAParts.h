@@ -18,6 +18,9 @@ namespace mlir::dsv2::gpu {
 // Softmax
 //===----------------------------------------------------------------------===//
 
+/// Lower than any score, and finite, so that differences of two are numbers.
+inline constexpr double kLowestScore = -1e30;
+
 /// Largest score so far (in units of the binary logarithm) and sum of
 /// exponentials of each row.
 struct SoftmaxState {

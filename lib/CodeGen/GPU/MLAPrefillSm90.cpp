@@ -106,7 +106,7 @@ tile::KernelOp gpu::createMLAPrefillSm90(ModuleOp module, StringRef name,
                           products, products.getType(),
                           [&](ValueRange x, Value row, Value column) {
                             return b.select(b.less(b.add(limit, row), column),
-                                            b.f32(-1e30), x[0]);
+                                            b.f32(kLowestScore), x[0]);
                           })};
                     },
                     [&] { return SmallVector<Value>{products}; })

@@ -20,36 +20,39 @@ static constexpr double kWord = 4;
 
 static KernelWork bytes(double count) { return {count, 0}; }
 
-KernelWork gpu::getSimtWork(const GatherRowsConfig &config,
-                            const StepSize &step) {
+KernelWork dsv2::gpu::getSimtWork(const GatherRowsConfig &config,
+                                  const StepSize &step) {
   double row = config.width *
                (getElementBytes(config.from) + getElementBytes(config.to));
   return bytes(step.tokens * (kWord + row));
 }
 
-KernelWork gpu::getSimtWork(const RMSNormConfig &config, const StepSize &step) {
+KernelWork dsv2::gpu::getSimtWork(const RMSNormConfig &config,
+                                  const StepSize &step) {
   double row = getElementBytes(config.input) + getElementBytes(config.output);
   return bytes(config.width *
                (step.tokens * row + getElementBytes(config.weight)));
 }
 
-KernelWork gpu::getSimtWork(const AddConfig &config, const StepSize &step) {
+KernelWork dsv2::gpu::getSimtWork(const AddConfig &config,
+                                  const StepSize &step) {
   return bytes(3 * kWord * step.tokens * config.width);
 }
 
-KernelWork gpu::getSimtWork(const CombineConfig &config, const StepSize &step) {
+KernelWork dsv2::gpu::getSimtWork(const CombineConfig &config,
+                                  const StepSize &step) {
   double rows = config.topK + config.hasShared + config.hasResidual + 1.0;
   return bytes(kWord * step.tokens * (2 * config.topK + rows * config.width));
 }
 
-KernelWork gpu::getSimtWork(const RopeTableConfig &config,
-                            const StepSize &step) {
+KernelWork dsv2::gpu::getSimtWork(const RopeTableConfig &config,
+                                  const StepSize &step) {
   double pairs = config.inverseFrequencies.size();
   return bytes(kWord * (pairs + step.tokens * (1 + 2 * pairs)));
 }
 
-KernelWork gpu::getSimtWork(const ApplyRopeConfig &config,
-                            const StepSize &step) {
+KernelWork dsv2::gpu::getSimtWork(const ApplyRopeConfig &config,
+                                  const StepSize &step) {
   double element =
       getElementBytes(config.input) + getElementBytes(config.output);
   return bytes(step.tokens * config.width * (config.heads * element + kWord));
@@ -59,8 +62,8 @@ KernelWork gpu::getSimtWork(const ApplyRopeConfig &config,
 /// of the table.
 static constexpr double kPlaceBytes = 3 * kWord;
 
-KernelWork gpu::getSimtWork(const LatentAppendConfig &config,
-                            const StepSize &step) {
+KernelWork dsv2::gpu::getSimtWork(const LatentAppendConfig &config,
+                                  const StepSize &step) {
   const LatentCacheConfig &cache = config.cache;
   return bytes(step.tokens *
                (double(cache.latent) * getElementBytes(config.latent) +
@@ -68,8 +71,8 @@ KernelWork gpu::getSimtWork(const LatentAppendConfig &config,
                 cache.row() * getElementBytes(cache.element) + kPlaceBytes));
 }
 
-KernelWork gpu::getSimtWork(const ContextRowsConfig &config,
-                            const StepSize &step) {
+KernelWork dsv2::gpu::getSimtWork(const ContextRowsConfig &config,
+                                  const StepSize &step) {
   const LatentCacheConfig &cache = config.cache;
   double sequences = step.sequences, rows = sequences * step.context;
   // Of a sequence its last token, that one's position and where its rows are.
@@ -77,8 +80,8 @@ KernelWork gpu::getSimtWork(const ContextRowsConfig &config,
                kWord * (sequences * 3 + rows / cache.page));
 }
 
-KernelWork gpu::getSimtWork(const LatentInputConfig &config,
-                            const StepSize &step) {
+KernelWork dsv2::gpu::getSimtWork(const LatentInputConfig &config,
+                                  const StepSize &step) {
   const LatentCacheConfig &cache = config.cache;
   KernelWork work =
       getSimtWork(LatentAppendConfig{cache, config.latent, config.key}, step);
@@ -89,8 +92,8 @@ KernelWork gpu::getSimtWork(const LatentInputConfig &config,
   return work;
 }
 
-KernelWork gpu::getSimtWork(const AttentionConfig &config,
-                            const StepSize &step) {
+KernelWork dsv2::gpu::getSimtWork(const AttentionConfig &config,
+                                  const StepSize &step) {
   const LatentCacheConfig &cache = config.cache;
   double heads = double(step.tokens) * config.heads;
   KernelWork work;
@@ -102,18 +105,19 @@ KernelWork gpu::getSimtWork(const AttentionConfig &config,
   return work;
 }
 
-KernelWork gpu::getSimtWork(const RouteConfig &config, const StepSize &step) {
+KernelWork dsv2::gpu::getSimtWork(const RouteConfig &config,
+                                  const StepSize &step) {
   return bytes(kWord * step.tokens * (config.experts + 2 * config.topK));
 }
 
-KernelWork gpu::getSimtWork(const DispatchConfig &config,
-                            const StepSize &step) {
+KernelWork dsv2::gpu::getSimtWork(const DispatchConfig &config,
+                                  const StepSize &step) {
   // What it reads, and two orders of it.
   return bytes(kWord * (3.0 * step.tokens * config.topK + config.experts + 1));
 }
 
-KernelWork gpu::getSimtWork(const RouteDispatchFacts &facts,
-                            const StepSize &step) {
+KernelWork dsv2::gpu::getSimtWork(const RouteDispatchFacts &facts,
+                                  const StepSize &step) {
   const RouteConfig &route = facts.route;
   KernelWork work = getSimtWork(route, step);
   work.bytes +=
@@ -127,15 +131,15 @@ static double countSentRows(double tokens, double topK, double ranks) {
   return tokens * ranks * (1 - std::pow(1 - 1 / ranks, topK));
 }
 
-KernelWork gpu::getSimtWork(const ExchangePlanFacts &facts,
-                            const StepSize &step) {
+KernelWork dsv2::gpu::getSimtWork(const ExchangePlanFacts &facts,
+                                  const StepSize &step) {
   const ExchangeConfig &config = facts.config;
   return bytes(kWord * (step.tokens * double(config.topK + config.ranks) +
                         config.ranks));
 }
 
-KernelWork gpu::getSimtWork(const ExchangePackFacts &facts,
-                            const StepSize &step) {
+KernelWork dsv2::gpu::getSimtWork(const ExchangePackFacts &facts,
+                                  const StepSize &step) {
   const ExchangeConfig &config = facts.config;
   double element = getElementBytes(config.element);
   double rows = countSentRows(step.tokens, config.topK, config.ranks);
@@ -144,14 +148,14 @@ KernelWork gpu::getSimtWork(const ExchangePackFacts &facts,
   return bytes(step.tokens * token + rows * element * config.columns());
 }
 
-KernelWork gpu::getSimtWork(const ExchangeUnpackFacts &facts,
-                            const StepSize &step) {
+KernelWork dsv2::gpu::getSimtWork(const ExchangeUnpackFacts &facts,
+                                  const StepSize &step) {
   // As many rows arrive as there are tokens; twice two words of each slot.
   return bytes(4 * kWord * step.tokens * facts.config.topK);
 }
 
-KernelWork gpu::getSimtWork(const ExchangeCombineFacts &facts,
-                            const StepSize &step) {
+KernelWork dsv2::gpu::getSimtWork(const ExchangeCombineFacts &facts,
+                                  const StepSize &step) {
   const ExchangeConfig &config = facts.config;
   double rows = countSentRows(step.tokens, step.topK, config.ranks);
   return bytes(kWord * (config.width * (rows + step.tokens) +
@@ -164,13 +168,15 @@ static double getPartBytes(const StepSize &step) {
          step.sequences;
 }
 
-KernelWork gpu::getSimtWork(const SampleScanFacts &, const StepSize &step) {
+KernelWork dsv2::gpu::getSimtWork(const SampleScanFacts &,
+                                  const StepSize &step) {
   double rows = step.sequences;
   return bytes(rows * (kWord * step.vocabulary + sizeof(dsv2rt_sampling_row)) +
                getPartBytes(step));
 }
 
-KernelWork gpu::getSimtWork(const SampleChooseFacts &, const StepSize &step) {
+KernelWork dsv2::gpu::getSimtWork(const SampleChooseFacts &,
+                                  const StepSize &step) {
   // Greedily: the number of a token, the token, its position and what was
   // chosen. Whoever draws reads the logits again, from the L2 cache.
   double row = sizeof(dsv2rt_sampling_row) + 5 * kWord;

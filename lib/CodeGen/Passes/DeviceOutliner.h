@@ -28,9 +28,6 @@
 
 namespace mlir::dsv2 {
 
-inline int64_t getWidth(Value value) {
-  return cast<ShapedType>(value.getType()).getShape().back();
-}
 inline Type getElement(Value value) {
   return cast<ShapedType>(value.getType()).getElementType();
 }

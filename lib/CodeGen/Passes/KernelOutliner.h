@@ -46,6 +46,11 @@ inline constexpr StringLiteral kRouterWeightsSite = "mlp.gate.weights";
 /// artifact with the functions it is compared to.
 inline constexpr StringLiteral kReferencePrefix = "reference_";
 
+/// The last dimension of a tensor or a memory reference.
+inline int64_t getWidth(Value value) {
+  return cast<ShapedType>(value.getType()).getShape().back();
+}
+
 /// How the panels of a packed weight are stored.
 cpu::PanelFormat getPanelFormat(RankedTensorType packed);
 

@@ -15,10 +15,6 @@
 using namespace mlir;
 using namespace mlir::dsv2;
 
-static int64_t getWidth(Value value) {
-  return cast<ShapedType>(value.getType()).getShape().back();
-}
-
 cpu::PanelFormat mlir::dsv2::getPanelFormat(RankedTensorType packed) {
   // IR may hold weights that nothing packed; the launch will not verify.
   auto encoding = dyn_cast_or_null<PackedAttr>(packed.getEncoding());

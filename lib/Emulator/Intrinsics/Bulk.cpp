@@ -377,7 +377,7 @@ static void bulkStore(const uint64_t *a, uint64_t *) {
   issueStore(a[1], plainExtent(a[0], a[2], what), BoxReduction::None, what);
 }
 
-static void commit(const uint64_t *, uint64_t *) {
+static void commitBulkCopies(const uint64_t *, uint64_t *) {
   Thread &thread = machine().current();
   thread.bulkGroups.push_back(std::move(thread.openBulk));
   thread.openBulk = {};
@@ -448,7 +448,7 @@ llvm::ArrayRef<IntrinsicEntry> dsv2::emulator::bulkIntrinsics() {
       {"llvm.nvvm.cp.async.bulk.global.to.shared.cta", located<bulkLoadCta>},
       {"llvm.nvvm.cp.async.bulk.shared.cta.to.global", located<bulkStore>},
       {"llvm.nvvm.cp.async.bulk.prefetch.L2", ignored},
-      {"llvm.nvvm.cp.async.bulk.commit.group", located<commit>},
+      {"llvm.nvvm.cp.async.bulk.commit.group", located<commitBulkCopies>},
       {"llvm.nvvm.cp.async.bulk.wait.group", located<waitGroup<false>>},
       {"llvm.nvvm.cp.async.bulk.wait.group.read", located<waitGroup<true>>},
       {"llvm.nvvm.prefetch.tensormap", ignored},

@@ -85,7 +85,7 @@ static void copy(const uint64_t *a, uint64_t *) {
   thread.openCopies.ops.push_back(scheduler.ownerOf(op));
 }
 
-static void commit(const uint64_t *, uint64_t *) {
+static void commitCopies(const uint64_t *, uint64_t *) {
   Thread &thread = machine().current();
   thread.openCopies.effects = {{copyAgent(thread), thread.copyEpoch++}};
   thread.copyGroups.push_back(std::move(thread.openCopies));
@@ -106,7 +106,7 @@ static void waitForGroups(uint64_t left) {
 
 static void waitGroup(const uint64_t *a, uint64_t *) { waitForGroups(a[0]); }
 static void waitAll(const uint64_t *a, uint64_t *r) {
-  commit(a, r);
+  commitCopies(a, r);
   waitForGroups(0);
 }
 
@@ -140,7 +140,7 @@ llvm::ArrayRef<IntrinsicEntry> dsv2::emulator::copyIntrinsics() {
       DSV2_COPY("ca.shared.global.8", 8),
       DSV2_COPY("ca.shared.global.16", 16),
       DSV2_COPY("cg.shared.global.16", 16),
-      {"llvm.nvvm.cp.async.commit.group", located<commit>},
+      {"llvm.nvvm.cp.async.commit.group", located<commitCopies>},
       {"llvm.nvvm.cp.async.wait.group", located<waitGroup>},
       {"llvm.nvvm.cp.async.wait.all", located<waitAll>},
       {"llvm.nvvm.cp.async.mbarrier.arrive", located<arrive<true>>},

@@ -266,7 +266,7 @@ void dsv2::emulator::fenceWgmma(const uint64_t *, uint64_t *) {
   machine().current().tensorFenced = true;
 }
 
-static void commit(const uint64_t *, uint64_t *) {
+static void commitProducts(const uint64_t *, uint64_t *) {
   Thread &thread = machine().current();
   ++thread.tensorCommitted;
   thread.tensorOpen = false;
@@ -290,7 +290,7 @@ void dsv2::emulator::waitForWgmma(const uint64_t *arguments, uint64_t *) {
 llvm::ArrayRef<IntrinsicEntry> dsv2::emulator::wgmmaIntrinsics() {
   static const IntrinsicEntry table[] = {
       {"llvm.nvvm.wgmma.fence.sync.aligned", located<fenceWgmma>},
-      {"llvm.nvvm.wgmma.commit_group.sync.aligned", located<commit>},
+      {"llvm.nvvm.wgmma.commit_group.sync.aligned", located<commitProducts>},
       {"llvm.nvvm.wgmma.wait_group.sync.aligned", located<waitForWgmma>},
   };
   return table;
