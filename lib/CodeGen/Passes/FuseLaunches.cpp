@@ -24,6 +24,10 @@ namespace mlir::dsv2 {
 using namespace mlir;
 using namespace mlir::dsv2;
 
+/// On a fused kernel: which operands each of its parts takes, so that another
+/// launch of the same parts takes the same kernel only if it wires them alike.
+static constexpr llvm::StringLiteral kWiringAttr = "dsv2.wiring";
+
 /// Rows that all kernels of a launch are done with before the next ones: few
 /// enough that what one kernel leaves, the next finds in the cache.
 static constexpr int64_t kRowsAtOnce = 4;
@@ -268,12 +272,12 @@ void Group::fuse() {
     std::string candidate =
         kernelName + (i ? "__" + std::to_string(i) : std::string());
     auto existing = module.lookupSymbol<func::FuncOp>(candidate);
-    if (existing && existing->getAttr("dsv2.wiring") != wiring)
+    if (existing && existing->getAttr(kWiringAttr) != wiring)
       continue;
     kernel = existing ? existing
                       : buildKernel(candidate, arguments, types,
                                     /*measured=*/inputs.size());
-    kernel->setAttr("dsv2.wiring", wiring);
+    kernel->setAttr(kWiringAttr, wiring);
   }
 
   auto fused = LaunchOp::create(b, ValueRange(outputs).getTypes(),
