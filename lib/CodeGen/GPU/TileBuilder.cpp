@@ -257,10 +257,10 @@ Value TileBuilder::reduceRows(ReduceKind kind, Value source) {
 }
 Value TileBuilder::pack(Value source) {
   auto type = cast<FragmentType>(source.getType());
-  return PackOp::create(*this,
-                        OperandType::get(getContext(), type.getShape(),
-                                         getBF16Type(), type.getWarps()),
-                        source);
+  return tile::PackOp::create(*this,
+                              OperandType::get(getContext(), type.getShape(),
+                                               getBF16Type(), type.getWarps()),
+                              source);
 }
 Value TileBuilder::columns(Value source, int64_t from, int64_t count) {
   auto type = cast<FragmentType>(source.getType());

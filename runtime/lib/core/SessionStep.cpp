@@ -155,7 +155,8 @@ int64_t Session::Impl::longestFor(const StepInput *inputs, size_t count) const {
   // prefillMinTokens is where a long context's rows of keys are worth making:
   // each saves something for every token that attends to it.
   double all = std::accumulate(rows.begin(), rows.end(), 0.0);
-  if (pairs < double(manifest().prefillMinTokens) * all ||
+  if (artifact->entryFor(longest).form != "expanded" ||
+      pairs < double(manifest().prefillMinTokens) * all ||
       *std::max_element(rows.begin(), rows.end()) > plan.keyRows)
     return 0;
   return longest;
