@@ -178,11 +178,11 @@ TEST_P(RaggedDeviceModel, SequencesOfDifferentLengths) {
       expected[s].rows.push_back(i);
   }
   for (size_t s = 0; s < ids.size(); ++s) {
-    // Mostly the same bits; kernels for few rows sum in another order. 4e-5 was
-    // measured, 2.4e-3 where chunks are cut elsewhere, and 0.4 or more with
-    // keys of another sequence.
-    EXPECT_LE(relativeError(evaluate(*session, ids[s], 0), expected[s]), 1e-2)
-        << "sequence " << s << " behind " << sizes[s].before;
+    double error = relativeError(evaluate(*session, ids[s], 0), expected[s]);
+    RecordProperty("error_" + std::to_string(s), std::to_string(error));
+    // Mostly the same bits; kernels for few rows sum in another order. 4.4e-4
+    // was measured, and 0.4 or more with keys of another sequence.
+    EXPECT_LE(error, 1e-2) << "sequence " << s << " behind " << sizes[s].before;
   }
 }
 

@@ -102,11 +102,7 @@ TEST_F(DeviceSessionTest, StepsWithRowsOfKeysAreNotRepeated) {
   std::string path = folder.file("a");
   patchDeviceArtifact(path, "\"prefill_min_tokens\": 4",
                       "\"prefill_min_tokens\": 1");
-  auto artifact = take(Artifact::load(path));
-  SessionOptions options;
-  options.device = take(Device::open("cuda"));
-  auto session =
-      take(Session::create(artifact, deviceWeights(artifact), options));
+  auto session = take(openDeviceSession({}, take(Artifact::load(path))));
   auto cpu = fakeSession();
   std::vector<SequenceId> ids = {take(session->addSequence())};
   ASSERT_EQ(take(cpu->addSequence()), ids.front());

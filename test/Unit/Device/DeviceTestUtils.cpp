@@ -50,13 +50,16 @@ dsv2test::deviceWeights(const std::shared_ptr<const Artifact> &artifact) {
 }
 
 Expected<std::unique_ptr<Session>>
-dsv2test::openDeviceSession(SessionOptions options) {
+dsv2test::openDeviceSession(SessionOptions options,
+                            std::shared_ptr<const Artifact> artifact) {
   if (!options.device) {
     Expected<std::shared_ptr<Device>> device = Device::open("cuda");
     if (!device.ok())
       return device.status();
     options.device = std::move(device.value());
   }
+  if (artifact)
+    return Session::create(artifact, deviceWeights(artifact), options);
   static std::shared_ptr<const PackedWeights> weights = deviceWeights();
   return Session::create(deviceArtifact(), weights, options);
 }

@@ -38,9 +38,11 @@ void patchDeviceArtifact(const std::string &path, const std::string &from,
 std::shared_ptr<const dsv2rt::PackedWeights> deviceWeights(
     const std::shared_ptr<const dsv2rt::Artifact> &artifact = deviceArtifact());
 
-/// Opens "cuda" and makes a session on it. `options.device` may be set.
+/// Opens "cuda" and makes a session on it, of another artifact if there is one.
+/// `options.device` may be set.
 dsv2rt::Expected<std::unique_ptr<dsv2rt::Session>>
-openDeviceSession(dsv2rt::SessionOptions options = {});
+openDeviceSession(dsv2rt::SessionOptions options = {},
+                  std::shared_ptr<const dsv2rt::Artifact> artifact = nullptr);
 
 } // namespace dsv2test
 
