@@ -60,7 +60,9 @@ public:
     token = b.blockId(0);
     lane = b.lane();
     warp = b.warp();
+    // Positions and sequences are there before a step starts.
     findParts();
+    b.awaitPredecessors();
     b.ifThen(b.less(b.i32(1), parts), [&] {
       b.ifElse(
           b.less(parts, b.i32(kFewParts + 1)), [&] { emitFew(); },
@@ -300,7 +302,8 @@ LLVM::LLVMFuncOp gpu::getOrCreateMLACombine(ModuleOp module,
        pointerOf(c, 3), sizeOf(c, 2, 0), valueOf(c, 4)},
       [&](SimtBuilder &b, ValueRange arguments) {
         Combine(b, shape, arguments).emit();
-      });
+      },
+      Waiting::Inside);
   kernel->setAttr(kChipAttr, StringAttr::get(c, chip));
   setCostFacts(kernel, MLACombineFacts{shape, chip.str()});
   return kernel;

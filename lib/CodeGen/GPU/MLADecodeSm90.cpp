@@ -70,6 +70,9 @@ public:
           tile::SharedType::get({1, kMLAHeads}, b.getF32Type(), /*swizzle=*/0));
     }
     start = b.ringStart();
+    // Positions and tables are there before a step starts: the search does not
+    // have to wait.
+    tile::AwaitPredecessorsOp::create(b);
     b.role("producer", 0, 4, 4, isShared ? 40 : 0, /*single=*/true,
            [&](Value) { emitProducer(); });
     b.role("scores", 4, 8, 4, isShared ? 232 : 0, /*single=*/false,

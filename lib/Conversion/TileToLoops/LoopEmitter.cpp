@@ -216,7 +216,7 @@ LogicalResult LoopEmitter::emitOp(Operation *op) {
       .Case([&](MmaOp typed) { return product(typed); })
       .Case<WgmmaFenceOp, WgmmaWaitOp>(
           [&](auto typed) { return passOn(typed); })
-      .Case<CpAsyncCommitOp, CpAsyncWaitOp, FenceAsyncOp>(
+      .Case<CpAsyncCommitOp, CpAsyncWaitOp, FenceAsyncOp, AwaitPredecessorsOp>(
           [](auto) { return success(); })
       .Case([&](RingStartOp typed) {
         values[typed.getResult()] = i32(0);

@@ -106,7 +106,8 @@ LogicalResult KernelEmitter::emit() {
   // Successors may start when all blocks of this kernel have, and so may this
   // one: all that it reads may be what predecessors write (kEarlyStartAttr).
   NVVM::GriddepcontrolOp::create(b, NVVM::GridDepActionKind::launch_dependents);
-  NVVM::GriddepcontrolOp::create(b, NVVM::GridDepActionKind::wait);
+  if (kernel.getBody().getOps<AwaitPredecessorsOp>().empty())
+    NVVM::GriddepcontrolOp::create(b, NVVM::GridDepActionKind::wait);
   for (auto [argument, value] :
        llvm::zip(kernel.getBody().getArguments(), function.getArguments()))
     bind(argument, value);
@@ -123,7 +124,7 @@ LogicalResult KernelEmitter::emit() {
   shared = LLVM::AddressOfOp::create(b, sharedMemory);
   bool started = false;
   for (Operation &op : kernel.getBody().front()) {
-    if (isa<RoleOp>(op) && !started) {
+    if (isa<RoleOp, AwaitPredecessorsOp>(op) && !started) {
       started = true;
       emitBarrierInit();
     }
@@ -168,6 +169,10 @@ LogicalResult KernelEmitter::emitOp(Operation *op) {
       })
       .Case([&](RingStartOp typed) {
         bind(typed, {i32(0), i32(0)});
+        return success();
+      })
+      .Case([&](AwaitPredecessorsOp) {
+        NVVM::GriddepcontrolOp::create(b, NVVM::GridDepActionKind::wait);
         return success();
       })
       .Case([&](CpAsyncCommitOp) {

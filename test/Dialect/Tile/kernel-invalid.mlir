@@ -428,3 +428,14 @@ dsv2_tile.kernel @k() attributes {chip = "sm_90a", threads = 128 : i32} {
     dsv2_tile.barrier 1 threads 32
   }
 }
+
+// -----
+
+// await_predecessors_c1
+dsv2_tile.kernel @k() attributes {chip = "sm_90a", threads = 128 : i32} {
+  dsv2_tile.await_predecessors
+  // expected-error @below {{expected no more than one in a kernel}}
+  dsv2_tile.await_predecessors
+  dsv2_tile.role "all" warps 0 to 4 by 4 (%i) {
+  }
+}

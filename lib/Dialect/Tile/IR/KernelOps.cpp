@@ -206,6 +206,18 @@ LogicalResult SharedViewOp::verify() {
 }
 
 //===----------------------------------------------------------------------===//
+// AwaitPredecessorsOp
+//===----------------------------------------------------------------------===//
+
+LogicalResult AwaitPredecessorsOp::verify() {
+  // await_predecessors_c1
+  for (Operation *op = (*this)->getPrevNode(); op; op = op->getPrevNode())
+    if (isa<AwaitPredecessorsOp>(op))
+      return emitOpError("expected no more than one in a kernel");
+  return success();
+}
+
+//===----------------------------------------------------------------------===//
 // BarrierOp
 //===----------------------------------------------------------------------===//
 

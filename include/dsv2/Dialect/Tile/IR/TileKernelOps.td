@@ -237,6 +237,35 @@ def Tile_SharedViewOp : Tile_Op<"shared_view", [Pure]> {
   let hasVerifier = 1;
 }
 
+def Tile_AwaitPredecessorsOp : Tile_Op<"await_predecessors",
+                                       [HasParent<"KernelOp">]> {
+  let summary = "Wait for the launches before";
+  let description = [{
+    Where a kernel that may start before the launches before it are over waits
+    for them (PTX ISA, "griddepcontrol.wait"). Numbers loaded before it must be
+    those that no launch of a step writes, such as positions. A kernel without
+    it waits first of all.
+
+    Constraints:
+    - await_predecessors_c1: there is no more than one in a kernel
+
+    Example:
+
+    ```mlir
+    dsv2_tile.kernel @late(%positions: !dsv2_tile.global<i32>, %token: i32)
+        attributes {chip = "sm_90a", threads = 128 : i32} {
+      %position = dsv2_tile.load_scalar %positions[%token]
+          : !dsv2_tile.global<i32> -> i32
+      dsv2_tile.await_predecessors
+      dsv2_tile.role "all" warps 0 to 4 by 4 (%i) {
+      }
+    }
+    ```
+  }];
+  let assemblyFormat = "attr-dict";
+  let hasVerifier = 1;
+}
+
 def Tile_BarrierOp : Tile_Op<"barrier"> {
   let summary = "Wait at a named barrier";
   let description = [{
