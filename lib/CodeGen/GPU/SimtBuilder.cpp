@@ -7,6 +7,8 @@
 
 #include "dsv2/CodeGen/GPU/SimtBuilder.h"
 
+#include "dsv2/CodeGen/GPU/DeviceParts.h"
+#include "dsv2/Dialect/DSV2/IR/DSV2.h"
 #include "dsv2/Target/KernelInfo.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
@@ -285,11 +287,23 @@ SmallVector<Value> SimtBuilder::pack(Type element, ValueRange values) {
   return words;
 }
 
+LLVM::LLVMFuncOp SimtBuilder::getKernel() {
+  Operation *parent = getInsertionBlock()->getParentOp();
+  if (auto kernel = dyn_cast<LLVM::LLVMFuncOp>(parent))
+    return kernel;
+  return parent->getParentOfType<LLVM::LLVMFuncOp>();
+}
+
+Value SimtBuilder::dynamicShared(int64_t bytes) {
+  LLVM::LLVMFuncOp kernel = getKernel();
+  kernel->setAttr(kSharedBytesAttr, getI64IntegerAttr(bytes));
+  return LLVM::AddressOfOp::create(
+      *this, getOrCreateDynamicShared(
+                 kernel->getParentOfType<mlir::gpu::GPUModuleOp>()));
+}
+
 Value SimtBuilder::sharedArray(StringRef name, Type element, int64_t count) {
-  auto kernel =
-      getInsertionBlock()->getParentOp()->getParentOfType<LLVM::LLVMFuncOp>();
-  if (!kernel)
-    kernel = cast<LLVM::LLVMFuncOp>(getInsertionBlock()->getParentOp());
+  LLVM::LLVMFuncOp kernel = getKernel();
   std::string symbol = (kernel.getName() + "_" + name).str();
   auto type = LLVM::LLVMArrayType::get(element, count);
   {

@@ -24,16 +24,18 @@ namespace {
 
 /// A load is of a group of blocks: a piece of 16 bytes, which has 8 elements of
 /// each block, and the word with the group's scales.
-class BlockSums : public TensorCoreSums {
+class BlockSums : public RoundSums {
 public:
   BlockSums(SimtBuilder &b, const ProductConfig &config, ProductRows &rows,
             Value output, Value split)
-      : TensorCoreSums(b, config, rows, output),
+      : RoundSums(b, config, rows), tile(b, config, rows, output),
         blocks(*getBlockFormat(config.format)), split(split),
         groupColumns(blocks.groupElements()) {
-    vector = groupColumns - blocks.elements + kInputs;
-    firstElement = b.add(b.mul(split, groupColumns), b.mul(thread, kInputs));
-    lastFirstElement = (tiling.splits - 1) * groupColumns + 3 * kInputs;
+    vector = groupColumns - blocks.elements + TileThread::kInputs;
+    firstElement = b.add(b.mul(split, groupColumns),
+                         b.mul(tile.thread, TileThread::kInputs));
+    lastFirstElement =
+        (tiling.splits - 1) * groupColumns + 3 * TileThread::kInputs;
     loads = llvm::divideCeil(blocks.groups(config.inputs), tiling.splits);
     // 8 loads of weights and 8 of scales are 40 registers.
     roundLoads = std::min<int64_t>(loads, 4);
@@ -42,6 +44,9 @@ public:
 private:
   int64_t getOffset(int64_t index) const override {
     return index * groupColumns * tiling.splits;
+  }
+  void prepare(Value first, Value count) override {
+    tile.prepare(first, count);
   }
   SmallVector<Value> getZeros() override {
     return SmallVector<Value>(4, b.f32(0.0));
@@ -68,11 +73,11 @@ private:
 
   SmallVector<Value> loadWeights(const Place &place, int64_t index) override {
     SmallVector<Value> words;
-    for (Value row : weightRows) {
+    for (Value row : tile.weightRows) {
       llvm::append_range(
           words,
           b.loadWords(4,
-                      getGroupAddress(row, place, index, b.mul(thread, 16),
+                      getGroupAddress(row, place, index, b.mul(tile.thread, 16),
                                       BlockFormat::kGroupBytes),
                       /*invariant=*/true));
       llvm::append_range(
@@ -92,12 +97,13 @@ private:
                                     int64_t block) {
     int64_t first = block * blocks.elements;
     if (place.offset)
-      return loadInput(b.at(getAddress(inputRow, config.input, place),
-                            config.input, b.i32(first)));
+      return tile.loadInput(b.at(getAddress(tile.inputRow, config.input, place),
+                                 config.input, b.i32(first)));
     Value column = b.add(firstElement, getOffset(index) + first);
     Value isInside = b.less(column, b.i32(config.inputs));
-    column = b.min(column, b.i32(config.inputs - kInputs));
-    SmallVector<Value> words = loadInput(b.at(inputRow, config.input, column));
+    column = b.min(column, b.i32(config.inputs - TileThread::kInputs));
+    SmallVector<Value> words =
+        tile.loadInput(b.at(tile.inputRow, config.input, column));
     for (Value &word : words)
       word = b.select(isInside, word, b.i32(0));
     return words;
@@ -134,9 +140,10 @@ private:
     if (unit != 1)
       for (Value &total : totals)
         total = b.fmul(total, b.f32(unit));
-    storeTile(totals, shared);
+    tile.storeTile(totals, shared);
   }
 
+  TileThread tile;
   const BlockFormat &blocks;
   Value split;
   int64_t groupColumns;

@@ -7,6 +7,8 @@
 
 #include "SimtProductEmitter.h"
 
+#include "dsv2/CodeGen/GPU/DeviceParts.h"
+
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
@@ -90,30 +92,40 @@ Value ProductEmitter::getWeightRow(Value output, int64_t part) {
               b.i32(0));
 }
 
-void ProductEmitter::forExpert(Value slot,
-                               llvm::function_ref<void(Value)> body) {
+void ProductEmitter::forExpert(
+    Value slot, llvm::function_ref<void(Value, Value, Value)> body) {
   // Every warp finds it for itself: lane l looks at the experts l, l + 32, ...
   Value lane = b.lane();
   Value lower = b.lowerLanes();
-  Value found = b.i32(-1), before = b.i32(0);
+  struct Group {
+    Value begin, end, hasRows;
+  };
+  SmallVector<Group> groups;
   for (int64_t first = 0; first < config.experts; first += kWarpSize) {
     Value expert = b.add(lane, first);
     Value isExpert = b.less(expert, b.i32(config.experts));
     // Beyond the last expert both are the number of rows.
     Value at = b.min(expert, b.i32(config.experts));
-    Value end = b.min(b.add(expert, 1), b.i32(config.experts));
-    Value hasRows = b.logicalAnd(
-        isExpert, b.less(b.load(i32, b.at(args.offsets, i32, at)),
-                         b.load(i32, b.at(args.offsets, i32, end))));
-    Value all = b.ballot(hasRows);
+    Value next = b.min(b.add(expert, 1), b.i32(config.experts));
+    Value begin = b.load(i32, b.at(args.offsets, i32, at));
+    Value end = b.load(i32, b.at(args.offsets, i32, next));
+    groups.push_back({begin, end, b.logicalAnd(isExpert, b.less(begin, end))});
+  }
+  Value zero = b.i32(0), found = b.i32(-1), before = zero, begin = zero,
+        end = zero;
+  for (auto [i, group] : llvm::enumerate(groups)) {
+    Value all = b.ballot(group.hasRows);
     Value own =
         b.add(before, b.countBits(arith::AndIOp::create(b, all, lower)));
-    Value hit = b.ballot(b.logicalAnd(hasRows, b.equal(own, slot)));
-    found =
-        b.select(b.equal(hit, b.i32(0)), found, b.add(b.lowestBit(hit), first));
+    Value hit = b.ballot(b.logicalAnd(group.hasRows, b.equal(own, slot)));
+    Value isHere = b.less(zero, b.countBits(hit));
+    Value holder = b.lowestBit(b.select(isHere, hit, b.i32(1)));
+    found = b.select(isHere, b.add(holder, i * kWarpSize), found);
+    begin = b.select(isHere, b.shuffleFrom(group.begin, holder), begin);
+    end = b.select(isHere, b.shuffleFrom(group.end, holder), end);
     before = b.add(before, b.countBits(all));
   }
-  b.ifThen(b.less(b.i32(-1), found), [&] { body(found); });
+  b.ifThen(b.less(b.i32(-1), found), [&] { body(found, begin, end); });
 }
 
 Value ProductEmitter::isAligned() {
@@ -163,6 +175,9 @@ void ProductEmitter::emitNarrow(Value first, Value count) {
     sums = b.forCarry(
         b.lane(), b.i32(config.inputs), b.i32(kWarpSize), sums,
         [&](Value k, ValueRange carried) {
+          // Unrolled it would take the registers that decide how many blocks of
+          // the other path there can be.
+          k = hide(b, k);
           Value value = b.loadFloat(config.input, b.at(x, config.input, k));
           SmallVector<Value> next;
           for (auto [weight, sum] : llvm::zip(weights, carried))
@@ -198,7 +213,7 @@ void ProductEmitter::emitWide(Value first, Value count, bool oneRow) {
   Value tile = b.div(b.warp(), tiling.splits);
   auto sums = ProductSums::create(
       b, config, *this, b.add(firstOutput, b.mul(tile, tiling.tileOutputs)),
-      b.rem(b.warp(), tiling.splits), oneRow);
+      b.rem(b.warp(), tiling.splits), oneRow, ring);
   sums->emit(first, count, b.at(shared, f32, b.mul(b.warp(), warpElements)),
              [&] {
                // Weights of experts took waiting to find.
@@ -259,10 +274,8 @@ void ProductEmitter::emit(const ProductBlock &block) {
   head = block.head;
   if (config.experts) {
     b.awaitPredecessors();
-    forExpert(block.group, [&](Value expert) {
+    forExpert(block.group, [&](Value expert, Value begin, Value end) {
       matrix = expert;
-      Value begin = b.load(i32, b.at(args.offsets, i32, expert));
-      Value end = b.load(i32, b.at(args.offsets, i32, b.add(expert, 1)));
       b.forEach(begin, end, b.i32(kProductRows), [&](Value first) {
         emitRows(first, b.min(b.sub(end, first), b.i32(kProductRows)));
         // Sums of these rows are read until here.

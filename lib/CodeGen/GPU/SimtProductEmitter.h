@@ -39,11 +39,15 @@ struct ProductBlock {
 /// Emits one product.
 class ProductEmitter : public ProductRows {
 public:
-  /// Warps add up in `shared`, countShared() elements.
+  /// What products of a kernel share: warps add up in `sums`, countShared()
+  /// elements; `ring` is for weights on their way, getRingBytes().
+  struct Shared {
+    Value sums, ring;
+  };
   ProductEmitter(SimtBuilder &b, const ProductConfig &config,
-                 const ProductParameters &args, Value shared)
+                 const ProductParameters &args, const Shared &shared)
       : b(b), config(config), args(args), tiling(config), f32(b.getF32Type()),
-        i32(b.getI32Type()), shared(shared) {}
+        i32(b.getI32Type()), shared(shared.sums), ring(shared.ring) {}
 
   static int64_t countShared(const ProductConfig &config) {
     ProductTiling tiling(config);
@@ -58,9 +62,10 @@ private:
   Value getWeightRow(Value output, int64_t part) override;
 
   /// Finds the expert whose rows the block computes: of those that have any,
-  /// number `slot`. Calls `body` with the number of the expert, if there is
-  /// one.
-  void forExpert(Value slot, llvm::function_ref<void(Value)> body);
+  /// number `slot`. Calls `body` with the number of the expert, its first row
+  /// and the end of its rows, if there is one.
+  void forExpert(Value slot,
+                 llvm::function_ref<void(Value, Value, Value)> body);
   /// Whether rows of the input and of the weights start at multiples of 16
   /// bytes.
   Value isAligned();
@@ -79,7 +84,7 @@ private:
   const ProductParameters &args;
   ProductTiling tiling;
   Type f32, i32;
-  Value shared;
+  Value shared, ring;
   /// Which of the matrices of weights and of the heads, the block's first
   /// output.
   Value matrix, head, firstOutput;

@@ -14,22 +14,12 @@ using namespace mlir;
 using namespace mlir::dsv2;
 using namespace mlir::dsv2::gpu;
 
-static int64_t getBytes(Type element) {
-  return element.getIntOrFloatBitWidth() / 8;
-}
-
 /// Bytes of one load of weights.
 static constexpr int64_t kLoadBytes = 16;
 
 //===----------------------------------------------------------------------===//
 // Tiling
 //===----------------------------------------------------------------------===//
-
-/// Rows of weights of an instruction of the tensor cores; columns of K that a
-/// warp takes in one step, two instructions' 16-byte loads, which are 128
-/// adjacent bytes of each row.
-static constexpr int64_t kTileRows = 16;
-static constexpr int64_t kStepColumns = 64;
 
 ProductTiling::ProductTiling(const ProductConfig &config) {
   const BlockFormat *blocks = getBlockFormat(config.format);
@@ -47,11 +37,22 @@ ProductTiling::ProductTiling(const ProductConfig &config) {
     // A warp wants two steps, 8 loads a thread (4 of blocks), at least; then
     // the more warps share a tile, the more multiprocessors have something to
     // load.
-    int64_t steps = blocks ? blocks->groups(config.inputs)
-                           : llvm::divideCeil(config.inputs, kStepColumns);
-    tileOutputs = kTileRows / rowsPerOutput(config);
+    int64_t steps =
+        blocks ? blocks->groups(config.inputs)
+               : llvm::divideCeil(config.inputs, TileThread::kStepColumns);
+    tileOutputs = TileThread::kTileRows / rowsPerOutput(config);
     splits = std::clamp<int64_t>(llvm::bit_floor(uint64_t(steps / 2)), 1, 8);
     warps = std::max<int64_t>(splits, 4);
+    if (!blocks) {
+      loads = 2 * llvm::divideCeil(steps, splits);
+      // A ring is gone through a whole number of times for each tile. Loads
+      // that are too many are of the last columns, and count for nothing.
+      slots = std::min(loads, kRingLoads);
+      for (int64_t fewer = slots - 1; fewer >= kRingLoads / 2; --fewer)
+        if (llvm::alignTo(loads, fewer) < llvm::alignTo(loads, slots))
+          slots = fewer;
+      loads = llvm::alignTo(loads, slots);
+    }
   } else if (isWide) {
     // Enough warps for all multiprocessors of an H100, 132, to have some.
     constexpr int64_t kEnoughOutputs = 4096;
@@ -73,7 +74,7 @@ ProductTiling::ProductTiling(const ProductConfig &config) {
 int64_t ProductSums::pitch(const ProductConfig &config) {
   // 4 more than the rows of a tile: the threads of a warp then write to
   // different banks.
-  return ProductTiling(config).onTensorCores ? kTileRows + 4
+  return ProductTiling(config).onTensorCores ? TileThread::kTileRows + 4
                                              : rowsPerOutput(config);
 }
 
@@ -106,8 +107,8 @@ SmallVector<Value> ProductSums::mask(SmallVector<Value> words,
   return words;
 }
 
-void ProductSums::emit(Value first, Value count, Value shared,
-                       llvm::function_ref<void()> beforeInput) {
+void RoundSums::emit(Value first, Value count, Value shared,
+                     llvm::function_ref<void()> beforeInput) {
   struct Load {
     Place place;
     int64_t index;
@@ -154,9 +155,9 @@ void ProductSums::emit(Value first, Value count, Value shared,
 // Tensor cores
 //===----------------------------------------------------------------------===//
 
-TensorCoreSums::TensorCoreSums(SimtBuilder &b, const ProductConfig &config,
-                               ProductRows &rows, Value output)
-    : ProductSums(b, config, rows) {
+TileThread::TileThread(SimtBuilder &b, const ProductConfig &config,
+                       ProductRows &rows, Value output)
+    : b(b), config(config), rows(rows) {
   Value lane = b.lane();
   group = b.div(lane, 4);
   thread = b.rem(lane, 4);
@@ -168,13 +169,13 @@ TensorCoreSums::TensorCoreSums(SimtBuilder &b, const ProductConfig &config,
                   rows.getWeightRow(b.add(own, 8), 0)};
 }
 
-void TensorCoreSums::prepare(Value first, Value count) {
+void TileThread::prepare(Value first, Value count) {
   // Columns past the last row are computed from that and not used.
   inputRow =
       rows.getInputRow(b.add(first, b.min(group, b.sub(count, b.i32(1)))));
 }
 
-SmallVector<Value> TensorCoreSums::loadInput(Value address) {
+SmallVector<Value> TileThread::loadInput(Value address) {
   SmallVector<Value> x =
       b.loadWords(kInputs * getBytes(config.input) / 4, address);
   if (config.input.isF32())
@@ -182,85 +183,28 @@ SmallVector<Value> TensorCoreSums::loadInput(Value address) {
   return x;
 }
 
-void TensorCoreSums::storeTile(ValueRange sums, Value shared) {
+void TileThread::storeTile(ValueRange sums, Value shared) {
   for (int64_t i = 0; i < 4; ++i) {
     Value row = b.add(b.mul(thread, 2), i % 2);
     Value column = b.add(group, i / 2 * 8);
-    b.store(sums[i], b.at(shared, b.getF32Type(),
-                          b.add(b.mul(row, pitch(config)), column)));
+    b.store(sums[i],
+            b.at(shared, b.getF32Type(),
+                 b.add(b.mul(row, ProductSums::pitch(config)), column)));
   }
 }
 
+//===----------------------------------------------------------------------===//
+// One output
+//===----------------------------------------------------------------------===//
+
 namespace {
 
-/// Weights of bf16: each piece is good for two instructions, whose columns of K
-/// are then not in order; both operands agree on it.
-class HalfSums : public TensorCoreSums {
-public:
-  HalfSums(SimtBuilder &b, const ProductConfig &config, ProductRows &rows,
-           Value output, Value split)
-      : TensorCoreSums(b, config, rows, output) {
-    vector = kInputs;
-    firstElement = b.add(b.mul(split, kStepColumns), b.mul(thread, vector));
-    lastFirstElement = (tiling.splits - 1) * kStepColumns + 3 * vector;
-    int64_t steps = llvm::divideCeil(
-        llvm::divideCeil(config.inputs, kStepColumns), tiling.splits);
-    // 16 loads of weights are 64 registers.
-    int64_t roundSteps = std::min<int64_t>(steps, 4);
-    loads = 2 * steps;
-    roundLoads = 2 * roundSteps;
-  }
-
-private:
-  static constexpr int64_t kHalfStep = kStepColumns / 2;
-  /// An instruction waits for the one before it with the same accumulator.
-  static constexpr int64_t kAccumulators = 2;
-
-  int64_t getOffset(int64_t index) const override {
-    return index / 2 * kStepColumns * tiling.splits + index % 2 * kHalfStep;
-  }
-  SmallVector<Value> getZeros() override {
-    return SmallVector<Value>(4 * kAccumulators, b.f32(0.0));
-  }
-  SmallVector<Value> loadWeights(const Place &place, int64_t) override {
-    SmallVector<Value> words;
-    for (Value row : weightRows)
-      llvm::append_range(words,
-                         b.loadWords(4, getAddress(row, config.weight, place),
-                                     /*invariant=*/true));
-    return words;
-  }
-  SmallVector<Value> accumulate(const Place &place, int64_t index,
-                                ArrayRef<Value> w, ValueRange before) override {
-    // Zeros here make what was loaded of the weights count for nothing.
-    SmallVector<Value> x =
-        mask(loadInput(getAddress(inputRow, config.input, place)), place);
-    SmallVector<Value> sums(before);
-    for (int64_t half = 0; half < 2; ++half) {
-      int64_t k = 2 * half;
-      int64_t number = half % kAccumulators;
-      auto own = MutableArrayRef(sums).slice(4 * number, 4);
-      SmallVector<Value> next =
-          b.multiplyTile({w[k], w[4 + k], w[k + 1], w[5 + k]}, {x[k], x[k + 1]},
-                         ValueRange(ArrayRef<Value>(own)));
-      llvm::copy(next, own.begin());
-    }
-    return sums;
-  }
-  void store(ValueRange sums, Value shared) override {
-    SmallVector<Value> totals;
-    for (int64_t i = 0; i < 4; ++i)
-      totals.push_back(b.fadd(sums[i], sums[4 + i]));
-    storeTile(totals, shared);
-  }
-};
-
-/// One output: every lane takes a vector of columns at a time.
-class VectorSums : public ProductSums {
+/// Every lane takes a vector of columns at a time.
+class VectorSums : public RoundSums {
 public:
   VectorSums(SimtBuilder &b, const ProductConfig &config, ProductRows &rows,
              Value output, Value split, bool oneRow)
-      : ProductSums(b, config, rows), inputCount(oneRow ? 1 : kProductRows) {
+      : RoundSums(b, config, rows), inputCount(oneRow ? 1 : kProductRows) {
     vector = kLoadBytes / getBytes(config.weight);
     firstElement = b.mul(b.add(b.mul(split, kWarpSize), b.lane()), vector);
     lastFirstElement = (tiling.splits * kWarpSize - 1) * vector;
@@ -332,13 +276,14 @@ private:
 
 } // namespace
 
-std::unique_ptr<ProductSums>
-ProductSums::create(SimtBuilder &b, const ProductConfig &config,
-                    ProductRows &rows, Value output, Value split, bool oneRow) {
-  if (ProductTiling(config).onTensorCores) {
-    if (config.format != PackFormat::Plain)
-      return createBlockSums(b, config, rows, output, split);
-    return std::make_unique<HalfSums>(b, config, rows, output, split);
-  }
-  return std::make_unique<VectorSums>(b, config, rows, output, split, oneRow);
+std::unique_ptr<ProductSums> ProductSums::create(SimtBuilder &b,
+                                                 const ProductConfig &config,
+                                                 ProductRows &rows,
+                                                 Value output, Value split,
+                                                 bool oneRow, Value ring) {
+  if (!ProductTiling(config).onTensorCores)
+    return std::make_unique<VectorSums>(b, config, rows, output, split, oneRow);
+  if (config.format != PackFormat::Plain)
+    return createBlockSums(b, config, rows, output, split);
+  return createRingSums(b, config, rows, output, split, ring);
 }

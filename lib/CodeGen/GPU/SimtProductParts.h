@@ -20,6 +20,10 @@
 
 namespace mlir::dsv2::gpu {
 
+/// Loads that a thread wants to have under way: 32 bytes each, and 16 warps of
+/// a multiprocessor then have 128 KiB.
+inline constexpr int64_t kRingLoads = 8;
+
 /// How a product is dealt to blocks and warps.
 ///
 /// A tile is what one warp computes at once: 16 rows of weights on tensor
@@ -30,6 +34,9 @@ struct ProductTiling {
   /// cores then. Otherwise warps take outputs one by one.
   bool isWide, onTensorCores;
   int64_t tileOutputs, splits, warps;
+  /// Of bf16 on tensor cores: loads of a thread for a tile, and how many it has
+  /// under way, which divides that.
+  int64_t loads = 0, slots = 0;
 
   explicit ProductTiling(const ProductConfig &config);
 
@@ -37,6 +44,11 @@ struct ProductTiling {
   int64_t tiles() const { return warps / splits; }
   int64_t blockOutputs() const { return tiles() * tileOutputs; }
 };
+
+/// Bytes of an element.
+inline int64_t getBytes(Type element) {
+  return element.getIntOrFloatBitWidth() / 8;
+}
 
 /// Rows of weights for each output.
 inline int64_t rowsPerOutput(const ProductConfig &config) {
@@ -62,9 +74,6 @@ public:
 
 /// Emits the sums of one tile for up to kProductRows rows of the input, for one
 /// thread of one of the tile's warps.
-///
-/// Loads of weights come in rounds, whose loads are all issued before the first
-/// is used: the more bytes are under way at once, the less time they take.
 class ProductSums {
 public:
   virtual ~ProductSums() = default;
@@ -73,8 +82,8 @@ public:
   /// tile's rows of weights adjacent. `first` and `count` are the rows of the
   /// input, `beforeInput` emits what has to come before the first load of them
   /// and after the first loads of weights.
-  void emit(Value first, Value count, Value shared,
-            llvm::function_ref<void()> beforeInput);
+  virtual void emit(Value first, Value count, Value shared,
+                    llvm::function_ref<void()> beforeInput) = 0;
 
   /// f32 in shared memory from one row of the input to the next, and in all.
   static int64_t pitch(const ProductConfig &config);
@@ -83,11 +92,11 @@ public:
   }
 
   /// The sums of outputs from `output` on. `split` says which part of K. With
-  /// `oneRow` the count of rows is known to be 1.
-  static std::unique_ptr<ProductSums> create(SimtBuilder &b,
-                                             const ProductConfig &config,
-                                             ProductRows &rows, Value output,
-                                             Value split, bool oneRow);
+  /// `oneRow` the count of rows is known to be 1. `ring` is shared memory of
+  /// getRingBytes().
+  static std::unique_ptr<ProductSums>
+  create(SimtBuilder &b, const ProductConfig &config, ProductRows &rows,
+         Value output, Value split, bool oneRow, Value ring);
 
 protected:
   ProductSums(SimtBuilder &b, const ProductConfig &config, ProductRows &rows)
@@ -115,15 +124,6 @@ protected:
   /// `words`, or zeros where the place is not inside.
   SmallVector<Value> mask(SmallVector<Value> words, const Place &place);
 
-  virtual void prepare(Value first, Value count) = 0;
-  virtual SmallVector<Value> getZeros() = 0;
-  virtual SmallVector<Value> loadWeights(const Place &place, int64_t index) = 0;
-  /// `sums` and what load `index` adds to them, which has `weights`.
-  virtual SmallVector<Value> accumulate(const Place &place, int64_t index,
-                                        ArrayRef<Value> weights,
-                                        ValueRange sums) = 0;
-  virtual void store(ValueRange sums, Value shared) = 0;
-
   /// Elements from a thread's first to where its load `index` starts; a
   /// multiple for those of a round after another.
   virtual int64_t getOffset(int64_t index) const = 0;
@@ -135,34 +135,76 @@ protected:
   /// A thread's first element, the largest of all threads', elements of a load.
   Value firstElement;
   int64_t lastFirstElement = 0, vector = 0;
+};
+
+/// Sums whose weights are loaded into registers, in rounds: all loads of one
+/// are issued before the first is used. The more bytes are under way at once,
+/// the less time they take.
+class RoundSums : public ProductSums {
+public:
+  void emit(Value first, Value count, Value shared,
+            llvm::function_ref<void()> beforeInput) override;
+
+protected:
+  using ProductSums::ProductSums;
+
+  virtual void prepare(Value first, Value count) = 0;
+  virtual SmallVector<Value> getZeros() = 0;
+  virtual SmallVector<Value> loadWeights(const Place &place, int64_t index) = 0;
+  /// `sums` and what load `index` adds to them, which has `weights`.
+  virtual SmallVector<Value> accumulate(const Place &place, int64_t index,
+                                        ArrayRef<Value> weights,
+                                        ValueRange sums) = 0;
+  virtual void store(ValueRange sums, Value shared) = 0;
+
   /// Loads of a row that a thread needs, and of a round.
   int64_t loads = 0, roundLoads = 0;
 };
 
-/// Sums on tensor cores. With g = lane / 4 and t = lane % 4, a thread loads
-/// pieces of 16 bytes of the rows g and g + 8 of the weights, and what they are
-/// multiplied with of row g of the input.
-class TensorCoreSums : public ProductSums {
-protected:
-  TensorCoreSums(SimtBuilder &b, const ProductConfig &config, ProductRows &rows,
-                 Value output);
+/// What one thread has of a tile on tensor cores: with g = lane / 4 and t =
+/// lane % 4, pieces of 16 bytes of the rows g and g + 8 of the weights, and
+/// what they are multiplied with of row g of the input.
+class TileThread {
+public:
+  /// Of the tile whose first output is `output`.
+  TileThread(SimtBuilder &b, const ProductConfig &config, ProductRows &rows,
+             Value output);
 
-  void prepare(Value first, Value count) override;
-  /// Elements of the input from `address` on, `vector` of them, as words of
-  /// bf16.
+  /// Finds its row among `count` rows of the input from `first` on.
+  void prepare(Value first, Value count);
+  /// kInputs elements of the input from `address` on, as words of bf16.
   SmallVector<Value> loadInput(Value address);
   /// Stores the four sums of a thread.
   void storeTile(ValueRange sums, Value shared);
 
   /// Elements of the input that a piece is multiplied with at once.
   static constexpr int64_t kInputs = 8;
+  /// Rows of weights of an instruction; columns of K that a warp takes in one
+  /// step, two instructions' 16-byte loads, which are 128 adjacent bytes of
+  /// each row.
+  static constexpr int64_t kTileRows = 16, kStepColumns = 64;
 
-  Value group, thread, inputRow;
+  /// t, and where its rows begin.
+  Value thread, inputRow;
   SmallVector<Value, 2> weightRows;
+
+private:
+  SimtBuilder &b;
+  const ProductConfig &config;
+  ProductRows &rows;
+  Value group;
 };
 
-/// The sums of ProductSums::create for weights in blocks
-/// (SimtProductBlocks.cpp).
+/// Bytes of shared memory for weights of bf16 on their way to a block, `ring`
+/// of ProductSums::create (SimtProductRing.cpp).
+int64_t getRingBytes(const ProductConfig &config);
+
+/// The sums of ProductSums::create for weights of bf16 on tensor cores
+/// (SimtProductRing.cpp), and in blocks (SimtProductBlocks.cpp).
+std::unique_ptr<ProductSums> createRingSums(SimtBuilder &b,
+                                            const ProductConfig &config,
+                                            ProductRows &rows, Value output,
+                                            Value split, Value ring);
 std::unique_ptr<ProductSums> createBlockSums(SimtBuilder &b,
                                              const ProductConfig &config,
                                              ProductRows &rows, Value output,

@@ -115,8 +115,8 @@ Value dsv2::gpu::getProductsGrid(ImplicitLocOpBuilder &b,
 /// Emits the blocks from number `block` on, which are those of the first of
 /// `products`, then those of the second, and so on.
 static void emitProducts(SimtBuilder &b, ArrayRef<ProductConfig> configs,
-                         ArrayRef<ProductParameters> parameters, Value shared,
-                         Value block) {
+                         ArrayRef<ProductParameters> parameters,
+                         const ProductEmitter::Shared &shared, Value block) {
   const ProductConfig &config = configs.front();
   std::array<int64_t, 3> grid = getProductGrid(config, 1);
   int64_t outputs = grid[1], heads = grid[2];
@@ -138,12 +138,14 @@ static void emitProducts(SimtBuilder &b, ArrayRef<ProductConfig> configs,
   });
 }
 
-/// Says that weights are read 16 bytes at a time and multiplied by tensor
-/// cores, wherever `kernel` is written so.
+/// Says that weights are read 16 bytes at a time, or copied, and multiplied by
+/// tensor cores, wherever `kernel` is written so.
 static void expectInstructions(LLVM::LLVMFuncOp kernel) {
   auto countOp = [](Operation &op, ExpectedInstructions &expected) {
     if (isa<NVVM::MmaOp>(op))
       expected.add("mma", 1);
+    if (isa<NVVM::CpAsyncOp>(op))
+      expected.add("cp_async", 1);
     // Those of weights alone are marked so.
     auto load = dyn_cast<LLVM::LoadOp>(op);
     if (!load || !load.getInvariant())
@@ -160,7 +162,7 @@ static void expectInstructions(LLVM::LLVMFuncOp kernel) {
 static LLVM::LLVMFuncOp makeKernel(ModuleOp module, StringRef name,
                                    ArrayRef<ProductConfig> configs) {
   MLIRContext *c = module.getContext();
-  int64_t input = 0, output = 0, sharedElements = 0;
+  int64_t input = 0, output = 0, sharedElements = 0, ringBytes = 0;
   bool onTensorCores = false;
   for (const ProductConfig &config : configs) {
     assert((config.heads == 1 || (!config.residual && !config.experts)) &&
@@ -169,6 +171,7 @@ static LLVM::LLVMFuncOp makeKernel(ModuleOp module, StringRef name,
     sharedElements =
         std::max(sharedElements, ProductEmitter::countShared(config));
     onTensorCores |= ProductTiling(config).onTensorCores;
+    ringBytes = std::max(ringBytes, getRingBytes(config));
   }
   SmallVector<KernelParameter> parameters;
   for (const ProductConfig &config : configs) {
@@ -181,9 +184,11 @@ static LLVM::LLVMFuncOp makeKernel(ModuleOp module, StringRef name,
   auto kernel = getOrCreateKernel(
       module, name, tiling.threads(), parameters,
       [&](SimtBuilder &b, ValueRange args) {
-        Value shared;
+        ProductEmitter::Shared shared;
         if (sharedElements)
-          shared = b.sharedArray("sums", b.getF32Type(), sharedElements);
+          shared.sums = b.sharedArray("sums", b.getF32Type(), sharedElements);
+        if (ringBytes)
+          shared.ring = b.dynamicShared(ringBytes);
         SmallVector<ProductParameters> each;
         for (const ProductConfig &config : configs)
           each.emplace_back(config, args);
@@ -193,7 +198,8 @@ static LLVM::LLVMFuncOp makeKernel(ModuleOp module, StringRef name,
             .emit({b.blockId(0), b.blockId(1), b.blockId(2)});
       },
       Waiting::Inside);
-  // 16 warps, 2 blocks of 8 or 4 of 4, can then have their loads under way.
+  // 16 warps, 2 blocks of 8 or 4 of 4, can then have their loads under way;
+  // more where a kernel needs fewer registers.
   if (onTensorCores)
     kernel->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
                     Builder(c).getI32IntegerAttr(16 / tiling.warps));

@@ -14,39 +14,10 @@ using namespace mlir::dsv2::tile;
 SmallVector<Value> KernelEmitter::emitAsm(const nvptx::AsmStatement &statement,
                                           ArrayRef<Value> operands,
                                           TypeRange results) {
-  nvptx::AsmText text = nvptx::printAsm(statement);
-  Type result;
-  if (results.size() == 1)
-    result = results.front();
-  else if (!results.empty())
-    result = LLVM::LLVMStructType::getLiteral(b.getContext(),
-                                              llvm::to_vector(results));
-  auto op = LLVM::InlineAsmOp::create(
-      b, result ? TypeRange(result) : TypeRange(), operands, text.text,
-      text.constraints, /*has_side_effects=*/true, /*is_align_stack=*/false,
-      LLVM::TailCallKind::None,
-      LLVM::AsmDialectAttr::get(b.getContext(), LLVM::AsmDialect::AD_ATT),
-      /*operand_attrs=*/ArrayAttr());
-  if (results.empty())
-    return {};
-  if (results.size() == 1)
-    return {op.getResult(0)};
-  SmallVector<Value> values;
-  for (size_t i = 0; i < results.size(); ++i)
-    values.push_back(LLVM::ExtractValueOp::create(
-        b, op.getResult(0), ArrayRef<int64_t>(static_cast<int64_t>(i))));
-  return values;
+  return dsv2::gpu::emitAsm(b, statement, operands, results);
 }
 
-Value KernelEmitter::hide(Value value) {
-  nvptx::AsmStatement statement;
-  statement.kind = nvptx::AsmKind::OpaqueMove;
-  if (value.getType() != i32Type)
-    return emitAsm(statement, value, b.getI64Type()).front();
-  Value wide = arith::ExtUIOp::create(b, b.getI64Type(), value);
-  return arith::TruncIOp::create(
-      b, i32Type, emitAsm(statement, wide, b.getI64Type()).front());
-}
+Value KernelEmitter::hide(Value value) { return dsv2::gpu::hide(b, value); }
 
 //===----------------------------------------------------------------------===//
 // wgmma

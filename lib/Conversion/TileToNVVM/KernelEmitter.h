@@ -8,8 +8,8 @@
 #ifndef DSV2_LIB_CONVERSION_TILETONVVM_KERNELEMITTER_H
 #define DSV2_LIB_CONVERSION_TILETONVVM_KERNELEMITTER_H
 
+#include "dsv2/CodeGen/GPU/DeviceParts.h"
 #include "dsv2/Dialect/Tile/IR/Tile.h"
-#include "dsv2/Target/NVPTX/InlineAsm.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"

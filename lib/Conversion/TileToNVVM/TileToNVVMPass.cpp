@@ -44,14 +44,6 @@ static FailureOr<mlir::gpu::GPUModuleOp> getKernelModule(KernelOp kernel) {
       return kernel.emitOpError("expected a GPU module for ")
              << kernel.getChip() << ", got one for " << targets;
   }
-  if (!module.lookupSymbol(kSharedMemorySymbol)) {
-    builder.setInsertionPointToStart(module.getBody());
-    LLVM::GlobalOp::create(builder, kernel.getLoc(),
-                           LLVM::LLVMArrayType::get(builder.getI8Type(), 0),
-                           /*isConstant=*/false, LLVM::Linkage::External,
-                           kSharedMemorySymbol, Attribute(),
-                           /*alignment=*/1024, /*addrSpace=*/3);
-  }
   return module;
 }
 
@@ -96,8 +88,9 @@ LogicalResult mlir::dsv2::lowerTileKernel(KernelOp kernel) {
       function.setArgAttr(index, "llvm.align", builder.getI64IntegerAttr(64));
       function.setArgAttr(index, "nvvm.grid_constant", builder.getUnitAttr());
     }
-  auto shared = module->lookupSymbol<LLVM::GlobalOp>(kSharedMemorySymbol);
-  return KernelEmitter(kernel, function, shared).emit();
+  return KernelEmitter(kernel, function,
+                       dsv2::gpu::getOrCreateDynamicShared(*module))
+      .emit();
 }
 
 namespace {

@@ -120,6 +120,24 @@ void test::KernelRun::runCases(const std::shared_ptr<KernelCases> &cases,
   record(*cases);
 }
 
+std::vector<std::string>
+test::KernelRun::getFailures(const std::shared_ptr<KernelCases> &cases,
+                             int seeds) {
+  Expected<std::unique_ptr<CaseRunner>> runner =
+      CaseRunner::create(device, cases, "the test");
+  EXPECT_TRUE(runner.ok()) << runner.status().message();
+  std::vector<std::string> failures;
+  for (int seed = 1; runner.ok() && seed <= seeds; ++seed) {
+    setOptions("seed=" + std::to_string(seed));
+    Expected<CaseDeviation> result =
+        runner.value()->check(cases->cases.front());
+    failures.push_back(result.ok() ? "" : result.status().message());
+    if (!result.ok())
+      clear();
+  }
+  return failures;
+}
+
 test::KernelRun::Loaded test::KernelRun::loadKernel(const DeviceCode &code) {
   Loaded result;
   llvm::SmallVector<char, 0> bitcode = code.getBitcode();

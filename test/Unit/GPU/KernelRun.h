@@ -38,6 +38,11 @@ protected:
   void runCases(const std::shared_ptr<::dsv2rt::KernelCases> &cases,
                 int seeds = 1, bool sameBits = false);
 
+  /// Runs the first case with so many seeds and returns why each run failed, ""
+  /// for one that did not. For kernels that something was done to.
+  std::vector<std::string>
+  getFailures(const std::shared_ptr<::dsv2rt::KernelCases> &cases, int seeds);
+
   // What is not worth a case, step by step.
 
   /// A kernel of an image in the emulator.

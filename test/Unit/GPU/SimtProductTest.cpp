@@ -8,6 +8,8 @@
 #include "KernelRun.h"
 #include "SimtProductCase.h"
 
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+
 using namespace mlir;
 using namespace mlir::dsv2;
 using namespace mlir::dsv2::gpu;
@@ -70,7 +72,7 @@ TEST_P(SimtProductRun, Rows) {
 
 TEST_P(SimtProductRun, DepthsThatFillNoStep) {
   // One load, a part of a step, of a split, of a round; more rounds than one.
-  for (int64_t inputs : {8, 24, 64, 72, 200, 1032, 2120, 2816})
+  for (int64_t inputs : {8, 24, 64, 72, 200, 1032, 2120, 2816, 5128, 9216})
     check(Problem(config(17, inputs, bf16(), bf16()), {3}));
   for (int64_t inputs : {4, 12, 132, 516, 4228})
     for (int64_t rows : {1, 3})
@@ -239,6 +241,37 @@ TEST_P(SimtProductRun, BlocksWithEpilogues) {
            Problem(config(24, 128, bf16(), bf16()), {3}),
            Problem(blockConfig(PackFormat::Q8, 3, 33, f32()), {3})});
   }
+}
+
+// What is read of the ring of weights before its copy is there is reported.
+TEST_P(SimtProductRun, RingMutations) {
+  // More rounds than one.
+  Problem problem(config(32, 4096, bf16(), f32()), {2});
+  auto getReports =
+      [&](llvm::function_ref<void(NVVM::CpAsyncWaitGroupOp)> mutate) {
+        auto file = compileCases(GetParam(), [&](ModuleOp module) {
+          cases::getOrCreateProducts(module, problem);
+          SmallVector<NVVM::CpAsyncWaitGroupOp> waits;
+          module.walk(
+              [&](NVVM::CpAsyncWaitGroupOp op) { waits.push_back(op); });
+          EXPECT_GT(waits.size(), 8u);
+          llvm::for_each(waits, mutate);
+        });
+        if (!file)
+          return std::vector<std::string>();
+        cases::addProducts(*file, GetParam(), problem, cases::Extent::All);
+        return getFailures(file, /*seeds=*/10);
+      };
+  for (const std::string &text : getReports([](auto) {}))
+    EXPECT_EQ(text, "");
+  auto expectReported = [](const std::vector<std::string> &reports) {
+    EXPECT_EQ(reports.size(), 10u);
+    for (const std::string &text : reports)
+      EXPECT_NE(text.find("cp.async"), std::string::npos) << text;
+  };
+  // One copy fewer is waited for, and none.
+  expectReported(getReports([](auto wait) { wait.setN(wait.getN() + 1); }));
+  expectReported(getReports([](auto wait) { wait.erase(); }));
 }
 
 TEST_P(SimtProductRun, ManySeeds) {

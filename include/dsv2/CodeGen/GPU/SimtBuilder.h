@@ -128,6 +128,8 @@ public:
   SmallVector<Value> pack(Type element, ValueRange values);
   /// `count` elements of shared memory that the kernel owns statically.
   Value sharedArray(llvm::StringRef name, Type element, int64_t count);
+  /// `bytes` of dynamic shared memory, all that the kernel has.
+  Value dynamicShared(int64_t bytes);
 
   //===--------------------------------------------------------------------===//
   // Control
@@ -142,6 +144,10 @@ public:
            llvm::function_ref<SmallVector<Value>(Value, ValueRange)> body);
   void ifElse(Value condition, llvm::function_ref<void()> thenBody,
               llvm::function_ref<void()> elseBody);
+
+private:
+  /// The kernel that is written.
+  LLVM::LLVMFuncOp getKernel();
 };
 
 /// A kernel is started before its predecessor is over, on chips that can do so
