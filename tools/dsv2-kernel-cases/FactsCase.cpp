@@ -152,12 +152,21 @@ struct Adder {
     return llvm::Error::success();
   }
 
-  llvm::Error addProducts(ArrayRef<ProductFacts> products) const {
+  std::vector<SimtProductProblem>
+  getProblems(ArrayRef<ProductFacts> products) const {
     std::vector<SimtProductProblem> problems;
     for (const ProductFacts &facts : products)
       problems.emplace_back(facts.getConfig(&context), getCounts(facts.experts),
                             /*pad=*/0, seed);
-    cases::addProducts(cases, target.chip, problems, extent);
+    return problems;
+  }
+  llvm::Error addProducts(ArrayRef<ProductFacts> products) const {
+    cases::addProducts(cases, target.chip, getProblems(products), extent);
+    return llvm::Error::success();
+  }
+  llvm::Error operator()(const RouteProductsFacts &facts) const {
+    addRouteProductsCase(cases, facts.route, getProblems(facts.products),
+                         step.tokens, CaseSeed{seed}, extent);
     return llvm::Error::success();
   }
   llvm::Error operator()(const ProductFacts &facts) const {

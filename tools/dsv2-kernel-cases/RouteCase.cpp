@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "SimtCaseParts.h"
+#include "SimtProductCase.h"
 
 #include <algorithm>
 #include <cmath>
@@ -175,15 +176,30 @@ void cases::addSimtCase(KernelCases &cases, const DispatchConfig &config,
   DispatchProblem(config, ids).addResults(item, launch);
 }
 
-void cases::addSimtCase(KernelCases &cases, const RouteDispatchFacts &facts,
-                        int64_t tokens, CaseSeed seed) {
-  const RouteConfig &route = facts.route;
-  KernelCase &item = startCase(cases, tokens);
+static void addRouteDispatch(KernelCase &item, LaunchBuilder &launch,
+                             const RouteConfig &route, int64_t tokens,
+                             CaseSeed seed) {
   RouteProblem problem(route, tokens, seed);
-  LaunchBuilder launch(cases, item, 0, 1);
   problem.addScores(item, launch);
   problem.addChoice(item, launch);
   launch.i32(tokens);
   DispatchProblem({route.experts, route.topK}, problem.ids)
       .addResults(item, launch);
+}
+
+void cases::addSimtCase(KernelCases &cases, const RouteDispatchFacts &facts,
+                        int64_t tokens, CaseSeed seed) {
+  KernelCase &item = startCase(cases, tokens);
+  LaunchBuilder launch(cases, item, 0, 1);
+  addRouteDispatch(item, launch, facts.route, tokens, seed);
+}
+
+void cases::addRouteProductsCase(KernelCases &cases, const RouteConfig &route,
+                                 ArrayRef<SimtProductProblem> products,
+                                 int64_t tokens, CaseSeed seed, Extent extent) {
+  KernelCase &item = startCase(cases, tokens);
+  LaunchBuilder launch(cases, item, 0, 1 + countBlocks(products));
+  addRouteDispatch(item, launch, route, tokens, seed);
+  for (const SimtProductProblem &product : products)
+    product.addTo(item, launch, extent);
 }

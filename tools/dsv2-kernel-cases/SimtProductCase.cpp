@@ -221,20 +221,24 @@ void cases::getOrCreateProducts(ModuleOp module,
     getOrCreateProductsKernel(module, configsOf(problems));
 }
 
+int64_t cases::countBlocks(ArrayRef<SimtProductProblem> problems) {
+  std::vector<int64_t> rows;
+  for (const SimtProductProblem &problem : problems)
+    rows.push_back(problem.rows);
+  return getProductsGrid(configsOf(problems), rows);
+}
+
 KernelCase &cases::addProducts(KernelCases &cases, StringRef chip,
                                ArrayRef<SimtProductProblem> problems,
                                Extent extent) {
   KernelCase &item = cases.cases.emplace_back();
   item.name = cases.code.kernels.front().name + "_" + chip.str() + "/";
-  std::vector<int64_t> rows;
-  for (const SimtProductProblem &problem : problems) {
-    item.name += (rows.empty() ? "" : "+") + problem.text();
-    rows.push_back(problem.rows);
-  }
+  for (const SimtProductProblem &problem : problems)
+    item.name += (&problem == &problems.front() ? "" : "+") + problem.text();
   std::array<int64_t, 3> grid =
-      getProductGrid(problems.front().config, rows.front());
+      getProductGrid(problems.front().config, problems.front().rows);
   if (problems.size() > 1)
-    grid = {getProductsGrid(configsOf(problems), rows), 1, 1};
+    grid = {countBlocks(problems), 1, 1};
   // Without rows, what blocks do then.
   for (int64_t &blocks : grid)
     blocks = std::max<int64_t>(blocks, 1);

@@ -10,6 +10,7 @@
 
 #include "BlockWeights.h"
 #include "GemmCase.h"
+#include "SimtCase.h"
 
 #include "dsv2/CodeGen/GPU/SimtKernels.h"
 
@@ -58,6 +59,15 @@ private:
 /// several.
 void getOrCreateProducts(ModuleOp module,
                          llvm::ArrayRef<SimtProductProblem> problems);
+
+/// Blocks of a launch of all of them.
+int64_t countBlocks(llvm::ArrayRef<SimtProductProblem> problems);
+
+/// Adds a case that computes them in one launch of kernel 0 of `cases` that
+/// routes tokens too.
+void addRouteProductsCase(KernelCases &cases, const gpu::RouteConfig &route,
+                          llvm::ArrayRef<SimtProductProblem> products,
+                          int64_t tokens, CaseSeed seed, Extent extent);
 
 /// Adds a case that computes them in one launch of kernel 0 of `cases`.
 KernelCase &addProducts(KernelCases &cases, llvm::StringRef chip,

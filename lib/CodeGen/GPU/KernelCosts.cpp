@@ -319,9 +319,10 @@ static KernelCost costOf(const ProductFacts &facts, const Costing &c) {
   return cost;
 }
 
-static KernelCost costOf(const ProductsFacts &facts, const Costing &c) {
+static KernelCost costOfAll(llvm::ArrayRef<ProductFacts> products,
+                            const Costing &c) {
   KernelCost cost;
-  for (const ProductFacts &product : facts.products) {
+  for (const ProductFacts &product : products) {
     KernelCost one = costOf(product, c);
     cost.work.bytes += one.work.bytes;
     cost.work.operations += one.work.operations;
@@ -330,12 +331,24 @@ static KernelCost costOf(const ProductsFacts &facts, const Costing &c) {
   return cost;
 }
 
+static KernelCost costOf(const ProductsFacts &facts, const Costing &c) {
+  return costOfAll(facts.products, c);
+}
+
 /// What moves bytes or chooses does each once.
 template <class Config>
 static KernelCost costOf(const Config &config, const Costing &c) {
   KernelCost cost;
   cost.work = getSimtWork(config, c.step);
   cost.copiedBytes = cost.work.bytes;
+  return cost;
+}
+
+static KernelCost costOf(const RouteProductsFacts &facts, const Costing &c) {
+  KernelCost cost = costOfAll(facts.products, c);
+  double bytes = getSimtWork(RouteDispatchFacts{facts.route}, c.step).bytes;
+  cost.work.bytes += bytes;
+  cost.copiedBytes += bytes;
   return cost;
 }
 

@@ -161,6 +161,11 @@ template <class Fields>
 static void visit(Fields &f, RouteDispatchFacts &facts) {
   visit(f, facts.route);
 }
+template <class Fields>
+static void visit(Fields &f, RouteProductsFacts &facts) {
+  visit(f, facts.route);
+  f("products", facts.products);
+}
 template <class Fields> static void visit(Fields &f, ExchangePlanFacts &facts) {
   f("experts", facts.config.experts);
   f("top_k", facts.config.topK);
@@ -191,13 +196,13 @@ template <class Fields> static void visit(Fields &, SampleChooseFacts &) {}
 
 /// By the order of KernelFacts.
 static constexpr llvm::StringLiteral kFamilies[] = {
-    "gemm",          "mla_decode",      "mla_combine",      "mla_prefill",
-    "product",       "products",        "gather_rows",      "rms_norm",
-    "add",           "combine",         "rope_table",       "apply_rope",
-    "latent_append", "context_rows",    "latent_input",     "attention",
-    "route",         "dispatch",        "route_dispatch",   "exchange_plan",
-    "exchange_pack", "exchange_unpack", "exchange_combine", "sample_scan",
-    "sample_choose"};
+    "gemm",          "mla_decode",    "mla_combine",     "mla_prefill",
+    "product",       "products",      "gather_rows",     "rms_norm",
+    "add",           "combine",       "rope_table",      "apply_rope",
+    "latent_append", "context_rows",  "latent_input",    "attention",
+    "route",         "dispatch",      "route_dispatch",  "route_products",
+    "exchange_plan", "exchange_pack", "exchange_unpack", "exchange_combine",
+    "sample_scan",   "sample_choose"};
 static_assert(std::size(kFamilies) == std::variant_size_v<KernelFacts>);
 
 StringRef gpu::getFamily(const KernelFacts &facts) {
@@ -482,6 +487,9 @@ struct SizeCheck {
   }
   bool operator()(const RouteDispatchFacts &facts) const {
     return (*this)(facts.route);
+  }
+  bool operator()(const RouteProductsFacts &facts) const {
+    return (*this)(facts.route) && llvm::all_of(facts.products, *this);
   }
   bool operator()(const ExchangePlanFacts &facts) const {
     return facts.config.experts && facts.config.topK && facts.config.ranks;

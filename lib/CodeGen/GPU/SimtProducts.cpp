@@ -7,6 +7,7 @@
 
 #include "SimtNames.h"
 #include "SimtProductEmitter.h"
+#include "SimtRoute.h"
 #include "dsv2/CodeGen/GPU/KernelCosts.h"
 #include "dsv2/Target/ExpectedInstructions.h"
 
@@ -158,11 +159,14 @@ static void expectInstructions(LLVM::LLVMFuncOp kernel) {
   ExpectedInstructions::of(kernel.getBody(), countOp).setOn(kernel);
 }
 
-/// The kernel `name` of products whose blocks have one size.
+/// The kernel `name` of products whose blocks have one size. With `route` the
+/// first block does that and its dispatch.
 static LLVM::LLVMFuncOp makeKernel(ModuleOp module, StringRef name,
-                                   ArrayRef<ProductConfig> configs) {
+                                   ArrayRef<ProductConfig> configs,
+                                   const RouteConfig *route = nullptr) {
   MLIRContext *c = module.getContext();
-  int64_t input = 0, output = 0, sharedElements = 0, ringBytes = 0;
+  int64_t input = route ? kRouteDispatchInputs : 0, output = input;
+  int64_t sharedElements = 0, ringBytes = 0;
   bool onTensorCores = false;
   for (const ProductConfig &config : configs) {
     assert((config.heads == 1 || (!config.residual && !config.experts)) &&
@@ -174,6 +178,11 @@ static LLVM::LLVMFuncOp makeKernel(ModuleOp module, StringRef name,
     ringBytes = std::max(ringBytes, getRingBytes(config));
   }
   SmallVector<KernelParameter> parameters;
+  if (route) {
+    parameters = listRouteDispatch(c, /*scores=*/0, output);
+    output += kRouteDispatchOutputs;
+  }
+  size_t routeParameters = parameters.size();
   for (const ProductConfig &config : configs) {
     llvm::append_range(parameters,
                        ProductParameters::list(c, config, input, output));
@@ -189,9 +198,24 @@ static LLVM::LLVMFuncOp makeKernel(ModuleOp module, StringRef name,
           shared.sums = b.sharedArray("sums", b.getF32Type(), sharedElements);
         if (ringBytes)
           shared.ring = b.dynamicShared(ringBytes);
+        ValueRange routeArgs = args.take_front(routeParameters);
+        args = args.drop_front(routeParameters);
         SmallVector<ProductParameters> each;
         for (const ProductConfig &config : configs)
           each.emplace_back(config, args);
+        if (route) {
+          Value block = b.blockId();
+          b.ifElse(
+              b.equal(block, b.i32(0)),
+              [&] {
+                b.awaitPredecessors();
+                emitRouteDispatch(b, *route, routeArgs, tiling.warps);
+              },
+              [&] {
+                emitProducts(b, configs, each, shared, b.sub(block, b.i32(1)));
+              });
+          return;
+        }
         if (configs.size() > 1)
           return emitProducts(b, configs, each, shared, b.blockId());
         ProductEmitter(b, configs.front(), each.front(), shared)
@@ -215,16 +239,43 @@ dsv2::gpu::getOrCreateProductKernel(ModuleOp module,
   return kernel;
 }
 
+static std::string getName(ArrayRef<ProductConfig> configs) {
+  std::string name;
+  for (const ProductConfig &config : configs)
+    name += (name.empty() ? "" : "_and_") + getName(config);
+  return name;
+}
+
+static std::vector<ProductFacts> getFacts(ArrayRef<ProductConfig> configs) {
+  std::vector<ProductFacts> facts;
+  for (const ProductConfig &config : configs)
+    facts.push_back(ProductFacts::of(config));
+  return facts;
+}
+
 LLVM::LLVMFuncOp
 dsv2::gpu::getOrCreateProductsKernel(ModuleOp module,
                                      ArrayRef<ProductConfig> configs) {
-  std::string name;
-  ProductsFacts facts;
-  for (const ProductConfig &config : configs) {
-    name += (name.empty() ? "" : "_and_") + getName(config);
-    facts.products.push_back(ProductFacts::of(config));
-  }
-  LLVM::LLVMFuncOp kernel = makeKernel(module, name, unifyBlocks(configs));
-  setCostFacts(kernel, facts);
+  LLVM::LLVMFuncOp kernel =
+      makeKernel(module, getName(configs), unifyBlocks(configs));
+  setCostFacts(kernel, ProductsFacts{getFacts(configs)});
+  return kernel;
+}
+
+bool dsv2::gpu::canRouteBesideProducts(const RouteConfig &route,
+                                       ArrayRef<ProductConfig> configs) {
+  return ProductTiling(unifyBlocks(configs).front()).warps <=
+         getMostDispatchWarps(route.experts);
+}
+
+LLVM::LLVMFuncOp
+dsv2::gpu::getOrCreateRouteProductsKernel(ModuleOp module,
+                                          const RouteConfig &route,
+                                          ArrayRef<ProductConfig> configs) {
+  assert(canRouteBesideProducts(route, configs));
+  std::string name = getRouteName(route) + "_dispatch_and_" + getName(configs);
+  LLVM::LLVMFuncOp kernel =
+      makeKernel(module, name, unifyBlocks(configs), &route);
+  setCostFacts(kernel, RouteProductsFacts{route, getFacts(configs)});
   return kernel;
 }

@@ -5,8 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "SimtRoute.h"
+
 #include "dsv2/CodeGen/GPU/KernelCosts.h"
-#include "dsv2/CodeGen/GPU/SimtKernels.h"
 
 #include "llvm/ADT/bit.h"
 #include "llvm/Support/FormatVariadic.h"
@@ -166,7 +167,7 @@ void RouteToken::emit(Value ofToken, ValueRange args) {
   });
 }
 
-static std::string getName(const RouteConfig &config) {
+std::string dsv2::gpu::getRouteName(const RouteConfig &config) {
   return llvm::formatv("route_{0}_top{1}_groups{2}of{3}_{4:x-}{5}",
                        config.experts, config.topK, config.topGroups,
                        config.groups, llvm::bit_cast<uint32_t>(config.scale),
@@ -177,7 +178,7 @@ LLVM::LLVMFuncOp dsv2::gpu::getOrCreateRouteKernel(ModuleOp module,
                                                    const RouteConfig &config) {
   MLIRContext *c = module.getContext();
   auto kernel = getOrCreateKernel(
-      module, getName(config), kWarpSize,
+      module, getRouteName(config), kWarpSize,
       {pointerOf(c, 0), strideOf(c, 0, 0), pointerOf(c, 1), pointerOf(c, 2)},
       [&](SimtBuilder &b, ValueRange args) {
         RouteToken(b, config).emit(b.blockId(), args);
@@ -198,9 +199,10 @@ namespace {
 /// With `partial` pairs may have the expert -1, which is none.
 class DispatchPairs {
 public:
-  DispatchPairs(SimtBuilder &b, const DispatchConfig &config)
+  /// For a block of `warps` warps, at most getWarps().
+  DispatchPairs(SimtBuilder &b, const DispatchConfig &config, int64_t warps)
       : b(b), i32(b.getI32Type()), experts(config.experts), topK(config.topK),
-        partial(config.partial), warps(getWarps(experts)),
+        partial(config.partial), warps(warps),
         counts(b.sharedArray("counts", i32, warps * experts)),
         starts(b.sharedArray("starts", i32, experts)), lane(b.lane()),
         lower(b.lowerLanes()) {}
@@ -371,33 +373,47 @@ dsv2::gpu::getOrCreateDispatchKernel(ModuleOp module,
       {pointerOf(c, 0), sizeOf(c, 0, 0), pointerOf(c, 1), pointerOf(c, 2),
        pointerOf(c, 3)},
       [&config](SimtBuilder &b, ValueRange args) {
-        DispatchPairs(b, config).emit(args[0], b.mul(args[1], config.topK),
-                                      args[2], args[3], args[4]);
+        DispatchPairs(b, config, DispatchPairs::getWarps(config.experts))
+            .emit(args[0], b.mul(args[1], config.topK), args[2], args[3],
+                  args[4]);
       });
   setCostFacts(kernel, config);
   return kernel;
 }
 
+SmallVector<KernelParameter>
+dsv2::gpu::listRouteDispatch(MLIRContext *c, int64_t scores, int64_t output) {
+  return {pointerOf(c, scores),     strideOf(c, scores, 0),
+          pointerOf(c, output),     pointerOf(c, output + 1),
+          sizeOf(c, scores, 0),     pointerOf(c, output + 2),
+          pointerOf(c, output + 3), pointerOf(c, output + 4)};
+}
+
+int64_t dsv2::gpu::getMostDispatchWarps(int64_t experts) {
+  return DispatchPairs::getWarps(experts);
+}
+
+void dsv2::gpu::emitRouteDispatch(SimtBuilder &b, const RouteConfig &config,
+                                  ValueRange args, int64_t warps) {
+  DispatchPairs pairs(b, {config.experts, config.topK}, warps);
+  b.forEach(b.warp(), args[4], b.i32(warps), [&](Value token) {
+    RouteToken(b, config).emit(token, args.take_front(4));
+  });
+  // The ids are in global memory, where all of the block see them.
+  b.barrier();
+  pairs.emit(args[2], b.mul(args[4], config.topK), args[5], args[6], args[7]);
+}
+
 LLVM::LLVMFuncOp
 dsv2::gpu::getOrCreateRouteDispatchKernel(ModuleOp module,
                                           const RouteConfig &config) {
-  MLIRContext *c = module.getContext();
-  auto kernel = getOrCreateKernel(
-      module, getName(config) + "_dispatch",
-      DispatchPairs::getThreads(config.experts),
-      {pointerOf(c, 0), strideOf(c, 0, 0), pointerOf(c, 1), pointerOf(c, 2),
-       sizeOf(c, 0, 0), pointerOf(c, 3), pointerOf(c, 4), pointerOf(c, 5)},
-      [&](SimtBuilder &b, ValueRange args) {
-        DispatchPairs pairs(b, {config.experts, config.topK});
-        int64_t warps = DispatchPairs::getWarps(config.experts);
-        b.forEach(b.warp(), args[4], b.i32(warps), [&](Value token) {
-          RouteToken(b, config).emit(token, args.take_front(4));
-        });
-        // The ids are in global memory, where all of the block see them.
-        b.barrier();
-        pairs.emit(args[2], b.mul(args[4], config.topK), args[5], args[6],
-                   args[7]);
-      });
+  int64_t warps = DispatchPairs::getWarps(config.experts);
+  auto kernel = getOrCreateKernel(module, getRouteName(config) + "_dispatch",
+                                  warps * kWarpSize,
+                                  listRouteDispatch(module.getContext(), 0, 1),
+                                  [&](SimtBuilder &b, ValueRange args) {
+                                    emitRouteDispatch(b, config, args, warps);
+                                  });
   setCostFacts(kernel, RouteDispatchFacts{config});
   return kernel;
 }

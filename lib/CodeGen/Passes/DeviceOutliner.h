@@ -121,6 +121,20 @@ private:
   Value emitProduct(Product product, Value x, Value output, Value rows);
   /// Products that do not depend on each other: one launch for few tokens.
   SmallVector<Value> emitProducts(MutableArrayRef<Product> products);
+  /// What a launch of several products takes.
+  struct ProductsLaunch {
+    SmallVector<dsv2::gpu::ProductConfig> configs;
+    SmallVector<Value> inputs, outputs, rows;
+    /// Whether one of them is for tensor cores if rows are many.
+    bool hasTiles = false;
+  };
+  /// Completes the configurations of products that share a launch.
+  ProductsLaunch prepareProducts(MutableArrayRef<Product> products);
+  /// The choice of experts from `scores`, into `outputs`, and products that do
+  /// not depend on it: one launch for few tokens.
+  SmallVector<Value> emitChoice(const dsv2::gpu::RouteConfig &route,
+                                Value scores, ArrayRef<Value> outputs,
+                                MutableArrayRef<Product> beside);
   /// One of them on tensor cores if it is for them; `rows` may be many.
   Value emitLargeProduct(const Product &product);
   /// The same by a warp for each output.

@@ -26,7 +26,7 @@ template <typename Op> static Op getOnlyUser(Value value, Operation *op) {
 
 LogicalResult DeviceOutliner::outlineRoute(RouteOp op) {
   auto idsType = cast<RankedTensorType>(op.getIds().getType());
-  SmallVector<Product> products(1);
+  SmallVector<Product> products(1), shared;
   dsv2::gpu::ProductConfig &config = products[0].config;
   config.outputs = cast<RankedTensorType>(op.getGate().getType()).getDimSize(0);
   config.inputs = getWidth(op.getInput());
@@ -34,68 +34,93 @@ LogicalResult DeviceOutliner::outlineRoute(RouteOp op) {
   setWeights(products[0], op.getGate());
   products[0].output = emptyRows({config.outputs}, b.getF32Type());
   products[0].rows = tokens;
-  // Shared experts are busy while experts are being chosen, or later, while
-  // tokens travel.
-  auto shared = getOnlyUser<GatedFFNOp>(op.getInput(), op);
-  if (shared && !shared.getUp() && !isInsideExchange(shared)) {
-    if (failed(outlineWeight(shared.getGate())))
-      return failure();
-    products.push_back(getGatedProduct(shared));
-  }
-  SmallVector<Value> results = emitProducts(products);
-  if (results.size() > 1)
-    gatedUnits[shared] = results[1];
-  Value scores = results[0];
-
   dsv2::gpu::RouteConfig route;
-  route.experts = products[0].config.outputs;
+  route.experts = config.outputs;
   route.topK = op.getTopK();
   route.groups = op.getNumGroups();
   route.topGroups = op.getTopGroups();
   route.scale = op.getScale().convertToDouble();
   route.normalize = op.getNormalize();
+  auto dispatch = getOnlyUser<DispatchOp>(op.getIds(), op);
+  if (dispatch && dispatch.getInput() != op.getInput())
+    dispatch = {};
+  // Shared experts are busy while experts are being chosen, or later, while
+  // tokens travel.
+  auto sharedOp = getOnlyUser<GatedFFNOp>(op.getInput(), op);
+  if (sharedOp && !sharedOp.getUp() && !isInsideExchange(sharedOp)) {
+    if (failed(outlineWeight(sharedOp.getGate())))
+      return failure();
+    shared.push_back(getGatedProduct(sharedOp));
+    // Beside the router, if no block of theirs can choose.
+    if (!dispatch || !dsv2::gpu::canRouteBesideProducts(
+                         route, prepareProducts(shared).configs))
+      products.push_back(shared.pop_back_val());
+  }
+  SmallVector<Value> results = emitProducts(products);
+  if (results.size() > 1)
+    gatedUnits[sharedOp] = results[1];
+  Value scores = results[0];
+
   Type i32 = b.getI32Type();
   SmallVector<Value> outputs = {
       emptyRows({route.topK}, idsType.getElementType()),
       emptyRows({route.topK}, b.getF32Type())};
-  auto emitRoute = [&] {
-    auto kernel = dsv2::gpu::getOrCreateRouteKernel(outliner.module, route);
-    return launchDevice(kernel, tokens, scores,
-                        ArrayRef<Value>(outputs).take_front(2));
-  };
-  SmallVector<Value> chosen;
-  auto dispatch = getOnlyUser<DispatchOp>(op.getIds(), op);
-  if (dispatch && dispatch.getInput() == op.getInput()) {
-    Value numRows = arith::MulIOp::create(b, tokens, index(route.topK));
-    outputs.append({empty({route.experts + 1}, i32, Value()),
-                    empty({ShapedType::kDynamic}, i32, numRows),
-                    empty(idsType.getShape(), i32, tokens)});
-    chosen = choose(
-        atMost(tokens, kFewTokens), outputs,
-        [&] {
-          auto kernel =
-              dsv2::gpu::getOrCreateRouteDispatchKernel(outliner.module, route);
-          return launchDevice(kernel, index(1), scores, outputs);
-        },
-        [&] {
-          SmallVector<Value> both = emitRoute();
-          auto kernel = dsv2::gpu::getOrCreateDispatchKernel(
-              outliner.module, {route.experts, route.topK});
-          llvm::append_range(
-              both, launchDevice(kernel, index(1), both[0],
-                                 ArrayRef<Value>(outputs).drop_front(2)));
-          return both;
-        });
-    mapping.map(dispatch.getOffsets(), chosen[2]);
-    mapping.map(dispatch.getRows(), chosen[4]);
-    // The rows themselves are never copied: products gather them.
-    dispatched[dispatch.getResult()] = {
-        products[0].x, {tokens, tokens}, chosen[3], RowCount()};
-  } else {
-    chosen = emitRoute();
+  if (!dispatch) {
+    SmallVector<Value> chosen =
+        launchDevice(dsv2::gpu::getOrCreateRouteKernel(outliner.module, route),
+                     tokens, scores, outputs);
+    finishRoute(op, scores, chosen[0], chosen[1]);
+    return success();
   }
+  Value numRows = arith::MulIOp::create(b, tokens, index(route.topK));
+  outputs.append({empty({route.experts + 1}, i32, Value()),
+                  empty({ShapedType::kDynamic}, i32, numRows),
+                  empty(idsType.getShape(), i32, tokens)});
+  SmallVector<Value> chosen = emitChoice(route, scores, outputs, shared);
+  if (!shared.empty())
+    gatedUnits[sharedOp] = chosen.back();
+  mapping.map(dispatch.getOffsets(), chosen[2]);
+  mapping.map(dispatch.getRows(), chosen[4]);
+  // The rows themselves are never copied: products gather them.
+  dispatched[dispatch.getResult()] = {
+      products[0].x, {tokens, tokens}, chosen[3], RowCount()};
   finishRoute(op, scores, chosen[0], chosen[1]);
   return success();
+}
+
+SmallVector<Value>
+DeviceOutliner::emitChoice(const dsv2::gpu::RouteConfig &route, Value scores,
+                           ArrayRef<Value> outputs,
+                           MutableArrayRef<Product> beside) {
+  ModuleOp module = outliner.module;
+  ProductsLaunch launch = prepareProducts(beside);
+  SmallVector<Value> all(outputs);
+  llvm::append_range(all, launch.outputs);
+  auto few = [&] {
+    if (beside.empty())
+      return launchDevice(
+          dsv2::gpu::getOrCreateRouteDispatchKernel(module, route), index(1),
+          scores, all);
+    SmallVector<Value> inputs = {scores};
+    llvm::append_range(inputs, launch.inputs);
+    Value blocks = b.createOrFold<arith::AddIOp>(
+        dsv2::gpu::getProductsGrid(b, launch.configs, launch.rows), index(1));
+    return launchDevice(dsv2::gpu::getOrCreateRouteProductsKernel(
+                            module, route, launch.configs),
+                        blocks, inputs, all);
+  };
+  return choose(atMost(tokens, kFewTokens), all, few, [&] {
+    SmallVector<Value> results =
+        launchDevice(dsv2::gpu::getOrCreateRouteKernel(module, route), tokens,
+                     scores, outputs.take_front(2));
+    llvm::append_range(
+        results, launchDevice(dsv2::gpu::getOrCreateDispatchKernel(
+                                  module, {route.experts, route.topK}),
+                              index(1), results[0], outputs.drop_front(2)));
+    for (const Product &product : beside)
+      results.push_back(emitLargeProduct(product));
+    return results;
+  });
 }
 
 LogicalResult DeviceOutliner::outlineDispatch(DispatchOp op) {
@@ -164,18 +189,20 @@ LogicalResult DeviceOutliner::outlineExperts(ExpertFFNOp op) {
         b, offsets, OpFoldResult(b.getIndexAttr(gated.config.experts)),
         OpFoldResult(b.getIndexAttr(1)), OpFoldResult(b.getIndexAttr(1)));
   Value units = emitProducts(gated).front();
-  SmallVector<Product> downs(1);
-  downs[0].config.experts = gated.config.experts;
-  downs[0].config.outputs = downType.getDimSize(1);
-  downs[0].config.inputs = gated.config.outputs;
-  downs[0].x = units;
-  setWeights(downs[0], op.getDown());
-  downs[0].optional.push_back(offsets);
-  downs[0].output = rowsOf(downs[0].config.outputs, b.getF32Type());
-  downs[0].rows = numRows;
-  downs[0].tokens = gated.tokens;
-  // Shared experts whose first half is there already. Where tokens came from
-  // other ranks, few of them do not mean few of this rank's own.
+  Product down;
+  down.config.experts = gated.config.experts;
+  down.config.outputs = downType.getDimSize(1);
+  down.config.inputs = gated.config.outputs;
+  down.x = units;
+  setWeights(down, op.getDown());
+  down.optional.push_back(offsets);
+  down.output = rowsOf(down.config.outputs, b.getF32Type());
+  down.rows = numRows;
+  down.tokens = gated.tokens;
+  // Shared experts whose first half is there already come first: which weights
+  // those read is known before the launches before are over. Where tokens came
+  // from other ranks, few of them do not mean few of this rank's own.
+  SmallVector<Product> downs;
   SmallVector<GatedFFNOp> others;
   if (!isPartial)
     for (auto other : op->getBlock()->getOps<GatedFFNOp>())
@@ -187,13 +214,13 @@ LogicalResult DeviceOutliner::outlineExperts(ExpertFFNOp op) {
         downs.push_back(
             getDownProduct(other, gatedUnits.lookup(other), Value(), other));
       }
+  downs.push_back(down);
   SmallVector<Value> results = emitProducts(downs);
-  mapping.map(op.getResult(), results[0]);
+  mapping.map(op.getResult(), results.back());
   // Rows behind the last that is there hold anything.
   if (!isPartial)
-    tap(op, results[0]);
-  for (auto [other, value] :
-       llvm::zip(others, ArrayRef(results).drop_front())) {
+    tap(op, results.back());
+  for (auto [other, value] : llvm::zip(others, results)) {
     mapping.map(other.getResult(), value);
     tap(other, value);
   }

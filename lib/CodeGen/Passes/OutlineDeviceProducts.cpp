@@ -161,28 +161,34 @@ Value DeviceOutliner::emitLargeProduct(const Product &product) {
                        });
 }
 
-SmallVector<Value>
-DeviceOutliner::emitProducts(MutableArrayRef<Product> products) {
-  SmallVector<dsv2::gpu::ProductConfig> configs;
-  SmallVector<Value> inputs, outputs, rows;
-  bool hasTiles = false;
+DeviceOutliner::ProductsLaunch
+DeviceOutliner::prepareProducts(MutableArrayRef<Product> products) {
+  ProductsLaunch launch;
   for (Product &product : products) {
     product.config.input = getElement(product.x);
     product.config.weight = getElement(product.weights);
     product.config.output = getElement(product.output);
-    configs.push_back(product.config);
-    llvm::append_values(inputs, product.x, product.weights);
-    llvm::append_range(inputs, product.optional);
-    outputs.push_back(product.output);
-    rows.push_back(product.rows);
+    launch.configs.push_back(product.config);
+    llvm::append_values(launch.inputs, product.x, product.weights);
+    llvm::append_range(launch.inputs, product.optional);
+    launch.outputs.push_back(product.output);
+    launch.rows.push_back(product.rows);
     if (getGemmShape(product)) {
-      hasTiles = true;
+      launch.hasTiles = true;
       if (product.config.gather)
         product.gathered = emptyRows(
             {ShapedType::kDynamic, product.config.inputs}, product.config.input,
             {product.mostRows ? product.mostRows : product.rows, product.rows});
     }
   }
+  return launch;
+}
+
+SmallVector<Value>
+DeviceOutliner::emitProducts(MutableArrayRef<Product> products) {
+  ProductsLaunch launch = prepareProducts(products);
+  ArrayRef<dsv2::gpu::ProductConfig> configs = launch.configs;
+  ArrayRef<Value> outputs = launch.outputs, rows = launch.rows;
   auto few = [&]() -> SmallVector<Value> {
     if (products.size() == 1)
       return {emitSimtProduct(configs[0], products[0].x, products[0].weights,
@@ -190,9 +196,9 @@ DeviceOutliner::emitProducts(MutableArrayRef<Product> products) {
     auto kernel =
         dsv2::gpu::getOrCreateProductsKernel(outliner.module, configs);
     return launchDevice(kernel, dsv2::gpu::getProductsGrid(b, configs, rows),
-                        inputs, outputs);
+                        launch.inputs, outputs);
   };
-  if (!hasTiles)
+  if (!launch.hasTiles)
     return few();
   Value count =
       products.front().tokens ? products.front().tokens : rows.front();

@@ -182,6 +182,12 @@ std::vector<KernelFacts> listSimtFacts(bool smooth) {
   LatentCacheConfig cache{smooth ? 32 : 21, 8, 16, bf16};
   RopeTableConfig rope{{1.0f, 0.25f, 0.125f, 1e-3f}, 1.25f};
   RouteConfig route{16, 4, 4, 2, 16.0f, true};
+  ProductFacts gated, plain;
+  gated.outputs = 24;
+  gated.inputs = plain.inputs = width;
+  gated.gated = true;
+  plain.outputs = 17;
+  plain.outputBytes = 4;
   ExchangeConfig exchange{width, 3, bf16, /*experts=*/4, /*ranks=*/3};
   ExchangeConfig room = exchange;
   room.capacity = 2;
@@ -205,6 +211,7 @@ std::vector<KernelFacts> listSimtFacts(bool smooth) {
           DispatchConfig{16, 4},
           DispatchConfig{16, 4, /*partial=*/true},
           RouteDispatchFacts{route},
+          RouteProductsFacts{route, {gated, plain}},
           ExchangePlanFacts{exchange},
           ExchangePlanFacts{room},
           ExchangePackFacts{exchange},
@@ -257,6 +264,12 @@ struct SimtKernel {
   }
   Operation *operator()(const RouteDispatchFacts &facts) const {
     return getOrCreateRouteDispatchKernel(module, facts.route);
+  }
+  Operation *operator()(const RouteProductsFacts &facts) const {
+    std::vector<ProductConfig> products;
+    for (const ProductFacts &product : facts.products)
+      products.push_back(product.getConfig(&getContext()));
+    return getOrCreateRouteProductsKernel(module, facts.route, products);
   }
   Operation *operator()(const ExchangePlanFacts &facts) const {
     return getOrCreateExchangePlanKernel(module, facts.config);

@@ -94,6 +94,11 @@ struct ProductsFacts {
 struct RouteDispatchFacts {
   RouteConfig route;
 };
+/// The same, and products beside it.
+struct RouteProductsFacts {
+  RouteConfig route;
+  std::vector<ProductFacts> products;
+};
 /// The kernels of an exchange, which look at different parts of its
 /// configuration.
 struct ExchangePlanFacts {
@@ -118,9 +123,9 @@ using KernelFacts =
                  AddConfig, CombineConfig, RopeTableConfig, ApplyRopeConfig,
                  LatentAppendConfig, ContextRowsConfig, LatentInputConfig,
                  AttentionConfig, RouteConfig, DispatchConfig,
-                 RouteDispatchFacts, ExchangePlanFacts, ExchangePackFacts,
-                 ExchangeUnpackFacts, ExchangeCombineFacts, SampleScanFacts,
-                 SampleChooseFacts>;
+                 RouteDispatchFacts, RouteProductsFacts, ExchangePlanFacts,
+                 ExchangePackFacts, ExchangeUnpackFacts, ExchangeCombineFacts,
+                 SampleScanFacts, SampleChooseFacts>;
 
 /// Sets kCostFactsAttr of `kernel`.
 void setCostFacts(Operation *kernel, const KernelFacts &facts);

@@ -272,6 +272,18 @@ LLVM::LLVMFuncOp getOrCreateDispatchKernel(ModuleOp module,
 LLVM::LLVMFuncOp getOrCreateRouteDispatchKernel(ModuleOp module,
                                                 const RouteConfig &config);
 
+/// The same in the first block of a launch of products: memory is busy while
+/// experts are chosen.
+///   (scores, inputs of the first product, ...; ids, weights, offsets, tokens,
+///    rows, output of the first product, ...), grid of getProductsGrid and one
+///    block more
+LLVM::LLVMFuncOp
+getOrCreateRouteProductsKernel(ModuleOp module, const RouteConfig &route,
+                               llvm::ArrayRef<ProductConfig> products);
+/// Whether a block of these products' size has room to choose.
+bool canRouteBesideProducts(const RouteConfig &route,
+                            llvm::ArrayRef<ProductConfig> products);
+
 //===----------------------------------------------------------------------===//
 // Tokens on their way to other ranks and back (SimtExchange.cpp)
 //===----------------------------------------------------------------------===//
