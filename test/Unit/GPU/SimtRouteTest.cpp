@@ -7,6 +7,7 @@
 
 #include "KernelRun.h"
 
+#include "dsv2/CodeGen/GPU/KernelCosts.h"
 #include "dsv2/CodeGen/GPU/SimtKernels.h"
 
 #include <algorithm>
@@ -179,6 +180,21 @@ TEST_F(SimtRoute, Dispatch) {
         }
       }
     }
+}
+
+// Blocks count pairs by warp and expert, in shared memory.
+TEST_F(SimtRoute, BesideProducts) {
+  ProductFacts facts;
+  facts.outputs = 32;
+  facts.inputs = 2048;
+  ProductConfig product = facts.getConfig(&getContext());
+  RouteConfig route = kRoutes[0];
+  for (int64_t experts : {64, 160, 1280}) {
+    route.experts = experts;
+    EXPECT_TRUE(canRouteBesideProducts(route, product)) << experts;
+  }
+  route.experts = 1281;
+  EXPECT_FALSE(canRouteBesideProducts(route, product));
 }
 
 TEST_F(SimtRoute, RouteAndDispatch) {

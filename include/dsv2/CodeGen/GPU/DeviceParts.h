@@ -1,5 +1,4 @@
-//===- DeviceParts.h - Parts of device code -----------------------*- C++
-//-*-===//
+//===- DeviceParts.h - Parts of device code ---------------------*- C++ -*-===//
 //
 // Part of dsv2, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
