@@ -58,8 +58,10 @@ std::vector<std::string> cases::listPartners(const KernelFacts &facts,
   else if (auto *combine = std::get_if<MLACombineFacts>(&facts))
     names = listDecode(combine->shape, combine->chip);
   else if (std::holds_alternative<SampleScanFacts>(facts) ||
+           std::holds_alternative<SampleWeighFacts>(facts) ||
            std::holds_alternative<SampleChooseFacts>(facts))
-    names = {kSampleScanName.str(), kSampleChooseName.str()};
+    names = {kSampleScanName.str(), kSampleWeighName.str(),
+             kSampleChooseName.str()};
   llvm::erase(names, name);
   return names;
 }
@@ -200,6 +202,7 @@ struct Adder {
     return llvm::Error::success();
   }
   llvm::Error operator()(const SampleScanFacts &) const { return addSample(); }
+  llvm::Error operator()(const SampleWeighFacts &) const { return addSample(); }
   llvm::Error operator()(const SampleChooseFacts &) const {
     return addSample();
   }

@@ -45,7 +45,8 @@ void cases::addSampleCase(KernelCases &cases, int64_t rows, int64_t vocabulary,
   int64_t words = llvm::divideCeil(vocabulary, 32);
   std::vector<dsv2rt_sampling_row> sampling;
   std::vector<uint32_t> seen(rows * words, 0);
-  std::vector<int32_t> order, positions(rows), chosen;
+  std::vector<int32_t> order, positions(rows);
+  std::vector<int32_t> chosen(rows * DSV2RT_SAMPLE_STEPS, 0);
   std::vector<int32_t> tokens(rows), positionsAfter(rows);
   for (int64_t row = 0; row < rows; ++row) {
     SamplingParams params = getParams(row, seed);
@@ -69,8 +70,10 @@ void cases::addSampleCase(KernelCases &cases, int64_t rows, int64_t vocabulary,
     auto token = ::dsv2rt::sample(values, history, params,
                                   uint64_t(positionsAfter[place]));
     // Logits are finite and parameters valid.
-    chosen.push_back(token.ok() ? token.value() : -1);
-    tokens[place] = std::max(chosen.back(), 0);
+    int32_t choice = token.ok() ? token.value() : -1;
+    int32_t step = positionsAfter[place] % DSV2RT_SAMPLE_STEPS;
+    chosen[step * rows + row] = choice;
+    tokens[place] = std::max(choice, 0);
   }
 
   int64_t atSampling = addValues(item, "sampling", sampling);
@@ -80,15 +83,18 @@ void cases::addSampleCase(KernelCases &cases, int64_t rows, int64_t vocabulary,
   int64_t atRows = addValues(item, "rows", order);
   int64_t atTokens = addOutput(item, "tokens", 4 * rows);
   int64_t atPositions = addValues(item, "positions", positions);
-  int64_t atChosen = addOutput(item, "chosen", 4 * rows);
-  LaunchBuilder(cases, item, findKernel(cases, kSampleScanName),
-                DSV2RT_SAMPLE_PARTS, rows)
-      .pointer(logits.buffer)
-      .i32(logits.stride)
-      .pointer(atSampling)
-      .pointer(atSeen)
-      .i32(words)
-      .pointer(atParts);
+  // Only what the step is to fill is written.
+  int64_t atChosen = addValues(
+      item, "chosen", std::vector<int32_t>(rows * DSV2RT_SAMPLE_STEPS, 0));
+  for (StringRef kernel : {kSampleScanName, kSampleWeighName})
+    LaunchBuilder(cases, item, findKernel(cases, kernel), DSV2RT_SAMPLE_PARTS,
+                  rows)
+        .pointer(logits.buffer)
+        .i32(logits.stride)
+        .pointer(atSampling)
+        .pointer(atSeen)
+        .i32(words)
+        .pointer(atParts);
   LaunchBuilder(cases, item, findKernel(cases, kSampleChooseName), rows)
       .pointer(logits.buffer)
       .i32(logits.stride)

@@ -12,16 +12,8 @@ using namespace mlir::dsv2;
 using namespace mlir::dsv2::gpu;
 
 DrawToken::DrawToken(SampleRow &row, const Best &best)
-    : r(row), b(row.b), top(best.logit), lane(b.lane()), warp(b.warp()) {
-  scale = r.setting(r.f32, offsetof(dsv2rt_sampling_row, scale));
-  minP = r.setting(r.f32, offsetof(dsv2rt_sampling_row, min_p));
+    : TokenWeights(row, best.logit), lane(b.lane()), warp(b.warp()) {
   takeShare(b.i32(0), r.vocabulary);
-  topK = r.setting(r.i32, offsetof(dsv2rt_sampling_row, top_k));
-  topP = r.setting(r.i64, offsetof(dsv2rt_sampling_row, top_p));
-  cutsByCount =
-      b.logicalAnd(b.less(b.i32(0), topK), b.less(topK, r.vocabulary));
-  cutsByWeight = compare(b, arith::CmpIPredicate::ne, topP, i64(-1));
-  isAligned = b.areMultiplesOf16({r.logits}, {{r.stride, r.f32}});
   Value ownList = b.mul(warp, kListed);
   listedTokens =
       b.at(b.sharedArray("tokens", r.i32, kWarps * kListed), r.i32, ownList);
@@ -37,33 +29,6 @@ DrawToken::DrawToken(SampleRow &row, const Best &best)
            [&] { b.store(b.i32(0), listsOverflow); });
 }
 
-Value DrawToken::shuffle64(Value value,
-                           llvm::function_ref<Value(Value)> shuffle) {
-  Value low = arith::TruncIOp::create(b, r.i32, value);
-  Value high = arith::TruncIOp::create(
-      b, r.i32, arith::ShRUIOp::create(b, value, i64(32)));
-  Value moved = arith::ShLIOp::create(b, widen(shuffle(high)), i64(32));
-  return arith::OrIOp::create(b, moved, widen(shuffle(low)));
-}
-
-Value DrawToken::sumOfWarp(Value value) {
-  for (int32_t mask = kWarpSize / 2; mask > 0; mask /= 2)
-    value = b.add(value, shuffle64(value, [&](Value word) {
-                    return b.shuffleXor(word, mask);
-                  }));
-  return value;
-}
-
-Value DrawToken::scanWarp(Value value) {
-  bool isWide = value.getType() == r.i64;
-  for (int32_t delta = 1; delta < kWarpSize; delta *= 2) {
-    auto shuffle = [&](Value word) { return b.shuffleUp(word, delta); };
-    Value other = isWide ? shuffle64(value, shuffle) : shuffle(value);
-    value = b.select(b.less(lane, b.i32(delta)), value, b.add(value, other));
-  }
-  return value;
-}
-
 /// The sum over the block; the result is there for all threads, and so is the
 /// memory it took.
 Value DrawToken::sumOfBlock(Value value) {
@@ -76,72 +41,13 @@ Value DrawToken::sumOfBlock(Value value) {
   return sum;
 }
 
-//===----------------------------------------------------------------------===//
-// Weights
-//===----------------------------------------------------------------------===//
-
-Value DrawToken::distance(Value logit) {
-  Value units = b.fmul(b.fsub(top, logit), b.f32(0x1p24));
-  // The largest f32 below 2^32.
-  Value limit = b.f32(4294967040.0);
-  Value isInside = compare(b, arith::CmpFPredicate::OLT, units, limit);
-  return arith::FPToUIOp::create(b, r.i32, b.select(isInside, units, limit));
-}
-
-Value DrawToken::weightFloat(Value q) {
-  Value number = arith::UIToFPOp::create(b, r.f32, q);
-  return b.exp2(b.fmul(b.fmul(number, b.f32(-0x1p-24)), scale));
-}
-
-Value DrawToken::weight(Value q) {
-  Value scaled = b.fmul(weightFloat(q), b.f32(double(1ull << kWeightBits)));
-  return arith::FPToUIOp::create(b, r.i64, scaled);
-}
-
-DrawToken::Lane DrawToken::loadLane(Value first) {
-  Lane result;
-  for (int64_t i = 0; i < kUnroll; ++i) {
-    Value token = b.add(first, i);
-    result.isThere.push_back(b.less(token, end));
-    result.tokens.push_back(b.min(token, b.sub(end, b.i32(1))));
-  }
-  SmallVector<Type> types(kUnroll, r.f32);
-  SmallVector<Value> values = ifValues(
-      b, b.logicalAnd(isAligned, result.isThere.back()), types,
-      [&] {
-        return b.unpack(r.f32, b.loadWords(kUnroll, b.at(r.logits, r.f32, r.row,
-                                                         r.stride, first)));
-      },
-      [&] {
-        SmallVector<Value> loaded;
-        for (Value token : result.tokens)
-          loaded.push_back(r.loadLogit(token));
-        return loaded;
-      });
-  values = ifValues(
-      b, r.hasPenalty,
-      [&] {
-        // The bits of adjacent tokens are in one word.
-        static_assert(kWarpSize % kUnroll == 0);
-        Value word = r.loadSeen(first);
-        SmallVector<Value> penalised;
-        for (auto [token, value] : llvm::zip_equal(result.tokens, values))
-          penalised.push_back(r.penalise(word, token, value));
-        return penalised;
-      },
-      values);
-  for (Value value : values)
-    result.qs.push_back(distance(value));
-  return result;
-}
-
 SmallVector<Value> DrawToken::forTokens(ValueRange inits, VisitLane body) {
   Value from = begin, to = end, step = b.i32(kUnroll * kWarpSize);
   if (fromList)
     from = b.i32(0), to = listed, step = b.i32(kWarpSize);
   auto visit = [&](Value group, ValueRange carried) {
     if (!fromList)
-      return body(loadLane(b.add(group, b.mul(lane, kUnroll))), carried);
+      return body(loadLane(b.add(group, b.mul(lane, kUnroll)), end), carried);
     Value place = b.add(group, lane);
     Value isThere = b.less(place, listed);
     place = b.min(place, b.sub(listed, b.i32(1)));
@@ -412,16 +318,26 @@ Value DrawToken::isBelow(Value q, Value limit) {
   return compare(b, arith::CmpIPredicate::ult, q, limit);
 }
 
-DrawToken::Owner DrawToken::findOwner(Kept kept,
-                                      llvm::function_ref<Value(Value)> aim) {
+DrawToken::Owner DrawToken::findOwner(Value itsWeight, Value ties, Aim aim) {
+  Value upTo = scanWarp(itsWeight);
+  Value target = aim(shuffle64(upTo, [&](Value word) {
+    return b.shuffleFrom(word, b.i32(kWarpSize - 1));
+  }));
+  Value share = b.lowestBit(b.ballot(less64(target, upTo)));
+  Value before = shuffle64(b.sub(upTo, itsWeight), [&](Value word) {
+    return b.shuffleFrom(word, share);
+  });
+  return {share, b.shuffleFrom(ties, share), b.sub(target, before)};
+}
+
+DrawToken::Owner DrawToken::findWarp(Kept kept, Aim aim) {
   // What each warp's tokens weigh, without those at the limit, which it counts.
   SmallVector<Value> own =
       forTokens({i64(0), b.i32(0)}, [&](const Lane &tokens, ValueRange sums) {
         Value sum = sums[0], equals = sums[1];
         for (auto [q, exists] : llvm::zip_equal(tokens.qs, tokens.isThere)) {
-          Value counts = b.logicalAnd(
-              b.logicalAnd(exists, isBelow(q, kept.limit)), reachesMinP(q));
-          sum = b.add(sum, b.select(counts, weight(q), i64(0)));
+          Value counts = b.logicalAnd(exists, isBelow(q, kept.limit));
+          sum = b.add(sum, b.select(counts, drawnWeight(q), i64(0)));
           Value isEqual = b.logicalAnd(exists, b.equal(q, kept.limit));
           equals = b.add(equals, b.select(isEqual, b.i32(1), b.i32(0)));
         }
@@ -436,24 +352,14 @@ DrawToken::Owner DrawToken::findOwner(Kept kept,
   });
   b.barrier();
   // Lane l looks at warp l: all warps find the same.
-  Value limitWeight =
-      b.select(reachesMinP(kept.limit), weight(kept.limit), i64(0));
   Value itsEquals = b.load(r.i32, b.at(warpEquals, r.i32, lane));
   Value equalsBefore = b.sub(scanWarp(itsEquals), itsEquals);
   Value tiesLeft = b.max(b.sub(kept.ties, equalsBefore), b.i32(0));
   Value itsTies = b.min(itsEquals, tiesLeft);
   Value itsSum = b.add(b.load(r.i64, b.at(warpSums, r.i64, lane)),
-                       b.mul(widen(itsTies), limitWeight));
+                       b.mul(widen(itsTies), drawnWeight(kept.limit)));
   b.barrier();
-  Value upTo = scanWarp(itsSum);
-  Value target = aim(shuffle64(upTo, [&](Value word) {
-    return b.shuffleFrom(word, b.i32(kWarpSize - 1));
-  }));
-  Value owner = b.lowestBit(b.ballot(less64(target, upTo)));
-  Value before = shuffle64(b.sub(upTo, itsSum), [&](Value word) {
-    return b.shuffleFrom(word, owner);
-  });
-  return {owner, b.shuffleFrom(tiesLeft, owner), b.sub(target, before)};
+  return findOwner(itsSum, tiesLeft, aim);
 }
 
 void DrawToken::storeDrawn(Kept kept, Value target) {
@@ -498,35 +404,54 @@ void DrawToken::storeDrawn(Kept kept, Value target) {
   });
 }
 
+DrawToken::Stretch DrawToken::narrow(const Stretch &tokens, Value limit,
+                                     Aim aim) {
+  Value share = takeShare(tokens.begin, tokens.end);
+  Owner owner = findWarp({limit, tokens.ties}, aim);
+  Value first =
+      b.min(b.add(tokens.begin, b.mul(owner.share, share)), tokens.end);
+  return {first, b.min(b.add(first, share), tokens.end), owner.target,
+          owner.ties};
+}
+
+void DrawToken::storeDrawnOf(const Stretch &tokens, Value limit) {
+  b.ifThen(b.equal(warp, b.i32(0)), [&] {
+    begin = tokens.begin, end = tokens.end;
+    storeDrawn({limit, tokens.ties}, tokens.target);
+  });
+  takeShare(b.i32(0), r.vocabulary);
+}
+
 Value DrawToken::drawFrom(Kept kept, Value position) {
   auto fresh = [&](Value total) { return mulHigh(uniform(position), total); };
   if (fromList) {
-    Owner owner = findOwner(kept, fresh);
-    b.ifThen(b.equal(warp, owner.warp),
+    Owner owner = findWarp(kept, fresh);
+    b.ifThen(b.equal(warp, owner.share),
              [&] { storeDrawn({kept.limit, owner.ties}, owner.target); });
   } else {
-    // The stretch of the warp that has the token is then all warps' again, and
+    // The share of the warp that has the token is then all warps' again, and
     // what is left of it one warp's.
-    constexpr int64_t kLevels = 2;
-    SmallVector<Value> left = b.forCarry(
-        b.i32(0), b.i32(kLevels), b.i32(1),
-        {b.i32(0), r.vocabulary, i64(0), kept.ties},
-        [&](Value level, ValueRange carried) {
-          Value from = carried[0], to = carried[1];
-          Value share = takeShare(from, to);
-          Owner owner = findOwner({kept.limit, carried[3]}, [&](Value total) {
-            return b.select(b.equal(level, b.i32(0)), fresh(total), carried[2]);
-          });
-          Value first = b.min(b.add(from, b.mul(owner.warp, share)), to);
-          return SmallVector<Value>{first, b.min(b.add(first, share), to),
-                                    owner.target, owner.ties};
-        });
-    b.ifThen(b.equal(warp, b.i32(0)), [&] {
-      begin = left[0], end = left[1];
-      storeDrawn({kept.limit, left[3]}, left[2]);
-    });
-    takeShare(b.i32(0), r.vocabulary);
+    Stretch all = {b.i32(0), r.vocabulary, i64(0), kept.ties};
+    Stretch some = narrow(all, kept.limit, fresh);
+    auto same = [&](Value) { return some.target; };
+    storeDrawnOf(narrow(some, kept.limit, same), kept.limit);
   }
+  return loadDrawn();
+}
+
+Value DrawToken::drawFromAll(Value position, Value partWeight) {
+  Value noLimit = b.i32(-1), noTies = b.i32(0);
+  Owner owner = findOwner(partWeight, noTies, [&](Value total) {
+    return mulHigh(uniform(position), total);
+  });
+  auto [first, last] = r.part(owner.share);
+  auto same = [&](Value) { return owner.target; };
+  storeDrawnOf(narrow({first, last, owner.target, noTies}, noLimit, same),
+               noLimit);
+  return loadDrawn();
+}
+
+Value DrawToken::loadDrawn() {
   b.barrier();
   return arith::TruncIOp::create(b, r.i32, b.load(r.i64, result));
 }
@@ -539,7 +464,7 @@ Value DrawToken::takeShare(Value from, Value to) {
   return share;
 }
 
-Value DrawToken::emit(Value position) {
+Value DrawToken::emit(Value position, Value partWeight) {
   Kept all = {b.i32(-1), b.i32(kNoToken)};
   auto limited = [&](bool lists) {
     fromList = lists;
@@ -565,8 +490,10 @@ Value DrawToken::emit(Value position) {
         b, fits, r.i32, [&] { return limited(true); },
         [&] { return limited(false); });
   };
-  Value limits = arith::OrIOp::create(b, cutsByCount, cutsByWeight);
-  return ifValues(b, limits, r.i32, limit,
-                  [&] { return SmallVector<Value>{drawFrom(all, position)}; })
+  return ifValues(b, isLimited, r.i32, limit,
+                  [&] {
+                    return SmallVector<Value>{
+                        drawFromAll(position, partWeight)};
+                  })
       .front();
 }

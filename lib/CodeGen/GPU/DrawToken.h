@@ -5,19 +5,17 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Nothing is sorted. How far below the largest a logit is, is a whole number q,
-// in units of 2^-24. Top-k and top-p keep the tokens whose q is below some
-// number, and of those that have it the first few; digits of that number are
-// found one after the other, from counts or sums of weights by digit. Weights
-// follow from q, and are whole numbers too, so that their sums do not depend on
-// an order.
+// Nothing is sorted. Top-k and top-p keep the tokens whose distance q from the
+// largest logit (TokenWeights.h) is below some number, and of those that have
+// it the first few; digits of that number are found one after the other, from
+// counts or sums of weights by digit.
 //
 //===----------------------------------------------------------------------===//
 
 #ifndef DSV2_LIB_CODEGEN_GPU_DRAWTOKEN_H
 #define DSV2_LIB_CODEGEN_GPU_DRAWTOKEN_H
 
-#include "SampleRow.h"
+#include "TokenWeights.h"
 
 namespace mlir::dsv2::gpu {
 
@@ -25,7 +23,7 @@ namespace mlir::dsv2::gpu {
 /// kWarps warps. Each warp has a stretch of the tokens and goes over it in
 /// order, every lane some adjacent ones at a time. The first digit of the first
 /// limit leaves a few tokens, as a rule, which each warp then has in a list.
-class DrawToken {
+class DrawToken : private TokenWeights {
 public:
   static constexpr int64_t kWarps = 32;
   static constexpr int64_t kThreads = kWarps * kWarpSize;
@@ -33,11 +31,11 @@ public:
   DrawToken(SampleRow &row, const Best &best);
 
   /// A token; the same in all threads. All of the block have to be here.
-  Value emit(Value position);
+  /// `partWeight` is that of all tokens of part l of the row, in lane l of each
+  /// warp; it is not looked at if top-k or top-p cut.
+  Value emit(Value position, Value partWeight);
 
 private:
-  /// Adjacent logits of a lane: those of one load.
-  static constexpr int64_t kUnroll = 4;
   /// Digits of a q, their bits, and counters.
   static constexpr int64_t kDigits = 3, kDigitBits = 11, kLastDigitBits = 10;
   static constexpr int64_t kBins = 1 << kDigitBits;
@@ -48,43 +46,12 @@ private:
   static constexpr int64_t kParts = 3, kPartBits = 13;
   /// Tokens of a warp's list.
   static constexpr int64_t kListed = 64;
-  /// The weight of the likeliest token is 2^kWeightBits.
-  static constexpr int64_t kWeightBits = 40;
 
-  Value i64(int64_t value) {
-    return arith::ConstantIntOp::create(b, b.getI64Type(), value);
-  }
-  Value less64(Value x, Value y) {
-    return compare(b, arith::CmpIPredicate::ult, x, y);
-  }
-  Value widen(Value value) {
-    return arith::ExtUIOp::create(b, b.getI64Type(), value);
-  }
-  /// The upper half of a product.
-  Value mulHigh(Value x, Value y) {
-    return arith::MulUIExtendedOp::create(b, x, y).getHigh();
-  }
-  Value shuffle64(Value value, llvm::function_ref<Value(Value)> shuffle);
-  Value sumOfWarp(Value value);
-  /// Sums over this lane and those before it.
-  Value scanWarp(Value value);
-
-  Value distance(Value logit);
-  Value weightFloat(Value q);
-  Value weight(Value q);
-  Value reachesMinP(Value q) {
-    return compare(b, arith::CmpFPredicate::OGE, weightFloat(q), minP);
-  }
-  /// Some tokens of a lane, adjacent ones: their q, and whether each exists.
-  struct Lane {
-    SmallVector<Value> tokens, qs, isThere;
-  };
   using VisitLane =
       llvm::function_ref<SmallVector<Value>(const Lane &, ValueRange)>;
   /// Goes over the warp's tokens, or those of its list; `body` also gets what
   /// was carried.
   SmallVector<Value> forTokens(ValueRange inits, VisitLane body);
-  Lane loadLane(Value first);
 
   /// Tokens that are still in question: all whose q is below `limit`, and the
   /// first `ties` of those that have it.
@@ -115,29 +82,42 @@ private:
   Value sumOfBlock(Value value);
   Value uniform(Value position);
   Value isBelow(Value q, Value limit);
-  /// Which warp has the token that is drawn, how many ties are left from its
-  /// tokens on, and how far into the weights of its tokens the target is.
+  /// Which of 32 shares of tokens has the one that is drawn, how many ties are
+  /// left from its tokens on, and how far into the weights of its tokens the
+  /// target is.
   struct Owner {
-    Value warp, ties, target;
+    Value share, ties, target;
   };
-  /// Finds it, where `aim` makes a target from the sum of all weights.
-  Owner findOwner(Kept kept, llvm::function_ref<Value(Value)> aim);
+  /// Makes a target from the sum of all weights.
+  using Aim = llvm::function_ref<Value(Value)>;
+  /// Finds it from the weight of share l in lane l, with `ties` from there on.
+  Owner findOwner(Value itsWeight, Value ties, Aim aim);
+  /// Finds it among the warps' shares.
+  Owner findWarp(Kept kept, Aim aim);
   /// Stores the token of this warp that `target` meets.
   void storeDrawn(Kept kept, Value target);
   /// Gives the warp its share of some tokens; returns how many that are.
   Value takeShare(Value from, Value to);
+  /// Tokens one of which is drawn: the one whose weight brings the sum above
+  /// `target`; and how many ties of theirs there are to take.
+  struct Stretch {
+    Value begin, end, target, ties;
+  };
+  /// The share of a warp that has the token.
+  Stretch narrow(const Stretch &tokens, Value limit, Aim aim);
+  /// Stores the token of a stretch that is one warp's share of one.
+  void storeDrawnOf(const Stretch &tokens, Value limit);
   Value drawFrom(Kept kept, Value position);
+  /// Where nothing is left out but by min-p.
+  Value drawFromAll(Value position, Value partWeight);
+  /// The token that is stored, in all threads.
+  Value loadDrawn();
 
-  SampleRow &r;
-  SimtBuilder &b;
-  Value top, scale, minP;
   Value lane, warp, begin, end;
   Value bins, warpSums, warpEquals, result, listsOverflow;
-  /// Settings, and whether they leave anything out.
-  Value topK, topP, cutsByCount, cutsByWeight;
   /// The warp's list, and how much of it is used. Tokens come from there while
   /// code is emitted with `fromList`.
-  Value listedTokens, listedQs, listed, isAligned;
+  Value listedTokens, listedQs, listed;
   bool fromList = false;
   /// The sum of the weights of all tokens, if there are lists for top-p alone.
   Value totalWeight;

@@ -192,6 +192,7 @@ static void visit(Fields &f, ExchangeCombineFacts &facts) {
   f("ranks", facts.config.ranks);
 }
 template <class Fields> static void visit(Fields &, SampleScanFacts &) {}
+template <class Fields> static void visit(Fields &, SampleWeighFacts &) {}
 template <class Fields> static void visit(Fields &, SampleChooseFacts &) {}
 
 /// By the order of KernelFacts.
@@ -202,7 +203,7 @@ static constexpr llvm::StringLiteral kFamilies[] = {
     "latent_append", "context_rows",  "latent_input",    "attention",
     "route",         "dispatch",      "route_dispatch",  "route_products",
     "exchange_plan", "exchange_pack", "exchange_unpack", "exchange_combine",
-    "sample_scan",   "sample_choose"};
+    "sample_scan",   "sample_weigh",  "sample_choose"};
 static_assert(std::size(kFamilies) == std::variant_size_v<KernelFacts>);
 
 StringRef gpu::getFamily(const KernelFacts &facts) {
@@ -505,6 +506,7 @@ struct SizeCheck {
     return facts.config.width && facts.config.ranks;
   }
   bool operator()(const SampleScanFacts &) const { return true; }
+  bool operator()(const SampleWeighFacts &) const { return true; }
   bool operator()(const SampleChooseFacts &) const { return true; }
 };
 } // namespace

@@ -41,6 +41,13 @@ SampleRow::SampleRow(SimtBuilder &b, Value row, Value logits, Value stride,
   hasPenalty = compare(b, arith::CmpFPredicate::ONE, penalty, b.f32(1.0));
 }
 
+std::pair<Value, Value> SampleRow::part(Value index) {
+  Value share = b.mul(b.ceilDiv(vocabulary, DSV2RT_SAMPLE_PARTS * kUnroll),
+                      b.i32(kUnroll));
+  Value begin = b.min(b.mul(index, share), vocabulary);
+  return {begin, b.min(b.add(begin, share), vocabulary)};
+}
+
 Value SampleRow::loadLogit(Value token) {
   return b.load(f32, b.at(logits, f32, row, stride, token));
 }

@@ -26,11 +26,18 @@ struct Best {
   Value bad;
 };
 
-/// What both kernels know of one row.
+/// What the kernels know of one row.
 class SampleRow {
 public:
+  /// Adjacent logits that are loaded together.
+  static constexpr int64_t kUnroll = 4;
+
   SampleRow(SimtBuilder &b, Value row, Value logits, Value stride,
             Value sampling, Value seen, Value seenStride);
+
+  /// Where a part of the vocabulary (DSV2RT_SAMPLE_PARTS) begins and ends: at a
+  /// multiple of kUnroll, or the end of all. The last ones may be empty.
+  std::pair<Value, Value> part(Value index);
 
   /// The logit of a token as it was computed.
   Value loadLogit(Value token);

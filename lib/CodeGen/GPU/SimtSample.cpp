@@ -19,8 +19,10 @@ using namespace mlir::dsv2;
 using namespace mlir::dsv2::gpu;
 
 /// Words of a part's record: the largest logit, its token, whether a logit is
-/// no number to choose by.
+/// no number to choose by, nothing, and what the tokens weigh, in two words.
 static constexpr int64_t kPartWords = DSV2RT_SAMPLE_PART_WORDS;
+static constexpr int64_t kWeightWord = 4;
+static_assert(kPartWords == kWeightWord + 2 && kPartWords % 2 == 0);
 static_assert(DSV2RT_SAMPLE_PARTS == kWarpSize, "a lane looks at a part");
 
 //===----------------------------------------------------------------------===//
@@ -41,21 +43,29 @@ static Best loadPart(SimtBuilder &b, Value record) {
           b.load(i32, b.at(record, i32, b.i32(2)))};
 }
 
-static constexpr int64_t kScanWarps = 8;
+/// The record of a part of the row.
+static Value recordOf(SampleRow &r, Value parts, Value part) {
+  SimtBuilder &b = r.b;
+  Value index = b.add(b.mul(r.row, DSV2RT_SAMPLE_PARTS), part);
+  return b.at(parts, r.i32, b.mul(index, kPartWords));
+}
+
+/// Warps of a block that has one part.
+static constexpr int64_t kPartWarps = 8;
+static constexpr int64_t kPartThreads = kPartWarps * kWarpSize;
 
 static void emitScan(SampleRow &r, Value parts) {
   SimtBuilder &b = r.b;
-  constexpr int64_t kThreads = kScanWarps * kWarpSize;
+  constexpr int64_t kThreads = kPartThreads;
   /// Loads that are under way at once.
   constexpr int64_t kUnroll = 4;
   Value part = b.blockId(0);
-  Value share = b.ceilDiv(r.vocabulary, DSV2RT_SAMPLE_PARTS);
-  Value begin = b.min(b.mul(part, share), r.vocabulary);
-  Value end = b.min(b.add(begin, share), r.vocabulary);
+  auto [begin, end] = r.part(part);
   Best first = r.none();
   SmallVector<Value> found = b.forCarry(
       b.add(begin, b.threadId()), end, b.i32(kUnroll * kThreads),
-      {first.logit, first.token, first.bad}, [&](Value at, ValueRange carried) {
+      {first.logit, first.token, first.bad},
+      [&, end = end](Value at, ValueRange carried) {
         Best best = {carried[0], carried[1], carried[2]};
         SmallVector<Value> tokens, values;
         for (int64_t i = 0; i < kUnroll; ++i) {
@@ -85,26 +95,25 @@ static void emitScan(SampleRow &r, Value parts) {
         return SmallVector<Value>{best.logit, best.token, best.bad};
       });
   Best best = r.bestOfWarp({found[0], found[1], found[2]});
-  Value shared = b.sharedArray("best", r.i32, kScanWarps * kPartWords);
-  auto recordOf = [&](Value warp) {
+  Value shared = b.sharedArray("best", r.i32, kPartWarps * kPartWords);
+  auto ofWarp = [&](Value warp) {
     return b.at(shared, r.i32, b.mul(warp, kPartWords));
   };
   b.ifThen(b.equal(b.lane(), b.i32(0)),
-           [&] { storePart(b, best, recordOf(b.warp())); });
+           [&] { storePart(b, best, ofWarp(b.warp())); });
   b.barrier();
   b.ifThen(b.equal(b.threadId(), b.i32(0)), [&] {
-    Best all = loadPart(b, recordOf(b.i32(0)));
-    for (int64_t warp = 1; warp < kScanWarps; ++warp)
-      all = r.better(all, loadPart(b, recordOf(b.i32(warp))));
-    Value index = b.add(b.mul(r.row, DSV2RT_SAMPLE_PARTS), part);
-    storePart(b, all, b.at(parts, r.i32, b.mul(index, kPartWords)));
+    Best all = loadPart(b, ofWarp(b.i32(0)));
+    for (int64_t warp = 1; warp < kPartWarps; ++warp)
+      all = r.better(all, loadPart(b, ofWarp(b.i32(warp))));
+    storePart(b, all, recordOf(r, parts, part));
   });
 }
 
 LLVM::LLVMFuncOp dsv2::gpu::getOrCreateSampleScanKernel(ModuleOp module) {
   MLIRContext *c = module.getContext();
   auto kernel =
-      getOrCreateKernel(module, kSampleScanName, kScanWarps * kWarpSize,
+      getOrCreateKernel(module, kSampleScanName, kPartThreads,
                         {pointerOf(c, 0), strideOf(c, 0, 0), pointerOf(c, 1),
                          pointerOf(c, 2), strideOf(c, 2, 0), pointerOf(c, 3)},
                         [&](SimtBuilder &b, ValueRange args) {
@@ -117,6 +126,86 @@ LLVM::LLVMFuncOp dsv2::gpu::getOrCreateSampleScanKernel(ModuleOp module) {
 }
 
 //===----------------------------------------------------------------------===//
+// What every part weighs
+//===----------------------------------------------------------------------===//
+
+namespace {
+/// The best of a whole row, by all threads of a warp, and what follows from it.
+struct WholeRow {
+  WholeRow(SampleRow &r, Value parts) {
+    SimtBuilder &b = r.b;
+    record = recordOf(r, parts, b.lane());
+    best = r.bestOfWarp(loadPart(b, record));
+    Value hasAny = compare(b, arith::CmpFPredicate::OGT, best.logit,
+                           b.f32(-SampleRow::kInfinity));
+    isGood = b.logicalAnd(hasAny, b.equal(best.bad, b.i32(0)));
+    Value scale = r.setting(r.f32, offsetof(dsv2rt_sampling_row, scale));
+    draws = b.logicalAnd(
+        isGood, compare(b, arith::CmpFPredicate::OGT, scale, b.f32(0.0)));
+  }
+
+  /// The record of the part that is the lane's.
+  Value record;
+  Best best;
+  /// Whether there is a token to choose, and whether it is to be drawn.
+  Value isGood, draws;
+};
+} // namespace
+
+static void emitWeigh(SampleRow &r, Value parts) {
+  SimtBuilder &b = r.b;
+  WholeRow whole(r, parts);
+  TokenWeights weights(r, whole.best.logit);
+  Value isAll = b.equal(weights.isLimited,
+                        arith::ConstantIntOp::create(b, b.getI1Type(), 0));
+  Value part = b.blockId(0);
+  auto [begin, end] = r.part(part);
+  Value shared = b.sharedArray("weights", r.i64, kPartWarps);
+  // The same for all threads.
+  b.ifThen(b.logicalAnd(whole.draws, isAll), [&, begin = begin, end = end] {
+    Value sum =
+        b.forCarry(b.add(begin, b.mul(b.threadId(), TokenWeights::kUnroll)),
+                   end, b.i32(kPartThreads * TokenWeights::kUnroll),
+                   weights.i64(0),
+                   [&](Value first, ValueRange carried) {
+                     Value sum = carried[0];
+                     auto tokens = weights.loadLane(first, end);
+                     for (auto [q, exists] :
+                          llvm::zip_equal(tokens.qs, tokens.isThere))
+                       sum = b.add(sum, b.select(exists, weights.drawnWeight(q),
+                                                 weights.i64(0)));
+                     return SmallVector<Value>{sum};
+                   })
+            .front();
+    sum = weights.sumOfWarp(sum);
+    b.ifThen(b.equal(b.lane(), b.i32(0)),
+             [&] { b.store(sum, b.at(shared, r.i64, b.warp())); });
+    b.barrier();
+    b.ifThen(b.equal(b.threadId(), b.i32(0)), [&] {
+      Value all = b.load(r.i64, shared);
+      for (int64_t warp = 1; warp < kPartWarps; ++warp)
+        all = b.add(all, b.load(r.i64, b.at(shared, r.i64, b.i32(warp))));
+      b.store(all, b.at(recordOf(r, parts, part), r.i32, b.i32(kWeightWord)));
+    });
+  });
+}
+
+LLVM::LLVMFuncOp dsv2::gpu::getOrCreateSampleWeighKernel(ModuleOp module) {
+  MLIRContext *c = module.getContext();
+  auto kernel =
+      getOrCreateKernel(module, kSampleWeighName, kPartThreads,
+                        {pointerOf(c, 0), strideOf(c, 0, 0), pointerOf(c, 1),
+                         pointerOf(c, 2), strideOf(c, 2, 0), pointerOf(c, 3)},
+                        [&](SimtBuilder &b, ValueRange args) {
+                          SampleRow row(b, b.blockId(1), args[0], args[1],
+                                        args[2], args[3], args[4]);
+                          emitWeigh(row, args[5]);
+                        });
+  setCostFacts(kernel, SampleWeighFacts{});
+  return kernel;
+}
+
+//===----------------------------------------------------------------------===//
 // The choice
 //===----------------------------------------------------------------------===//
 
@@ -125,30 +214,30 @@ static void emitChoose(SampleRow &r, ValueRange args) {
   SimtBuilder &b = r.b;
   Value rows = args[3], parts = args[6], tokens = args[7], positions = args[8],
         chosen = args[9];
-  Value part = b.add(b.mul(r.row, DSV2RT_SAMPLE_PARTS), b.lane());
-  Best best =
-      r.bestOfWarp(loadPart(b, b.at(parts, r.i32, b.mul(part, kPartWords))));
-  Value hasAny = compare(b, arith::CmpFPredicate::OGT, best.logit,
-                         b.f32(-SampleRow::kInfinity));
-  Value isGood = b.logicalAnd(hasAny, b.equal(best.bad, b.i32(0)));
+  WholeRow whole(r, parts);
+  Value isGood = whole.isGood;
   Value token = b.load(r.i32, b.at(rows, r.i32, r.row));
   Value place = b.at(positions, r.i32, token);
   Value position = b.add(b.load(r.i32, place), 1);
-  Value scale = r.setting(r.f32, offsetof(dsv2rt_sampling_row, scale));
-  Value draws = b.logicalAnd(
-      isGood, compare(b, arith::CmpFPredicate::OGT, scale, b.f32(0.0)));
   Value choice =
       ifValues(
-          b, draws,
-          [&] { return SmallVector<Value>{DrawToken(r, best).emit(position)}; },
-          best.token)
+          b, whole.draws,
+          [&] {
+            Value weight =
+                b.load(r.i64, b.at(whole.record, r.i32, b.i32(kWeightWord)));
+            return SmallVector<Value>{
+                DrawToken(r, whole.best).emit(position, weight)};
+          },
+          whole.best.token)
           .front();
   // All have read the position; who draws has waited for all since.
   b.barrier();
   b.ifThen(b.equal(b.threadId(), b.i32(0)), [&] {
     // A step goes on with token 0 where there is none to choose.
     Value next = b.select(isGood, choice, b.i32(0));
-    b.store(b.select(isGood, choice, b.i32(-1)), b.at(chosen, r.i32, r.row));
+    Value step = b.rem(position, DSV2RT_SAMPLE_STEPS);
+    Value slot = b.add(b.mul(step, b.gridSize()), r.row);
+    b.store(b.select(isGood, choice, b.i32(-1)), b.at(chosen, r.i32, slot));
     b.store(next, b.at(tokens, r.i32, token));
     b.store(position, place);
     b.ifThen(r.hasPenalty, [&] {

@@ -175,6 +175,13 @@ KernelWork dsv2::gpu::getSimtWork(const SampleScanFacts &,
                getPartBytes(step));
 }
 
+KernelWork dsv2::gpu::getSimtWork(const SampleWeighFacts &,
+                                  const StepSize &step) {
+  // Greedily: looks at the parts. Who draws reads the logits from the L2 cache.
+  return bytes(step.sequences * double(sizeof(dsv2rt_sampling_row)) +
+               getPartBytes(step));
+}
+
 KernelWork dsv2::gpu::getSimtWork(const SampleChooseFacts &,
                                   const StepSize &step) {
   // Greedily: the number of a token, the token, its position and what was

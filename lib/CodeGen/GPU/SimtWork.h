@@ -36,6 +36,7 @@ KernelWork getSimtWork(const ExchangePackFacts &facts, const StepSize &step);
 KernelWork getSimtWork(const ExchangeUnpackFacts &facts, const StepSize &step);
 KernelWork getSimtWork(const ExchangeCombineFacts &facts, const StepSize &step);
 KernelWork getSimtWork(const SampleScanFacts &facts, const StepSize &step);
+KernelWork getSimtWork(const SampleWeighFacts &facts, const StepSize &step);
 KernelWork getSimtWork(const SampleChooseFacts &facts, const StepSize &step);
 
 } // namespace mlir::dsv2::gpu

@@ -68,8 +68,10 @@ struct AddDeviceSampling
       DeviceLaunchOp::create(b, TypeRange(), symbol, grid, inputs, outputs,
                              b.getStringAttr("sampling"), /*layer=*/Value());
     };
-    launch(dsv2::gpu::getOrCreateSampleScanKernel(module), {numParts, numRows},
-           {logits, sampling, seen}, parts);
+    for (LLVM::LLVMFuncOp kernel :
+         {dsv2::gpu::getOrCreateSampleScanKernel(module),
+          dsv2::gpu::getOrCreateSampleWeighKernel(module)})
+      launch(kernel, {numParts, numRows}, {logits, sampling, seen}, parts);
     launch(dsv2::gpu::getOrCreateSampleChooseKernel(module), numRows,
            {logits, rows, sampling, parts}, {tokens, positions, seen, chosen});
     func::ReturnOp::create(b);

@@ -30,7 +30,7 @@ extern "C" {
 #endif
 
 /* Raised whenever anything in this file or in abi.def changes meaning. */
-#define DSV2RT_ABI_VERSION 5
+#define DSV2RT_ABI_VERSION 6
 
 /* Names of the three data symbols every artifact exports. */
 #define DSV2RT_SYMBOL_ABI_VERSION "dsv2_abi_version"
@@ -150,10 +150,13 @@ typedef struct dsv2rt_sampling_row {
 } dsv2rt_sampling_row;
 
 /* The most tokens to choose from; parts of the vocabulary that are looked
- * through side by side, and words that are kept of each. */
+ * through side by side, and words that are kept of each; steps of which what
+ * was chosen is there, so that one can be looked at while the next is
+ * computed. */
 #define DSV2RT_SAMPLE_VOCABULARY 131072
 #define DSV2RT_SAMPLE_PARTS 32
-#define DSV2RT_SAMPLE_PART_WORDS 4
+#define DSV2RT_SAMPLE_PART_WORDS 6
+#define DSV2RT_SAMPLE_STEPS 2
 
 /* Chooses a token from each row of logits, in an artifact for a device and on
  * the device, and makes the input of the step just done that of the next one:
@@ -169,8 +172,10 @@ typedef struct dsv2rt_sampling_row {
  *                         occurred; read and written if there is a penalty, for
  *                         which W is at least V / 32, rounded up
  *   parts      i32[R * DSV2RT_SAMPLE_PARTS * DSV2RT_SAMPLE_PART_WORDS]  scratch
- *   chosen     i32[R]     result: the tokens, -1 where a logit is NaN or +inf
- *                         or all are -inf; the next step then gets token 0
+ *   chosen     i32[DSV2RT_SAMPLE_STEPS * R]  result: the token for position p
+ *                         at p % DSV2RT_SAMPLE_STEPS * R + r, which may be the
+ *                         host's memory; -1 where a logit is NaN or +inf or all
+ *                         are -inf, and the next step then gets token 0
  *   context, tap_level    as a step has them
  */
 typedef void (*dsv2rt_sample_fn)(dsv2rt_memref2d *logits, dsv2rt_memref1d *rows,

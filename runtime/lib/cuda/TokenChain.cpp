@@ -24,7 +24,6 @@ TokenChain::Parts::Parts(int64_t rows, int64_t vocabulary)
   sampling = take(rows * int64_t(sizeof(dsv2rt_sampling_row)));
   seen = take(rows * seenWords * 4);
   parts = take(rows * DSV2RT_SAMPLE_PARTS * DSV2RT_SAMPLE_PART_WORDS * 4);
-  chosen = take(rows * 4);
   end = next;
 }
 
@@ -41,15 +40,13 @@ Status TokenChain::reserve(const std::shared_ptr<Context> &of, int64_t most,
   Status status = memory.reserve(context, uint64_t(parts.end), purpose);
   if (status.ok())
     status = staging.reserve(context, uint64_t(parts.parts), purpose);
+  if (status.ok())
+    status = tokens.reserve(context, uint64_t(most) * depth * 4, purpose);
   for (Slot &slot : slots) {
-    if (status.ok())
-      status = slot.tokens.reserve(context, uint64_t(most) * 4, purpose);
-    for (auto [event, timing] : {std::pair(&slot.begin, true),
-                                 {&slot.end, true},
-                                 {&slot.sent, false}}) {
+    for (EventHandle *event : {&slot.begin, &slot.end}) {
       if (!status.ok() || *event)
         continue;
-      Expected<EventHandle> made = makeEvent(context, timing);
+      Expected<EventHandle> made = makeEvent(context, /*timing=*/true);
       status = made.status();
       if (made.ok())
         *event = std::move(made.value());
@@ -67,6 +64,9 @@ Status TokenChain::begin(const Artifact::Entry &entry, const StepLayout &step,
   stream = onStream;
   rows = int64_t(chainRows.size());
   pushed = taken = 0;
+  firstPositions.clear();
+  for (int32_t token : step.rows)
+    firstPositions.push_back(step.positions[size_t(token)] + 1);
   Parts parts(rows, vocabulary);
   // What is staged has been sent: every chain is waited for.
   auto *bytes = static_cast<char *>(staging.data());
@@ -110,7 +110,10 @@ void TokenChain::choose(dsv2rt_sample_fn sample, dsv2rt_memref2d logits,
       words, words, 0, {rows, parts.seenWords}, {parts.seenWords, 1}};
   dsv2rt_memref1d scratch = vector(parts.parts, rows * DSV2RT_SAMPLE_PARTS *
                                                     DSV2RT_SAMPLE_PART_WORDS);
-  dsv2rt_memref1d chosen = vector(parts.chosen, rows);
+  // Memory of the host has the same address on the device (CUDA driver API,
+  // "Unified Addressing").
+  dsv2rt_memref1d chosen = {
+      tokens.data(), tokens.data(), 0, {depth * rows}, {1}};
   sample(&logits, &stepArguments->rows, &sampling, &stepArguments->tokens,
          &stepArguments->positions, &seen, &scratch, &chosen, receiver, 0);
 }
@@ -126,14 +129,6 @@ Status TokenChain::push(const std::function<Status()> &launch) {
     status = context->call(driver.cuEventRecord, "timing a step",
                            slot.end.get(), stream);
   if (status.ok())
-    status =
-        context->call(driver.cuMemcpyDtoHAsync_v2, "copying the chosen tokens",
-                      slot.tokens.data(), at(Parts(rows, vocabulary).chosen),
-                      size_t(rows) * 4, stream);
-  if (status.ok())
-    status = context->call(driver.cuEventRecord, "copying the chosen tokens",
-                           slot.sent.get(), stream);
-  if (status.ok())
     ++pushed;
   return status;
 }
@@ -147,16 +142,20 @@ Status TokenChain::take(std::vector<int32_t> &chosen) {
         return strCat("waiting for step ", taken, " of a chain of entry ",
                       quote(stepEntry->name));
       },
-      slot.sent.get());
+      slot.end.get());
   float milliseconds = 0;
   if (status.ok())
     status = context->call(driver.cuEventElapsedTime, "timing a step",
                            &milliseconds, slot.begin.get(), slot.end.get());
   if (!status.ok())
     return status;
-  ++taken;
   lastSeconds = double(milliseconds) * 1e-3;
-  auto *tokens = static_cast<const int32_t *>(slot.tokens.data());
-  chosen.assign(tokens, tokens + rows);
+  auto *numbers = static_cast<const int32_t *>(tokens.data());
+  chosen.clear();
+  for (int64_t row = 0; row < rows; ++row) {
+    int64_t position = firstPositions[size_t(row)] + taken;
+    chosen.push_back(numbers[position % depth * rows + row]);
+  }
+  ++taken;
   return Status();
 }

@@ -21,11 +21,12 @@ namespace dsv2rt::cuda {
 
 /// The memory of a chain of steps (Engine::beginChain) beside that of a step,
 /// and how far the chain has come. Addresses depend on the number of rows
-/// alone, so that a graph can have them.
+/// alone, so that a graph can have them. What was chosen the device writes into
+/// the host's memory: nothing is copied between two steps.
 class TokenChain {
 public:
   /// One step is computed while the host looks at the tokens of the one before.
-  static constexpr int64_t depth = 2;
+  static constexpr int64_t depth = DSV2RT_SAMPLE_STEPS;
 
   /// Bytes of the device that chains of up to `rows` rows take.
   static int64_t bytes(int64_t rows, int64_t vocabulary);
@@ -44,8 +45,7 @@ public:
   void choose(dsv2rt_sample_fn sample, dsv2rt_memref2d logits,
               StepContext *receiver);
 
-  /// Runs the next step, which `launch` puts on the stream, and has its tokens
-  /// sent.
+  /// Runs the next step, which `launch` puts on the stream.
   Status push(const std::function<Status()> &launch);
   /// Waits for the first step under way.
   Status take(std::vector<int32_t> &chosen);
@@ -60,13 +60,12 @@ private:
   /// Where the parts of the memory begin; `end` is how much there is.
   struct Parts {
     Parts(int64_t rows, int64_t vocabulary);
-    int64_t sampling = 0, seen, parts, chosen, end;
+    int64_t sampling = 0, seen, parts, end;
     int64_t seenWords;
   };
   /// A step under way.
   struct Slot {
-    EventHandle begin, end, sent;
-    PinnedMemory tokens;
+    EventHandle begin, end;
   };
 
   CUdeviceptr at(int64_t offset) const {
@@ -76,7 +75,9 @@ private:
   std::shared_ptr<Context> context;
   CUstream stream = nullptr;
   DeviceMemory memory;
-  PinnedMemory staging;
+  PinnedMemory staging, tokens;
+  /// Where each row's first token will be.
+  std::vector<int32_t> firstPositions;
   std::array<Slot, depth> slots;
   int64_t vocabulary = 0;
   int64_t rows = 0;

@@ -125,7 +125,8 @@ void logits(const CUlaunchConfig &, void *const *p) {
 /// (logits, rows, sampling, tokens, positions, chosen, count): the largest, if
 /// all are finite.
 void sample(const CUlaunchConfig &, void *const *p) {
-  for (int64_t r = 0; r < value<int64_t>(p, 6); ++r) {
+  int64_t rows = value<int64_t>(p, 6);
+  for (int64_t r = 0; r < rows; ++r) {
     const float *row = memory<float>(p, 0) + r * vocabulary;
     int32_t count = memory<dsv2rt_sampling_row>(p, 2)[r].vocabulary;
     int32_t best = 0;
@@ -133,8 +134,10 @@ void sample(const CUlaunchConfig &, void *const *p) {
       best = row[id] - row[id] != 0 ? -1 : row[id] > row[best] ? id : best;
     int32_t token = memory<int32_t>(p, 1)[r];
     memory<int32_t>(p, 3)[token] = best < 0 ? 0 : best;
-    ++memory<int32_t>(p, 4)[token];
-    memory<int32_t>(p, 5)[r] = best;
+    int64_t position = ++memory<int32_t>(p, 4)[token];
+    // The host's memory, at its address.
+    auto *chosen = value<int32_t *>(p, 5);
+    chosen[position % DSV2RT_SAMPLE_STEPS * rows + r] = best;
   }
 }
 

@@ -109,6 +109,6 @@ KERNEL sample(const Global<float> *logits, const Global<int> *rows,
     best = row[id] - row[id] != 0 ? -1 : row[id] > row[best] ? id : best;
   int token = rows[block()];
   tokens[token] = best < 0 ? 0 : best;
-  ++positions[token];
-  chosen[block()] = best;
+  Index position = ++positions[token];
+  chosen[position % 2 * count + block()] = best;
 }

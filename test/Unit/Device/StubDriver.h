@@ -10,7 +10,8 @@
 // launch calls one. It is stricter than a driver where tests profit:
 //
 // - Device addresses are not host addresses, so that whoever mistakes one for
-//   the other crashes; kernels call host() to get at their memory.
+//   the other crashes; kernels call host() to get at their memory. What
+//   cuMemHostAlloc gives out has one address for both.
 // - New device memory is full of bytes that are NaNs as floats, and every copy
 //   has to lie within one allocation.
 // - Work on a stream is done when somebody waits for it or asks for it, not

@@ -219,6 +219,7 @@ std::vector<KernelFacts> listSimtFacts(bool smooth) {
           ExchangeUnpackFacts{exchange},
           ExchangeCombineFacts{exchange},
           SampleScanFacts{},
+          SampleWeighFacts{},
           SampleChooseFacts{}};
 }
 
@@ -283,13 +284,23 @@ struct SimtKernel {
   Operation *operator()(const ExchangeCombineFacts &facts) const {
     return getOrCreateExchangeCombineKernel(module, facts.config);
   }
+  // A row of each kernel reads what another has left.
   Operation *operator()(const SampleScanFacts &) const {
-    getOrCreateSampleChooseKernel(module);
+    addSampleKernels();
     return getOrCreateSampleScanKernel(module);
   }
+  Operation *operator()(const SampleWeighFacts &) const {
+    addSampleKernels();
+    return getOrCreateSampleWeighKernel(module);
+  }
   Operation *operator()(const SampleChooseFacts &) const {
-    getOrCreateSampleScanKernel(module);
+    addSampleKernels();
     return getOrCreateSampleChooseKernel(module);
+  }
+  void addSampleKernels() const {
+    getOrCreateSampleScanKernel(module);
+    getOrCreateSampleWeighKernel(module);
+    getOrCreateSampleChooseKernel(module);
   }
   template <typename Facts> Operation *operator()(const Facts &) const {
     return nullptr;

@@ -46,14 +46,17 @@ protected:
     // Compiled once for all tests.
     static const std::optional<DeviceCode> scanCode =
         compileKernel("sm_90a", getOrCreateSampleScanKernel);
+    static const std::optional<DeviceCode> weighCode =
+        compileKernel("sm_90a", getOrCreateSampleWeighKernel);
     static const std::optional<DeviceCode> chooseCode =
         compileKernel("sm_90a", getOrCreateSampleChooseKernel);
-    ASSERT_TRUE(scanCode && chooseCode);
+    ASSERT_TRUE(scanCode && weighCode && chooseCode);
     scan = loadKernel(*scanCode);
+    weigh = loadKernel(*weighCode);
     choose = loadKernel(*chooseCode);
   }
 
-  /// Runs both kernels on rows of one width; expects the choice of each to be
+  /// Runs the kernels on rows of one width; expects the choice of each to be
   /// the Sampler's, -1 where that has an error, and the next step's input.
   void expectSampled(const std::vector<Row> &rows) {
     size_t width = rows.front().logits.size(), words = (width + 31) / 32;
@@ -78,12 +81,15 @@ protected:
                                              DSV2RT_SAMPLE_PART_WORDS,
                                          -7)),
                 atTokens = upload(none), atPositions = upload(positions),
-                atChosen = upload(none);
-    run(scan, DSV2RT_SAMPLE_PARTS, rows.size(), atLogits, int32_t(width),
-        atSampling, atSeen, int32_t(words), atParts);
+                atChosen = upload(std::vector<int32_t>(
+                    rows.size() * DSV2RT_SAMPLE_STEPS, -7));
+    for (const Loaded &kernel : {scan, weigh})
+      run(kernel, DSV2RT_SAMPLE_PARTS, rows.size(), atLogits, int32_t(width),
+          atSampling, atSeen, int32_t(words), atParts);
     run(choose, rows.size(), 1, atLogits, int32_t(width), atSampling, atRows,
         atSeen, int32_t(words), atParts, atTokens, atPositions, atChosen);
-    auto chosen = download<int32_t>(atChosen, rows.size());
+    auto chosen =
+        download<int32_t>(atChosen, rows.size() * DSV2RT_SAMPLE_STEPS);
     auto tokens = download<int32_t>(atTokens, rows.size());
     auto nextPositions = download<int32_t>(atPositions, rows.size());
     auto nextSeen = download<uint32_t>(atSeen, seen.size());
@@ -98,7 +104,9 @@ protected:
                    std::to_string(row.params.minP) + ", temperature " +
                    std::to_string(row.params.temperature));
       int32_t token = expected.ok() ? expected.value() : -1;
-      EXPECT_EQ(chosen[i], token);
+      for (int32_t step = 0; step < DSV2RT_SAMPLE_STEPS; ++step)
+        EXPECT_EQ(chosen[step * rows.size() + i],
+                  step == row.position % DSV2RT_SAMPLE_STEPS ? token : -7);
       int32_t next = std::max(token, 0);
       EXPECT_EQ(tokens[order[i]], next);
       EXPECT_EQ(nextPositions[order[i]], row.position);
@@ -118,15 +126,15 @@ protected:
     return row;
   }
 
-  Loaded scan, choose;
+  Loaded scan, weigh, choose;
 };
 
 } // namespace
 
 TEST_F(SimtSample, Gate) {
   for (const char *chip : {"sm_90a", "sm_80"})
-    for (auto make :
-         {getOrCreateSampleScanKernel, getOrCreateSampleChooseKernel}) {
+    for (auto make : {getOrCreateSampleScanKernel, getOrCreateSampleWeighKernel,
+                      getOrCreateSampleChooseKernel}) {
       std::optional<DeviceCode> code = compileKernel(chip, make);
       ASSERT_TRUE(code);
       expectGatePasses(*code);
@@ -185,6 +193,19 @@ TEST_F(SimtSample, Draws) {
           }
     expectSampled(rows);
   }
+}
+
+TEST_F(SimtSample, PartsOfManyTokens) {
+  // A thread has several of a part, and the last part is shorter.
+  std::vector<Row> rows;
+  for (uint32_t seed = 1; seed <= 3; ++seed) {
+    Row row = makeRow(33333, seed);
+    row.params.temperature = 4;
+    row.params.minP = seed == 1 ? 0.2 : 0;
+    row.params.topK = seed == 2 ? 1000 : 0;
+    rows.push_back(row);
+  }
+  expectSampled(rows);
 }
 
 TEST_F(SimtSample, TiesGoToTheFirst) {

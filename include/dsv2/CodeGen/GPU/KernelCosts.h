@@ -115,6 +115,7 @@ struct ExchangeCombineFacts {
 };
 /// The kernels that choose tokens are the same for all models.
 struct SampleScanFacts {};
+struct SampleWeighFacts {};
 struct SampleChooseFacts {};
 /// What moves bytes or chooses says how it was configured.
 using KernelFacts =
@@ -125,7 +126,7 @@ using KernelFacts =
                  AttentionConfig, RouteConfig, DispatchConfig,
                  RouteDispatchFacts, RouteProductsFacts, ExchangePlanFacts,
                  ExchangePackFacts, ExchangeUnpackFacts, ExchangeCombineFacts,
-                 SampleScanFacts, SampleChooseFacts>;
+                 SampleScanFacts, SampleWeighFacts, SampleChooseFacts>;
 
 /// Sets kCostFactsAttr of `kernel`.
 void setCostFacts(Operation *kernel, const KernelFacts &facts);

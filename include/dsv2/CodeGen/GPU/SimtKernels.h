@@ -342,7 +342,7 @@ LLVM::LLVMFuncOp getOrCreateExchangeCombineKernel(ModuleOp module,
 //===----------------------------------------------------------------------===//
 
 /// The largest logit of every part of the vocabulary, of DSV2RT_SAMPLE_PARTS
-/// equal ones, after the repetition penalty; records of
+/// about equal ones, after the repetition penalty; records of
 /// DSV2RT_SAMPLE_PART_WORDS words.
 ///   (logits f32 [R, V], sampling: dsv2rt_sampling_row [R], seen: i32 [R,
 ///   V/32];
@@ -350,12 +350,17 @@ LLVM::LLVMFuncOp getOrCreateExchangeCombineKernel(ModuleOp module,
 LLVM::LLVMFuncOp getOrCreateSampleScanKernel(ModuleOp module);
 inline constexpr llvm::StringLiteral kSampleScanName = "sample_scan";
 
+/// What the tokens of every part weigh that are drawn from without limits, into
+/// the same records; the arguments and the grid are the same.
+LLVM::LLVMFuncOp getOrCreateSampleWeighKernel(ModuleOp module);
+inline constexpr llvm::StringLiteral kSampleWeighName = "sample_weigh";
+
 /// Chooses a token for each row, as dsv2rt_sample_fn says (abi.h), and prepares
 /// the next step. Logits are compared and weighed in f32, and what is drawn
 /// depends on nothing but the row.
 ///   (logits f32 [R, V], rows: i32 [R], sampling: dsv2rt_sampling_row [R],
 ///    parts: i32 [R, ...]; tokens: i32 [T], positions: i32 [T], seen: i32
-///    [R, V/32], chosen: i32 [R]), grid (R)
+///    [R, V/32], chosen: i32 [DSV2RT_SAMPLE_STEPS, R]), grid (R)
 LLVM::LLVMFuncOp getOrCreateSampleChooseKernel(ModuleOp module);
 inline constexpr llvm::StringLiteral kSampleChooseName = "sample_choose";
 
