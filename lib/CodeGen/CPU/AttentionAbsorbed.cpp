@@ -9,8 +9,8 @@
 // One token, some of its heads: the context is walked in blocks of positions.
 // Per block and tile of four heads,
 //   1. scores: register tile heads x positions, lanes along the row, so that a
-//      row of the cache (bf16 widened in registers) serves four heads and a
-//      piece of a query several positions; lanes are summed at the end;
+//      row of the cache serves four heads and a piece of a query several
+//      positions; lanes are summed at the end;
 //   2. softmax update: running maximum, running sums (one per lane) and the
 //      factor that brings earlier blocks to the new maximum;
 //   3. values: register tile heads x pieces of the latent, lanes along the
@@ -19,6 +19,11 @@
 // other tiles and for step 3. A block of a quantised cache is decoded at that
 // time, and what follows reads the decoded rows.
 //
+// Rows in bf16 are widened in registers: of a vector of words the lower halves,
+// shifted up, and the upper halves, masked, are the columns with even and with
+// odd numbers. Queries are brought into that order before, and the accumulator
+// out of it at the end, so that no row is shuffled.
+//
 // With products of bf16 pairs, scores take pairs of adjacent columns, as they
 // lie in the cache. Values take pairs of positions: two rows are interleaved in
 // registers, within lanes of 128 bits, which leaves the accumulator in an order
@@ -26,9 +31,11 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "AttentionCommon.h"
+#include "AttentionAbsorbed.h"
+
 #include "BF16Dot.h"
 #include "CacheRows.h"
+#include "Halves.h"
 
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -41,78 +48,27 @@ using namespace mlir;
 using namespace mlir::dsv2;
 using namespace mlir::dsv2::cpu;
 
-namespace {
-
-/// Heads of a register tile.
-constexpr int64_t kTileHeads = 4;
 /// Tiles in a group at most; bounds the accumulator on the stack.
-constexpr int64_t kMaxGroupTiles = 8;
-constexpr int64_t kCacheLineBytes = 64;
+static constexpr int64_t kMaxGroupTiles = 8;
+static constexpr int64_t kCacheLineBytes = 64;
 
-class AbsorbedAttention {
-public:
-  AbsorbedAttention(KernelBuilder &b, const AbsorbedAttentionConfig &config,
-                    int64_t block)
-      : b(b), config(config), latent(config.cache.latent),
-        rope(config.cache.rope), block(block), lanes(b.lanes()),
-        tilePositions(lanes == 16 ? 4 : 2), tileVectors(lanes == 16 ? 4 : 2),
-        tiles(llvm::divideCeil(config.heads, kTileHeads)),
-        pairs(config.roundToBF16 && config.cache.format != CacheFormat::F32 &&
-              hasBF16Dot(b.getTarget())) {}
+RowForm dsv2::cpu::chooseRowForm(const AbsorbedAttentionConfig &config,
+                                 const CPUTargetInfo &target) {
+  if (config.roundToBF16 && config.cache.format != CacheFormat::F32 &&
+      hasBF16Dot(target))
+    return RowForm::Pairs;
+  return config.cache.format == CacheFormat::BF16 ? RowForm::Halves
+                                                  : RowForm::Floats;
+}
 
-  void emit(ValueRange args, Value part, Value parts);
-
-private:
-  Value chooseGroups(Value tokens, Value parts);
-  void emitItem(Value firstTile, Value lastTile);
-  void decodeBlock();
-  Slice rowAt(Value j);
-  /// Emits `body` for whole tiles and, if heads do not divide, for the last.
-  void forTiles(Value firstTile, Value lastTile,
-                llvm::function_ref<void(Value tile, int64_t heads)> body);
-  void emitScores(Value firstHead, Value slot, int64_t heads);
-  void reduceScores(ValueRange sums, Value j, int64_t heads);
-  void roundQueries(Value head, Value slot);
-  SmallVector<Value> emitPairScores(Value j, ArrayRef<Slice> rows, Value slot,
-                                    int64_t heads);
-  void emitPairValueTile(Value slot, int64_t heads, Value column,
-                         int64_t width);
-  void emitSoftmax(Value slot, int64_t heads);
-  void emitValues(Value slot, int64_t heads);
-  void emitValueTile(Value slot, int64_t heads, Value column, int64_t width);
-  int64_t paddedLatent() const {
-    return llvm::alignTo(latent, pairs ? 2 * lanes : lanes);
-  }
-  Value headIndex(Value tile, int64_t head) {
-    return b.add(b.mul(tile, kTileHeads), head);
-  }
-
-  KernelBuilder &b;
-  const AbsorbedAttentionConfig &config;
-  int64_t latent, rope, block, lanes;
-  int64_t tilePositions, tileVectors;
-  int64_t tiles;
-  /// Whether products are of bf16 pairs.
-  bool pairs;
-
-  // Arguments.
-  Value ql, qr, cache, positions, seqIds, blockTables, z;
-  // Scratch: running maximum and per-lane sums of each head of the group, its
-  // accumulator, scores and factors of one tile.
-  Value maxima, sums, accumulator, scores, factors;
-  // With pairs: the queries of the group, [q | q_rope] as bf16 with zeros up to
-  // whole vectors, and the softmax weights of one tile.
-  Value queries, weights;
-  // With a quantised cache: the rows of the block, decoded.
-  Value decoded;
-  // The token, and the block being worked on.
-  Value token, page, firstRow, valid;
-  // Where the next block lies, and which tile of how many of the group reads
-  // the block.
-  Value nextPage, nextRow, tileOrder, groupTiles;
-};
-
-} // namespace
+AbsorbedAttention::AbsorbedAttention(KernelBuilder &b,
+                                     const AbsorbedAttentionConfig &config,
+                                     int64_t block)
+    : b(b), config(config), latent(config.cache.latent),
+      rope(config.cache.rope), block(block), lanes(b.lanes()),
+      tilePositions(lanes == 16 ? 4 : 2), tileVectors(lanes == 16 ? 4 : 2),
+      tiles(llvm::divideCeil(config.heads, kTileHeads)),
+      form(chooseRowForm(config, b.getTarget())) {}
 
 /// Returns the number of groups that the heads of a token are cut into: what
 /// minimises the work of the busiest part. A group more reads the context once
@@ -163,62 +119,6 @@ void AbsorbedAttention::decodeBlock() {
   });
 }
 
-/// queries[slot] = [ql | qr] of `head`, rounded.
-void AbsorbedAttention::roundQueries(Value head, Value slot) {
-  int64_t width = llvm::alignTo(latent + rope, 2 * lanes);
-  for (int64_t column = latent + rope; column < width; ++column)
-    emitStore(b, b.splat(0.0f), queries, {slot, b.index(column)}, 1);
-  emitRoundRow(b, {ql, {token, head}}, latent, {queries, {slot}}, 0);
-  emitRoundRow(b, {qr, {token, head}}, rope, {queries, {slot}}, latent);
-}
-
-/// The sums of the rows from `j` on against the queries in slots from `slot`.
-///
-/// Meanwhile the next block is fetched, each tile of the group taking an equal
-/// share of its rows: the tiles that follow find a block in the cache and leave
-/// memory idle. A quantised block was fetched when this one was decoded.
-SmallVector<Value> AbsorbedAttention::emitPairScores(Value j,
-                                                     ArrayRef<Slice> rows,
-                                                     Value slot,
-                                                     int64_t heads) {
-  int64_t step = 2 * lanes, width = latent + rope;
-  Value share = b.ceilDiv(b.index(tilePositions), groupTiles);
-  Value firstShared = b.mul(tileOrder, share);
-  auto fetchNext = [&](Value column) {
-    b.forEach(firstShared, b.min(b.add(firstShared, share), tilePositions),
-              [&](Value p) {
-                Value row = b.add(nextRow, b.add(j, p));
-                memref::PrefetchOp::create(b, cache,
-                                           ValueRange{nextPage, row, column},
-                                           /*isWrite=*/false,
-                                           /*localityHint=*/2,
-                                           /*isDataCache=*/true);
-              });
-  };
-  auto columns = [&](Value column, int64_t count, ValueRange sums) {
-    SmallVector<Value> q, c, next;
-    for (int64_t h = 0; h < heads; ++h)
-      q.push_back(emitLoadPairs(b, queries, {b.add(slot, h), column}, step));
-    for (const Slice &row : rows)
-      c.push_back(emitLoadPairs(b, row.memref, row.at({column}), count));
-    for (int64_t h = 0; h < heads; ++h)
-      for (int64_t p = 0; p < tilePositions; ++p)
-        next.push_back(emitBF16Dot(b, sums[h * tilePositions + p], q[h], c[p]));
-    return next;
-  };
-  int64_t whole = width / step * step;
-  SmallVector<Value> sums(heads * tilePositions, b.splat(0.0f));
-  sums = b.forCarry(b.index(0), b.index(whole), b.index(step), sums,
-                    [&](Value column, ValueRange carried) {
-                      if (!decoded)
-                        fetchNext(column);
-                      return columns(column, step, carried);
-                    });
-  if (width > whole)
-    sums = columns(b.index(whole), width - whole, sums);
-  return sums;
-}
-
 /// scores[h, j + p] = sum over the lanes of sums[h, p].
 void AbsorbedAttention::reduceScores(ValueRange sums, Value j, int64_t heads) {
   int64_t width = heads * tilePositions;
@@ -243,8 +143,10 @@ void AbsorbedAttention::emitScores(Value firstHead, Value slot, int64_t heads) {
     SmallVector<Value> queryHeads;
     for (int64_t p = 0; p < tilePositions; ++p)
       rows.push_back(rowAt(b.add(j, p)));
-    if (pairs)
+    if (isPairs())
       return reduceScores(emitPairScores(j, rows, slot, heads), j, heads);
+    if (isHalves())
+      return reduceScores(emitHalfScores(rows, slot, heads), j, heads);
     for (int64_t h = 0; h < heads; ++h)
       queryHeads.push_back(b.add(firstHead, h));
 
@@ -298,66 +200,34 @@ void AbsorbedAttention::emitSoftmax(Value slot, int64_t heads) {
                                  {head, b.index(0)},
                                  factors,
                                  {b.index(h)}});
-    if (pairs)
+    if (isPairs())
       emitRoundRow(b, {scores, {b.index(h)}}, block, {weights, {b.index(h)}},
                    0);
   }
 }
 
-/// As emitValueTile, over pairs of positions; `width` is of whole pairs of
-/// vectors or the rest of the latent.
-void AbsorbedAttention::emitPairValueTile(Value slot, int64_t heads,
-                                          Value column, int64_t width) {
-  int64_t step = 2 * lanes, pieces = llvm::divideCeil(width, step);
-  // Vectors 2 v and 2 v + 1 of the accumulator belong to piece v.
-  auto columnOf = [&](int64_t i) { return b.add(column, i * lanes); };
-  SmallVector<Value> state;
-  for (int64_t h = 0; h < heads; ++h) {
-    Value factor = b.broadcast(b.loadScalar(factors, {b.index(h)}));
-    for (int64_t i = 0; i < 2 * pieces; ++i)
-      state.push_back(
-          b.fmul(b.load(accumulator, {b.add(slot, h), columnOf(i)}), factor));
+/// `width` columns of a row from `column` on, of which the accumulator has as
+/// many vectors.
+SmallVector<Value> AbsorbedAttention::loadVectors(const Slice &row,
+                                                  Value column, int64_t width) {
+  int64_t step = isHalves() ? 2 * lanes : lanes;
+  SmallVector<Value> vectors;
+  for (int64_t first = 0; first < width; first += step) {
+    int64_t count = std::min(step, width - first);
+    SmallVector<Value> at = row.at({b.add(column, first)});
+    if (isHalves())
+      vectors.append(emitHalves(b, row.memref, at, count));
+    else
+      vectors.push_back(emitLoad(b, row.memref, at, count, lanes));
   }
-  auto positions = [&](Value j, bool single, ValueRange carried) {
-    Slice evenRow = rowAt(j), oddRow = rowAt(b.add(j, 1));
-    SmallVector<Value> c, next;
-    for (int64_t v = 0; v < pieces; ++v) {
-      int64_t count = std::min(step, width - v * step);
-      Value at = b.add(column, v * step);
-      Value even = emitLoadPairs(b, evenRow.memref, evenRow.at({at}), count);
-      Value odd = single
-                      ? Value(arith::ConstantOp::create(
-                            b, b.getZeroAttr(getPairsType(b))))
-                      : emitLoadPairs(b, oddRow.memref, oddRow.at({at}), count);
-      c.append({emitUnpack(b, even, odd, 0), emitUnpack(b, even, odd, 1)});
-    }
-    for (int64_t h = 0; h < heads; ++h) {
-      Value p = broadcastPair(b, weights, {b.index(h), j});
-      for (auto [i, values] : llvm::enumerate(c))
-        next.push_back(emitBF16Dot(b, carried[h * 2 * pieces + i], values, p));
-    }
-    return next;
-  };
-  Value whole = b.roundDown(valid, 2);
-  state = b.forCarry(b.index(0), whole, b.index(2), state,
-                     [&](Value j, ValueRange carried) {
-                       return positions(j, /*single=*/false, carried);
-                     });
-  // What follows the last position may be anything, NaN included.
-  state = b.ifYield(
-      b.lt(whole, valid),
-      [&] { return positions(whole, /*single=*/true, state); },
-      [&] { return state; });
-  for (int64_t h = 0; h < heads; ++h)
-    for (int64_t i = 0; i < 2 * pieces; ++i)
-      b.store(state[h * 2 * pieces + i], accumulator,
-              {b.add(slot, h), columnOf(i)});
+  return vectors;
 }
 
 /// accumulator[slot + h, column ...] = factor * itself + sum_j p[h, j] c[j].
 void AbsorbedAttention::emitValueTile(Value slot, int64_t heads, Value column,
                                       int64_t width) {
-  int64_t pieces = llvm::divideCeil(width, lanes);
+  int64_t pieces = isHalves() ? 2 * llvm::divideCeil(width, 2 * lanes)
+                              : llvm::divideCeil(width, lanes);
   auto columnOf = [&](int64_t v) { return b.add(column, v * lanes); };
   SmallVector<Value> state;
   for (int64_t h = 0; h < heads; ++h) {
@@ -368,11 +238,7 @@ void AbsorbedAttention::emitValueTile(Value slot, int64_t heads, Value column,
   }
   state = b.forCarry(
       b.index(0), valid, b.index(1), state, [&](Value j, ValueRange carried) {
-        Slice row = rowAt(j);
-        SmallVector<Value> c, next;
-        for (int64_t v = 0; v < pieces; ++v)
-          c.push_back(emitLoad(b, row.memref, row.at({columnOf(v)}),
-                               std::min(lanes, width - v * lanes), lanes));
+        SmallVector<Value> c = loadVectors(rowAt(j), column, width), next;
         for (int64_t h = 0; h < heads; ++h) {
           Value p = b.broadcast(b.loadScalar(scores, {b.index(h), j}));
           for (int64_t v = 0; v < pieces; ++v)
@@ -389,8 +255,8 @@ void AbsorbedAttention::emitValueTile(Value slot, int64_t heads, Value column,
 void AbsorbedAttention::emitValues(Value slot, int64_t heads) {
   int64_t step = tileVectors * lanes, whole = latent / step * step;
   auto tile = [&](Value column, int64_t width) {
-    return pairs ? emitPairValueTile(slot, heads, column, width)
-                 : emitValueTile(slot, heads, column, width);
+    return isPairs() ? emitPairValueTile(slot, heads, column, width)
+                     : emitValueTile(slot, heads, column, width);
   };
   b.forEach(b.index(0), b.index(whole), b.index(step),
             [&](Value column) { tile(column, step); });
@@ -415,10 +281,10 @@ void AbsorbedAttention::emitItem(Value firstTile, Value lastTile) {
     });
   });
 
-  if (pairs)
+  if (isPairs() || isHalves())
     forTiles(firstTile, lastTile, [&](Value tile, int64_t heads) {
       for (int64_t h = 0; h < heads; ++h)
-        roundQueries(headIndex(tile, h), b.add(slotOf(tile), h));
+        orderQueries(headIndex(tile, h), b.add(slotOf(tile), h));
     });
 
   Value sequence = b.toIndex(b.loadScalar(seqIds, {token}));
@@ -454,16 +320,12 @@ void AbsorbedAttention::emitItem(Value firstTile, Value lastTile) {
         Value v = b.load(accumulator, {slot, column});
         emitStore(b, b.fmul(v, inverse), z, {token, head, column}, count);
       };
-      if (pairs) {
-        // Back to the order of the columns, in place.
-        b.forEach(zero, b.index(padded), b.index(2 * lanes), [&](Value column) {
-          Value next = b.add(column, lanes);
-          Value low = b.load(accumulator, {slot, column});
-          Value high = b.load(accumulator, {slot, next});
-          b.store(emitPack(b, low, high, 0), accumulator, {slot, column});
-          b.store(emitPack(b, low, high, 1), accumulator, {slot, next});
+      // Back to the order of the columns, in place.
+      if (isPairs() || isHalves())
+        reorder(accumulator, slot, padded, [&](Value low, Value high) {
+          auto order = isPairs() ? emitPack : emitInterleave;
+          return std::pair{order(b, low, high, 0), order(b, low, high, 1)};
         });
-      }
       int64_t whole = latent / lanes * lanes;
       b.forEach(zero, b.index(whole), b.index(lanes),
                 [&](Value column) { write(column, lanes); });
@@ -481,16 +343,13 @@ void AbsorbedAttention::emit(ValueRange args, Value part, Value parts) {
   maxima = b.scratch({slots}, f32);
   sums = b.scratch({slots, lanes}, f32);
   accumulator = b.scratch({slots, paddedLatent()}, f32);
-  if (pairs) {
-    Type bf16 = b.getBF16Type();
-    int64_t width = llvm::alignTo(latent + rope, 2 * lanes);
-    queries = b.scratch({slots, width}, bf16);
-    weights = b.scratch({kTileHeads, block}, bf16);
-  }
+  Type rowType = isPairs() ? Type(b.getBF16Type()) : f32;
+  if (isPairs() || isHalves())
+    queries = b.scratch({slots, paddedQuery()}, rowType);
+  if (isPairs())
+    weights = b.scratch({kTileHeads, block}, rowType);
   if (config.cache.isQuantized())
-    decoded =
-        b.scratch({block, int64_t(llvm::alignTo(latent + rope, 2 * lanes))},
-                  pairs ? Type(b.getBF16Type()) : f32);
+    decoded = b.scratch({block, paddedQuery()}, rowType);
   scores = b.scratch({kTileHeads, block}, f32);
   factors = b.scratch({kTileHeads}, f32);
 
@@ -508,8 +367,11 @@ void AbsorbedAttention::emit(ValueRange args, Value part, Value parts) {
 func::FuncOp dsv2::cpu::getOrCreateAbsorbedAttentionKernel(
     ModuleOp module, const AbsorbedAttentionConfig &config,
     const CPUTargetInfo &target) {
-  int64_t block = config.block ? config.block
-                               : chooseBlock(config.cache.page, /*limit=*/32);
+  // Rows that are widened leave arithmetic so little time that updates of the
+  // accumulator show: larger blocks have fewer.
+  int64_t limit = chooseRowForm(config, target) == RowForm::Halves ? 64 : 32;
+  int64_t block =
+      config.block ? config.block : chooseBlock(config.cache.page, limit);
   assert(config.cache.page % block == 0 && block % target.lanes() == 0 &&
          "a block is a whole number of vectors and divides the page");
   std::string name = llvm::formatv(
