@@ -70,3 +70,31 @@ void DeviceBuilder::ifThen(Value condition, llvm::function_ref<void()> body) {
   setInsertionPoint(branch.thenYield());
   body();
 }
+
+SmallVector<Value> DeviceBuilder::ifYield(Value condition, MakeValues thenBody,
+                                          MakeValues elseBody) {
+  // Bodies are written where they can see the kernel around them, before it is
+  // known what they give.
+  auto create = [&](TypeRange types, bool withBlocks) {
+    return scf::IfOp::create(*this, types, condition, withBlocks, withBlocks);
+  };
+  scf::IfOp draft = create(TypeRange(), /*withBlocks=*/true);
+  auto fill = [&](Block *block, MakeValues body) {
+    OpBuilder::InsertionGuard guard(*this);
+    setInsertionPointToStart(block);
+    return scf::YieldOp::create(*this, body());
+  };
+  scf::YieldOp yield = fill(draft.thenBlock(), thenBody);
+  fill(draft.elseBlock(), elseBody);
+  scf::IfOp branch = create(yield.getOperandTypes(), /*withBlocks=*/false);
+  branch.getThenRegion().takeBody(draft.getThenRegion());
+  branch.getElseRegion().takeBody(draft.getElseRegion());
+  draft.erase();
+  return SmallVector<Value>(branch.getResults());
+}
+
+SmallVector<Value> DeviceBuilder::ifYield(Value condition, MakeValues thenBody,
+                                          ValueRange otherwise) {
+  return ifYield(condition, thenBody,
+                 [&] { return SmallVector<Value>(otherwise); });
+}

@@ -229,14 +229,13 @@ Value DrawToken::makeLists(Value limit) {
 }
 
 DrawToken::Kept DrawToken::keepTopK(Kept kept) {
-  SmallVector<Value> results =
-      ifValues(b, cutsByCount,
-               [&] {
-                 Kept fewer =
-                     select(kept, widen(topK), [&](Value) { return i64(1); });
-                 return SmallVector<Value>{fewer.limit, fewer.ties};
-               },
-               {kept.limit, kept.ties});
+  SmallVector<Value> results = b.ifYield(
+      cutsByCount,
+      [&] {
+        Kept fewer = select(kept, widen(topK), [&](Value) { return i64(1); });
+        return SmallVector<Value>{fewer.limit, fewer.ties};
+      },
+      ValueRange{kept.limit, kept.ties});
   return {results[0], results[1]};
 }
 
@@ -248,8 +247,8 @@ Value DrawToken::wantedShare(Value total) {
 }
 
 DrawToken::Kept DrawToken::keepTopP(Kept kept) {
-  SmallVector<Value> results = ifValues(
-      b, cutsByWeight,
+  SmallVector<Value> results = b.ifYield(
+      cutsByWeight,
       [&] {
         // Of what is above the limit, and then of those that have it.
         SmallVector<Value> sums = forTokens(
@@ -277,7 +276,7 @@ DrawToken::Kept DrawToken::keepTopP(Kept kept) {
                             [&](Value q) { return weight(q); });
         return SmallVector<Value>{fewer.limit, fewer.ties};
       },
-      {kept.limit, kept.ties});
+      ValueRange{kept.limit, kept.ties});
   return {results[0], results[1]};
 }
 
@@ -486,14 +485,12 @@ Value DrawToken::emit(Value position, Value partWeight) {
             .first;
     Value next = arith::ShLIOp::create(b, b.add(bin, 1), b.i32(kShift));
     Value fits = makeLists(b.sub(next, b.i32(1)));
-    return ifValues(
-        b, fits, r.i32, [&] { return limited(true); },
-        [&] { return limited(false); });
+    return b.ifYield(
+        fits, [&] { return limited(true); }, [&] { return limited(false); });
   };
-  return ifValues(b, isLimited, r.i32, limit,
-                  [&] {
-                    return SmallVector<Value>{
-                        drawFromAll(position, partWeight)};
-                  })
+  return b
+      .ifYield(
+          isLimited, limit,
+          [&] { return SmallVector<Value>{drawFromAll(position, partWeight)}; })
       .front();
 }

@@ -11,25 +11,6 @@ using namespace mlir;
 using namespace mlir::dsv2;
 using namespace mlir::dsv2::gpu;
 
-SmallVector<Value> dsv2::gpu::ifValues(SimtBuilder &b, Value condition,
-                                       TypeRange types, MakeValues then,
-                                       MakeValues otherwise) {
-  auto branch = scf::IfOp::create(b, types, condition,
-                                  /*addThenBlock=*/true, /*addElseBlock=*/true);
-  OpBuilder::InsertionGuard guard(b);
-  b.setInsertionPointToStart(branch.thenBlock());
-  scf::YieldOp::create(b, then());
-  b.setInsertionPointToStart(branch.elseBlock());
-  scf::YieldOp::create(b, otherwise());
-  return SmallVector<Value>(branch.getResults());
-}
-
-SmallVector<Value> dsv2::gpu::ifValues(SimtBuilder &b, Value condition,
-                                       MakeValues then, ValueRange otherwise) {
-  return ifValues(b, condition, otherwise.getTypes(), then,
-                  [&] { return SmallVector<Value>(otherwise); });
-}
-
 SampleRow::SampleRow(SimtBuilder &b, Value row, Value logits, Value stride,
                      Value sampling, Value seen, Value seenStride)
     : b(b), i32(b.getI32Type()), i64(b.getI64Type()), f32(b.getF32Type()),

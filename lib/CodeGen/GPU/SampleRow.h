@@ -77,15 +77,6 @@ inline Value compare(SimtBuilder &b, arith::CmpIPredicate predicate, Value x,
   return arith::CmpIOp::create(b, predicate, x, y);
 }
 
-using MakeValues = llvm::function_ref<SmallVector<Value>()>;
-
-/// What `then` or `otherwise` give, of these types.
-SmallVector<Value> ifValues(SimtBuilder &b, Value condition, TypeRange types,
-                            MakeValues then, MakeValues otherwise);
-/// What `then` gives if the condition holds, else `otherwise`.
-SmallVector<Value> ifValues(SimtBuilder &b, Value condition, MakeValues then,
-                            ValueRange otherwise);
-
 } // namespace mlir::dsv2::gpu
 
 #endif // DSV2_LIB_CODEGEN_GPU_SAMPLEROW_H

@@ -80,8 +80,8 @@ static void emitScan(SampleRow &r, Value parts) {
                                  b.f32(SampleRow::kInfinity));
           bad.push_back(b.select(isGood, b.i32(0), b.i32(1)));
         }
-        values = ifValues(
-            b, r.hasPenalty,
+        values = b.ifYield(
+            r.hasPenalty,
             [&] {
               SmallVector<Value> penalised;
               for (auto [token, value] : llvm::zip_equal(tokens, values))
@@ -89,7 +89,7 @@ static void emitScan(SampleRow &r, Value parts) {
                     r.penalise(r.loadSeen(token), token, value));
               return penalised;
             },
-            values);
+            ValueRange(values));
         for (int64_t i = 0; i < kUnroll; ++i)
           best = r.better(best, {values[i], tokens[i], bad[i]});
         return SmallVector<Value>{best.logit, best.token, best.bad};
@@ -220,15 +220,15 @@ static void emitChoose(SampleRow &r, ValueRange args) {
   Value place = b.at(positions, r.i32, token);
   Value position = b.add(b.load(r.i32, place), 1);
   Value choice =
-      ifValues(
-          b, whole.draws,
-          [&] {
-            Value weight =
-                b.load(r.i64, b.at(whole.record, r.i32, b.i32(kWeightWord)));
-            return SmallVector<Value>{
-                DrawToken(r, whole.best).emit(position, weight)};
-          },
-          whole.best.token)
+      b.ifYield(
+           whole.draws,
+           [&] {
+             Value weight =
+                 b.load(r.i64, b.at(whole.record, r.i32, b.i32(kWeightWord)));
+             return SmallVector<Value>{
+                 DrawToken(r, whole.best).emit(position, weight)};
+           },
+           ValueRange(whole.best.token))
           .front();
   // All have read the position; who draws has waited for all since.
   b.barrier();

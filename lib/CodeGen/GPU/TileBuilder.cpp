@@ -129,25 +129,6 @@ SmallVector<Value> TileBuilder::whileLoop(
   return SmallVector<Value>(loop.getResults());
 }
 
-SmallVector<Value>
-TileBuilder::ifYield(Value condition,
-                     llvm::function_ref<SmallVector<Value>()> thenBody,
-                     llvm::function_ref<SmallVector<Value>()> elseBody) {
-  auto branch = scf::IfOp::create(
-      *this, condition,
-      [&](OpBuilder &inner, Location) {
-        OpBuilder::InsertionGuard guard(*this);
-        restoreInsertionPoint(inner.saveInsertionPoint());
-        scf::YieldOp::create(*this, thenBody());
-      },
-      [&](OpBuilder &inner, Location) {
-        OpBuilder::InsertionGuard guard(*this);
-        restoreInsertionPoint(inner.saveInsertionPoint());
-        scf::YieldOp::create(*this, elseBody());
-      });
-  return SmallVector<Value>(branch.getResults());
-}
-
 //===----------------------------------------------------------------------===//
 // Rings and shared memory
 //===----------------------------------------------------------------------===//

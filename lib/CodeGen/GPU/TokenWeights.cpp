@@ -77,9 +77,8 @@ TokenWeights::Lane TokenWeights::loadLane(Value first, Value end) {
     result.isThere.push_back(b.less(token, end));
     result.tokens.push_back(b.min(token, b.sub(end, b.i32(1))));
   }
-  SmallVector<Type> types(kUnroll, r.f32);
-  SmallVector<Value> values = ifValues(
-      b, b.logicalAnd(isAligned, result.isThere.back()), types,
+  SmallVector<Value> values = b.ifYield(
+      b.logicalAnd(isAligned, result.isThere.back()),
       [&] {
         return b.unpack(r.f32, b.loadWords(kUnroll, b.at(r.logits, r.f32, r.row,
                                                          r.stride, first)));
@@ -90,8 +89,8 @@ TokenWeights::Lane TokenWeights::loadLane(Value first, Value end) {
           loaded.push_back(r.loadLogit(token));
         return loaded;
       });
-  values = ifValues(
-      b, r.hasPenalty,
+  values = b.ifYield(
+      r.hasPenalty,
       [&] {
         // The bits of adjacent tokens are in one word.
         static_assert(kWarpSize % kUnroll == 0);
@@ -101,7 +100,7 @@ TokenWeights::Lane TokenWeights::loadLane(Value first, Value end) {
           penalised.push_back(r.penalise(word, token, value));
         return penalised;
       },
-      values);
+      ValueRange(values));
   for (Value value : values)
     result.qs.push_back(distance(value));
   return result;

@@ -45,6 +45,13 @@ public:
   /// The larger of two numbers; of a number and a NaN, the number.
   Value fmax(Value a, Value b);
   void ifThen(Value condition, llvm::function_ref<void()> body);
+  using MakeValues = llvm::function_ref<SmallVector<Value>()>;
+  /// What one of two bodies gives, of the same types; the second overload: what
+  /// `thenBody` gives if the condition holds, else `otherwise`.
+  SmallVector<Value> ifYield(Value condition, MakeValues thenBody,
+                             MakeValues elseBody);
+  SmallVector<Value> ifYield(Value condition, MakeValues thenBody,
+                             ValueRange otherwise);
 };
 
 } // namespace mlir::dsv2::gpu

@@ -79,9 +79,6 @@ public:
   SmallVector<Value>
   whileLoop(ValueRange init, llvm::function_ref<Value(ValueRange)> condition,
             llvm::function_ref<SmallVector<Value>(ValueRange)> body);
-  SmallVector<Value> ifYield(Value condition,
-                             llvm::function_ref<SmallVector<Value>()> thenBody,
-                             llvm::function_ref<SmallVector<Value>()> elseBody);
 
   //===--------------------------------------------------------------------===//
   // Rings and shared memory
