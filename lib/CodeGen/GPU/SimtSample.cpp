@@ -54,6 +54,25 @@ static Value recordOf(SampleRow &r, Value parts, Value part) {
 static constexpr int64_t kPartWarps = 8;
 static constexpr int64_t kPartThreads = kPartWarps * kWarpSize;
 
+/// A kernel whose blocks each look at one part of one row, and fill in its
+/// record.
+static LLVM::LLVMFuncOp
+getOrCreatePartKernel(ModuleOp module, StringRef name, const KernelFacts &facts,
+                      void (*emit)(SampleRow &row, Value parts)) {
+  MLIRContext *c = module.getContext();
+  auto kernel =
+      getOrCreateKernel(module, name, kPartThreads,
+                        {pointerOf(c, 0), strideOf(c, 0, 0), pointerOf(c, 1),
+                         pointerOf(c, 2), strideOf(c, 2, 0), pointerOf(c, 3)},
+                        [&](SimtBuilder &b, ValueRange args) {
+                          SampleRow row(b, b.blockId(1), args[0], args[1],
+                                        args[2], args[3], args[4]);
+                          emit(row, args[5]);
+                        });
+  setCostFacts(kernel, facts);
+  return kernel;
+}
+
 static void emitScan(SampleRow &r, Value parts) {
   SimtBuilder &b = r.b;
   constexpr int64_t kThreads = kPartThreads;
@@ -111,18 +130,8 @@ static void emitScan(SampleRow &r, Value parts) {
 }
 
 LLVM::LLVMFuncOp dsv2::gpu::getOrCreateSampleScanKernel(ModuleOp module) {
-  MLIRContext *c = module.getContext();
-  auto kernel =
-      getOrCreateKernel(module, kSampleScanName, kPartThreads,
-                        {pointerOf(c, 0), strideOf(c, 0, 0), pointerOf(c, 1),
-                         pointerOf(c, 2), strideOf(c, 2, 0), pointerOf(c, 3)},
-                        [&](SimtBuilder &b, ValueRange args) {
-                          SampleRow row(b, b.blockId(1), args[0], args[1],
-                                        args[2], args[3], args[4]);
-                          emitScan(row, args[5]);
-                        });
-  setCostFacts(kernel, SampleScanFacts{});
-  return kernel;
+  return getOrCreatePartKernel(module, kSampleScanName, SampleScanFacts{},
+                               emitScan);
 }
 
 //===----------------------------------------------------------------------===//
@@ -191,18 +200,8 @@ static void emitWeigh(SampleRow &r, Value parts) {
 }
 
 LLVM::LLVMFuncOp dsv2::gpu::getOrCreateSampleWeighKernel(ModuleOp module) {
-  MLIRContext *c = module.getContext();
-  auto kernel =
-      getOrCreateKernel(module, kSampleWeighName, kPartThreads,
-                        {pointerOf(c, 0), strideOf(c, 0, 0), pointerOf(c, 1),
-                         pointerOf(c, 2), strideOf(c, 2, 0), pointerOf(c, 3)},
-                        [&](SimtBuilder &b, ValueRange args) {
-                          SampleRow row(b, b.blockId(1), args[0], args[1],
-                                        args[2], args[3], args[4]);
-                          emitWeigh(row, args[5]);
-                        });
-  setCostFacts(kernel, SampleWeighFacts{});
-  return kernel;
+  return getOrCreatePartKernel(module, kSampleWeighName, SampleWeighFacts{},
+                               emitWeigh);
 }
 
 //===----------------------------------------------------------------------===//
