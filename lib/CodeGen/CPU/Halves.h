@@ -31,7 +31,8 @@ Value emitEverySecond(KernelBuilder &b, Value low, Value high, int64_t which);
 /// `odd`.
 Value emitInterleave(KernelBuilder &b, Value even, Value odd, int64_t which);
 
-/// to[offset + i] = row[i], i < width, of one element type.
+/// to[offset + i] = row[i], i < width, rounded to the element type of `to`
+/// (f32 or bf16).
 void emitCopyRow(KernelBuilder &b, const Slice &row, int64_t width,
                  const Slice &to, int64_t offset);
 

@@ -23,6 +23,8 @@ struct alignas(64) TensorMap {
 
 constexpr Index vocabulary = 64, hidden = 8, page = 4;
 constexpr Index experts = 4, intermediate = 3;
+/// DSV2RT_SAMPLE_STEPS.
+constexpr Index chosenSteps = 2;
 
 static Index block() { return __nvvm_read_ptx_sreg_ctaid_x(); }
 static int thread() { return __nvvm_read_ptx_sreg_tid_x(); }
@@ -110,5 +112,5 @@ KERNEL sample(const Global<float> *logits, const Global<int> *rows,
   int token = rows[block()];
   tokens[token] = best < 0 ? 0 : best;
   Index position = ++positions[token];
-  chosen[position % 2 * count + block()] = best;
+  chosen[position % chosenSteps * count + block()] = best;
 }

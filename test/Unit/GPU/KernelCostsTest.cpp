@@ -284,7 +284,7 @@ struct SimtKernel {
   Operation *operator()(const ExchangeCombineFacts &facts) const {
     return getOrCreateExchangeCombineKernel(module, facts.config);
   }
-  // A row of each kernel reads what another has left.
+  // Each reads what another has left.
   Operation *operator()(const SampleScanFacts &) const {
     addSampleKernels();
     return getOrCreateSampleScanKernel(module);
