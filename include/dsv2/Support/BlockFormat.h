@@ -111,8 +111,11 @@ inline constexpr BlockFormat kFP8Format = {32, 8, 2};
 inline constexpr float kFP8Largest = 448.0f;
 
 /// Activations as they meet quantised weights: for each block of a row 32 bytes
-/// q from -127 to 127, the scale as f32, and -128 times the sum of the q as
-/// i32, which takes the offset of the weights' bytes out of a dot product.
+/// q from -127 to 127, the scale as f32, and 4 bytes that take the offset of
+/// the weights' bytes out of a dot product. They are -128 times the sum of the
+/// q as i32; or, where the processor multiplies pairs of bytes and sums them as
+/// words, -8 times the sums of the q whose j % 4 is below 2, and of the others,
+/// as i16 both.
 struct QuantizedActivation {
   static constexpr int64_t kScaleByte = 32;
   static constexpr int64_t kCorrectionByte = 36;

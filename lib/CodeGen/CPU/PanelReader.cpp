@@ -69,12 +69,6 @@ Value PanelReader::getScales(const Slice &panel, Value k, Value half) const {
   return b.fmul(b.widen(halves), b.splat(0x1p-14f));
 }
 
-Value PanelReader::getCorrection(Value correction) const {
-  if (format == PanelFormat::Q8)
-    return correction;
-  return arith::ShRSIOp::create(b, correction, b.splatI32(4));
-}
-
 Value PanelReader::load(const Slice &panel, Value k, Value byte,
                         VectorType type) const {
   Slice block = panel;

@@ -42,9 +42,6 @@ public:
   int64_t offset() const { return format == PanelFormat::Q8 ? 128 : 8; }
   /// The scales of one half of the columns of block `k`, as f32.
   Value getScales(const Slice &panel, Value k, Value half) const;
-  /// Minus the sum of a row's bytes times the offset of the format, from -128
-  /// times that sum.
-  Value getCorrection(Value correction) const;
 
 private:
   Value load(const Slice &panel, Value k, Value byte, VectorType type) const;

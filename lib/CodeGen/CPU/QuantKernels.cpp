@@ -7,6 +7,7 @@
 
 #include "dsv2/CodeGen/CPU/QuantKernels.h"
 
+#include "ByteDot.h"
 #include "QuantTile.h"
 #include "dsv2/CodeGen/CPU/VectorMath.h"
 #include "dsv2/Support/BlockFormat.h"
@@ -107,8 +108,7 @@ void dsv2::cpu::emitQuantizedBlock(KernelBuilder &b, const Slice &row,
         b, toBytes(b, ints), to.memref,
         to.at({b.add(at, static_cast<int64_t>(i) * b.lanes())}));
   }
-  Value total = vector::ReductionOp::create(b, vector::CombiningKind::ADD, sum);
-  Value correction = arith::MulIOp::create(b, total, b.i32(-128));
+  Value correction = ByteDot::emitCorrection(b, sum);
   auto store = [&](Value value, int64_t byte) {
     Value one = vector::BroadcastOp::create(
         b, VectorType::get({1}, value.getType()), value);

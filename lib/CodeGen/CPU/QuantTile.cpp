@@ -7,9 +7,8 @@
 
 #include "QuantTile.h"
 
+#include "ByteDot.h"
 #include "PanelReader.h"
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/MathExtras.h"
@@ -24,166 +23,6 @@ static Value broadcastBytes(KernelBuilder &b, const Slice &slice, Value at,
   Value one = loadBytes(b, slice, at, VectorType::get({1}, type));
   return b.broadcast(vector::ExtractOp::create(b, one, ArrayRef<int64_t>{0}));
 }
-
-//===----------------------------------------------------------------------===//
-// Dot products of bytes
-//===----------------------------------------------------------------------===//
-
-static Value callIntrinsic(KernelBuilder &b, StringRef name, Type result,
-                           ValueRange operands) {
-  return LLVM::CallIntrinsicOp::create(b, result, b.getStringAttr(name),
-                                       operands)
-      .getResult(0);
-}
-
-namespace {
-
-/// Dot products of a block: for each lane the sum over the block's groups of
-/// four products of a weight's bytes and a row's, as the processor can do it.
-///
-///  - VPDPBUSD (AVX512-VNNI, AVX-VNNI) does all of it.
-///  - VPMADDUBSW multiplies unsigned by signed bytes and adds pairs in 16 bits,
-///    saturating. Halves of bytes are small enough for a whole block to be
-///    summed like that: 16 products of 15 * 127. For whole bytes the sign moves
-///    from the weight to the row, and 2 * 127 * 127 fits.
-///  - VPMADDWD multiplies and adds words: bytes are widened, even and odd ones
-///    apart.
-///
-/// The first and the last take weights as the unsigned bytes they are stored
-/// as, and start from the correction that the row brings for the offset.
-class ByteDot {
-public:
-  ByteDot(KernelBuilder &b, PanelFormat format) : b(b), format(format) {
-    const CPUTargetInfo &target = b.getTarget();
-    if (target.hasVNNI && target.vectorBits >= 256)
-      kind = Kind::DotOfBytes;
-    else if (target.hasFeature("ssse3") || target.vectorBits >= 256)
-      kind = Kind::PairsOfBytes;
-    else
-      kind = Kind::PairsOfWords;
-  }
-
-  /// A group of a weight's bytes, made ready once for all rows.
-  struct Weight {
-    Value first, second;
-  };
-
-  Weight prepare(Value bytes) const {
-    if (kind == Kind::PairsOfWords)
-      return toWords(bytes, /*isSigned=*/false);
-    if (!movesSign())
-      return {bytes, {}};
-    Value top = constant(bytes.getType(), -128);
-    Value value = arith::XOrIOp::create(b, bytes, top);
-    Value zero = constant(bytes.getType(), 0);
-    Value magnitude =
-        arith::MaxSIOp::create(b, value, arith::SubIOp::create(b, zero, value));
-    return {magnitude, value};
-  }
-
-  /// The sum of no products. `correction` loads minus the offset of the weights
-  /// times the sum of the row's bytes.
-  Value start(llvm::function_ref<Value()> correction) const {
-    if (sumsWords())
-      return constant(wordsType(), 0);
-    return movesSign() ? b.splatI32(0) : correction();
-  }
-
-  Value accumulate(Value sum, const Weight &w, Value x) const {
-    switch (kind) {
-    case Kind::DotOfBytes:
-      return callIntrinsic(b,
-                           ("llvm.x86.avx512.vpdpbusd." + Twine(bits())).str(),
-                           sum.getType(), {sum, w.first, x});
-    case Kind::PairsOfBytes:
-      if (sumsWords())
-        return arith::AddIOp::create(b, sum, multiplyBytes(w.first, x));
-      return arith::AddIOp::create(
-          b, sum, addPairs(multiplyBytes(w.first, moveSign(w.second, x))));
-    case Kind::PairsOfWords: {
-      auto [even, odd] = toWords(x, /*isSigned=*/true);
-      Value both = arith::AddIOp::create(b, multiplyWords(w.first, even),
-                                         multiplyWords(w.second, odd));
-      return arith::AddIOp::create(b, sum, both);
-    }
-    }
-    llvm_unreachable("unknown kind");
-  }
-
-  /// The sum as i32.
-  Value finish(Value sum, llvm::function_ref<Value()> correction) const {
-    if (!sumsWords())
-      return sum;
-    return arith::AddIOp::create(b, addPairs(sum), correction());
-  }
-
-private:
-  enum class Kind { DotOfBytes, PairsOfBytes, PairsOfWords };
-
-  int64_t bits() const { return b.getTarget().vectorBits; }
-  bool sumsWords() const {
-    return kind == Kind::PairsOfBytes && format == PanelFormat::Q4;
-  }
-  bool movesSign() const {
-    return kind == Kind::PairsOfBytes && format == PanelFormat::Q8;
-  }
-  VectorType wordsType() const {
-    return VectorType::get({2 * b.lanes()}, b.getI16Type());
-  }
-  Value constant(Type type, int64_t value) const {
-    auto vector = cast<VectorType>(type);
-    return arith::ConstantOp::create(
-        b, DenseElementsAttr::get(
-               vector, b.getIntegerAttr(vector.getElementType(), value)));
-  }
-  /// An instruction of 128 bits (in `sse`), 256 or 512.
-  Value call(StringRef sse, StringRef avx2, StringRef avx512, Type type,
-             ValueRange operands) const {
-    return callIntrinsic(b,
-                         bits() == 512   ? avx512
-                         : bits() == 256 ? avx2
-                                         : sse,
-                         type, operands);
-  }
-  Value multiplyBytes(Value w, Value x) const {
-    return call("llvm.x86.ssse3.pmadd.ub.sw.128", "llvm.x86.avx2.pmadd.ub.sw",
-                "llvm.x86.avx512.pmaddubs.w.512", wordsType(), {w, x});
-  }
-  Value multiplyWords(Value w, Value x) const {
-    return call("llvm.x86.sse2.pmadd.wd", "llvm.x86.avx2.pmadd.wd",
-                "llvm.x86.avx512.pmaddw.d.512", b.vecType(b.getI32Type()),
-                {w, x});
-  }
-  Value addPairs(Value words) const {
-    return multiplyWords(words, constant(wordsType(), 1));
-  }
-  /// x, negated where w is negative.
-  Value moveSign(Value w, Value x) const {
-    if (bits() != 512)
-      return call("llvm.x86.ssse3.psign.b.128", "llvm.x86.avx2.psign.b", "",
-                  x.getType(), {x, w});
-    Value zero = constant(x.getType(), 0);
-    Value negative = b.lt(w, zero);
-    return b.select(negative, arith::SubIOp::create(b, zero, x), x);
-  }
-  /// The even and the odd bytes as words.
-  Weight toWords(Value bytes, bool isSigned) const {
-    Value pairs = vector::BitCastOp::create(b, wordsType(), bytes);
-    Value eight = constant(wordsType(), 8);
-    auto down = [&](Value value) -> Value {
-      if (isSigned)
-        return arith::ShRSIOp::create(b, value, eight);
-      return arith::ShRUIOp::create(b, value, eight);
-    };
-    return {down(arith::ShLIOp::create(b, pairs, eight)), down(pairs)};
-  }
-
-  KernelBuilder &b;
-  PanelFormat format;
-  Kind kind;
-};
-
-} // namespace
 
 //===----------------------------------------------------------------------===//
 // Tiles
@@ -241,8 +80,8 @@ TileSums dsv2::cpu::emitQuantTile(KernelBuilder &b, ArrayRef<Slice> rows,
       return broadcastBytes(b, row, b.add(xAt, byte), type);
     };
     auto getCorrection = [&](const Slice &row) {
-      return reader.getCorrection(
-          broadcast(row, b.index(Activation::kCorrectionByte), b.getI32Type()));
+      return broadcast(row, b.index(Activation::kCorrectionByte),
+                       b.getI32Type());
     };
     SmallVector<Value> ints;
     for (size_t i = 0; i < std::size(halves); ++i)
@@ -288,9 +127,8 @@ TileSums dsv2::cpu::emitQuantTile(KernelBuilder &b, ArrayRef<Slice> rows,
       Value wScale = reader.getScales(panel, k, half);
       for (int64_t r = 0; r < numRows; ++r) {
         int64_t at = next.size();
-        Value sum = arith::SIToFPOp::create(
-            b, b.f32VecType(),
-            dot.finish(ints[at], [&] { return getCorrection(rows[r]); }));
+        Value sum =
+            arith::SIToFPOp::create(b, b.f32VecType(), dot.finish(ints[at]));
         next.push_back(b.fma(sum, b.fmul(wScale, xScales[r]), state[at]));
       }
     }
