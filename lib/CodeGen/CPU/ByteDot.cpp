@@ -37,19 +37,15 @@ bool ByteDot::multipliesPairs(const CPUTargetInfo &target) {
   return getKind(target) == Kind::PairsOfBytes;
 }
 
-Value ByteDot::widen(Value bytes) const {
-  if (!movesSign())
-    return bytes;
-  return arith::XOrIOp::create(b, bytes, constant(bytes.getType(), -128));
-}
-
-ByteDot::Weight ByteDot::prepareWidened(Value bytes) const {
+ByteDot::Weight ByteDot::prepare(Value bytes) const {
   if (kind == Kind::PairsOfWords)
     return toWords(bytes, /*isSigned=*/false);
   if (!movesSign())
     return {bytes, {}};
-  Value negated = arith::SubIOp::create(b, constant(bytes.getType(), 0), bytes);
-  return {arith::MaxSIOp::create(b, bytes, negated), bytes};
+  Type type = bytes.getType();
+  Value value = arith::XOrIOp::create(b, bytes, constant(type, -128));
+  Value negated = arith::SubIOp::create(b, constant(type, 0), value);
+  return {arith::MaxSIOp::create(b, value, negated), value};
 }
 
 Value ByteDot::start(llvm::function_ref<Value()> correction) const {

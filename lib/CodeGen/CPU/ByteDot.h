@@ -36,11 +36,8 @@ public:
     Value first, second;
   };
 
-  /// From the unsigned bytes of a group; or in two steps, of which the first
-  /// gives as many bytes, to be kept in memory.
-  Weight prepare(Value bytes) const { return prepareWidened(widen(bytes)); }
-  Value widen(Value bytes) const;
-  Weight prepareWidened(Value bytes) const;
+  /// From the unsigned bytes of a group.
+  Weight prepare(Value bytes) const;
 
   /// The sum of no products. `correction` loads that of a row's block, in every
   /// lane.

@@ -7,8 +7,8 @@
 
 #include "GatedProduct.h"
 
+#include "ManyRowsProduct.h"
 #include "QuantTile.h"
-#include "TileProduct.h"
 #include "dsv2/Support/BlockFormat.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 
@@ -41,9 +41,9 @@ void GatedProduct::emit(const ProductOperands &operands, Value unitLo,
                         Value unitHi, Value rowLo, Value rowHi) const {
   if (!operands.inBlocks())
     return emitElements(operands, unitLo, unitHi, rowLo, rowHi);
-  operands.chooseUnit(
+  operands.chooseByRows(
       b, rowLo, rowHi,
-      [&] { emitWithTileUnit(operands, unitLo, unitHi, rowLo, rowHi); },
+      [&] { emitManyRows(operands, unitLo, unitHi, rowLo, rowHi); },
       [&] { emitInBlocks(operands, unitLo, unitHi, rowLo, rowHi); });
 }
 
@@ -100,26 +100,30 @@ void GatedProduct::finishKept(const ProductOperands &operands, Value unit,
          });
 }
 
-/// Gate and up of a panel are panels of their own for the tile unit.
-void GatedProduct::emitWithTileUnit(const ProductOperands &operands,
-                                    Value unitLo, Value unitHi, Value rowLo,
-                                    Value rowHi) const {
-  assert(unitPanels == 1 && "the tile unit has wide panels");
-  TileProduct product(b, operands.format);
-  walkTileProducts(
-      b, TileProduct::kMaxPanels / 2, unitLo, unitHi, rowLo, rowHi,
-      [&](Value panel, Value panels, Value row, Value rows) {
-        product.compute(
+/// Gate and up of a panel are panels of their own here: number (p * 2 + which)
+/// of a unit.
+void GatedProduct::emitManyRows(const ProductOperands &operands, Value unitLo,
+                                Value unitHi, Value rowLo, Value rowHi) const {
+  int64_t each = 2 * unitPanels;
+  auto product = ManyRowsProduct::create(b, operands.format, each);
+  product->walk(
+      each, unitLo, unitHi, rowLo, rowHi,
+      [&](Value unit, Value units, Value row, Value rows) {
+        auto getPanel = [&](Value p) {
+          Value panel = b.add(b.mul(unit, unitPanels), b.div(p, 2));
+          // What the last unit has too many of is computed and not used.
+          if (unitPanels > 1)
+            panel = b.min(panel, b.sub(panels, 1));
+          return operands.w(panel, b.rem(p, b.index(2)));
+        };
+        product->compute(
             [&](Value i) { return operands.x(b.add(row, i), 1).front(); }, rows,
-            [&](Value p) {
-              return operands.w(b.add(panel, b.div(p, 2)),
-                                b.rem(p, b.index(2)));
-            },
-            b.mul(panels, 2), operands.depth);
-        b.forEach(b.index(0), panels, [&](Value p) {
-          finish(operands, b.add(panel, p), row, rows,
-                 [&](Value i, Value, int64_t which, int64_t half) {
-                   return product.sum(b.add(b.mul(p, 2), which), i, half);
+            getPanel, b.mul(units, each), operands.depth);
+        b.forEach(b.index(0), units, [&](Value u) {
+          finish(operands, b.add(unit, u), row, rows,
+                 [&](Value i, Value panel, int64_t which, int64_t half) {
+                   Value p = b.add(b.mul(u, unitPanels), panel);
+                   return product->sum(b.add(b.mul(p, 2), which), i, half);
                  });
         });
       });

@@ -35,8 +35,8 @@ private:
   using Sums = llvm::function_ref<Value(Value row, Value panel, int64_t which,
                                         int64_t half)>;
 
-  void emitWithTileUnit(const ProductOperands &operands, Value unitLo,
-                        Value unitHi, Value rowLo, Value rowHi) const;
+  void emitManyRows(const ProductOperands &operands, Value unitLo, Value unitHi,
+                    Value rowLo, Value rowHi) const;
   void emitInBlocks(const ProductOperands &operands, Value unitLo, Value unitHi,
                     Value rowLo, Value rowHi) const;
   void emitElements(const ProductOperands &operands, Value panelLo,

@@ -9,6 +9,7 @@
 #include "dsv2/CodeGen/CPU/MatmulKernels.h"
 
 #include "GatedProduct.h"
+#include "ManyRowsProduct.h"
 #include "QuantTile.h"
 #include "TileProduct.h"
 #include "dsv2/CodeGen/CPU/QuantKernels.h"
@@ -128,15 +129,15 @@ static Value getDepth(KernelBuilder &b, Value w, Value x, PanelFormat format) {
   return b.dim(operand, getBlockFormat(format) ? rank - 2 : rank - 1);
 }
 
-/// y = [r +] x W^T over a range of panels and rows, with the tile unit.
-static void emitTileUnitProduct(KernelBuilder &b,
+/// y = [r +] x W^T over a range of panels and of many rows.
+static void emitManyRowsProduct(KernelBuilder &b,
                                 const ProductOperands &operands, Value panelLo,
                                 Value panelHi, Value rowLo, Value rowHi) {
-  TileProduct product(b, operands.format);
-  walkTileProducts(
-      b, TileProduct::kMaxPanels, panelLo, panelHi, rowLo, rowHi,
+  auto product = ManyRowsProduct::create(b, operands.format, /*leastPanels=*/1);
+  product->walk(
+      /*unitPanels=*/1, panelLo, panelHi, rowLo, rowHi,
       [&](Value panel, Value panels, Value row, Value rows) {
-        product.compute(
+        product->compute(
             [&](Value i) { return operands.x(b.add(row, i), 1).front(); }, rows,
             [&](Value p) { return operands.w(b.add(panel, p), b.index(0)); },
             panels, operands.depth);
@@ -146,7 +147,7 @@ static void emitTileUnitProduct(KernelBuilder &b,
             storePanel(
                 b, b.add(panel, p), operands.width, operands.y(at, 1),
                 [&](int64_t, int64_t half, Value column, Value lanes) {
-                  return operands.addResidual(b, product.sum(p, i, half), at,
+                  return operands.addResidual(b, product->sum(p, i, half), at,
                                               column, lanes);
                 },
                 operands.getLargest(at, 1));
@@ -174,10 +175,10 @@ static void emitProduct(KernelBuilder &b, const ProductOperands &operands,
   };
   Value only = b.index(0);
   if (operands.inBlocks())
-    return operands.chooseUnit(
+    return operands.chooseByRows(
         b, rowLo, rowHi,
         [&] {
-          emitTileUnitProduct(b, operands, panelLo, panelHi, rowLo, rowHi);
+          emitManyRowsProduct(b, operands, panelLo, panelHi, rowLo, rowHi);
         },
         [&] {
           walkEvenTiles(

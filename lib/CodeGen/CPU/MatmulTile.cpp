@@ -11,6 +11,7 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/Support/MathExtras.h"
 
 #include <algorithm>
 #include <limits>
@@ -186,27 +187,38 @@ void dsv2::cpu::walkPanels(
   });
 }
 
+void dsv2::cpu::forEvenTiles(
+    KernelBuilder &b, int64_t maxRows, int64_t leastRows, Value rowLo,
+    Value rowHi,
+    llvm::function_ref<void(Value, int64_t, const TilePass &)> tile) {
+  assert(leastRows % maxRows == 1 % maxRows && "the next number may be worse");
+  int64_t lowest = leastRows / llvm::divideCeil(leastRows, maxRows);
+  Value rows = b.sub(rowHi, rowLo);
+  Value tiles = b.max(b.ceilDiv(rows, maxRows), 1);
+  Value low = b.div(rows, tiles), taller = b.rem(rows, tiles);
+  // The taller tiles come first. At most two heights have any tiles.
+  Value row = rowLo, pass = b.index(0);
+  for (int64_t height = maxRows; height >= lowest; --height) {
+    Value count =
+        b.select(b.eq(low, b.index(height)), b.sub(tiles, taller),
+                 b.select(b.eq(low, b.index(height - 1)), taller, b.index(0)));
+    b.forEach(b.index(0), count, [&](Value i) {
+      tile(b.add(row, b.mul(i, height)), height, {b.add(pass, i), tiles});
+    });
+    row = b.add(row, b.mul(count, height));
+    pass = b.add(pass, count);
+  }
+}
+
 void dsv2::cpu::walkEvenTiles(
     KernelBuilder &b, int64_t maxRows, Value panelLo, Value panelHi,
     Value rowLo, Value rowHi,
     llvm::function_ref<void(Value, Value, int64_t, const TilePass &)> tile) {
-  Value rows = b.sub(rowHi, rowLo);
-  Value tiles = b.max(b.ceilDiv(rows, maxRows), 1);
-  Value low = b.div(rows, tiles), taller = b.rem(rows, tiles);
   b.forEach(panelLo, panelHi, [&](Value panel) {
-    // The taller tiles come first. At most two heights have any tiles.
-    Value row = rowLo, pass = b.index(0);
-    for (int64_t height = maxRows; height >= 1; --height) {
-      Value count = b.select(
-          b.eq(low, b.index(height)), b.sub(tiles, taller),
-          b.select(b.eq(low, b.index(height - 1)), taller, b.index(0)));
-      b.forEach(b.index(0), count, [&](Value i) {
-        tile(panel, b.add(row, b.mul(i, height)), height,
-             {b.add(pass, i), tiles});
-      });
-      row = b.add(row, b.mul(count, height));
-      pass = b.add(pass, count);
-    }
+    forEvenTiles(b, maxRows, /*leastRows=*/1, rowLo, rowHi,
+                 [&](Value row, int64_t height, const TilePass &pass) {
+                   tile(panel, row, height, pass);
+                 });
   });
 }
 

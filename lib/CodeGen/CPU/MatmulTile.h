@@ -101,10 +101,18 @@ struct TilePass {
   Value pass, passes;
 };
 
-/// Covers panels [panelLo, panelHi) x rows [rowLo, rowHi) with as few tiles of
-/// at most `maxRows` rows as possible, of heights that differ by at most one:
-/// a few rows left over would cost nearly what a whole tile does. Panels are
-/// the outer loop.
+/// Covers rows [rowLo, rowHi) with as few tiles of at most `maxRows` rows as
+/// possible, of heights that differ by at most one: a few rows left over would
+/// cost nearly what a whole tile does. There are at least `leastRows` rows, one
+/// more than a number of tallest tiles has; lower tiles than come of that are
+/// not emitted.
+void forEvenTiles(
+    KernelBuilder &b, int64_t maxRows, int64_t leastRows, Value rowLo,
+    Value rowHi,
+    llvm::function_ref<void(Value row, int64_t rows, const TilePass &pass)>
+        tile);
+
+/// The same, for any number of rows, for each of the panels [panelLo, panelHi).
 void walkEvenTiles(KernelBuilder &b, int64_t maxRows, Value panelLo,
                    Value panelHi, Value rowLo, Value rowHi,
                    llvm::function_ref<void(Value panel, Value row, int64_t rows,

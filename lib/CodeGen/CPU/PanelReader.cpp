@@ -89,4 +89,6 @@ void dsv2::cpu::emitReadAhead(KernelBuilder &b, const Slice &panel, Value k,
         /*isWrite=*/false, /*localityHint=*/keepClose ? 3 : 2,
         /*isDataCache=*/true);
   });
+  if (ahead.fewLines)
+    keepRolled(&*std::prev(b.getInsertionPoint()));
 }

@@ -56,9 +56,11 @@ inline constexpr int64_t kCacheLine = 64;
 
 /// What a loop over the blocks of one panel fetches in its iteration k: `lines`
 /// cache lines from byte `first` + k * `stride` on, counted from the start of
-/// some panel. What they name need not exist.
+/// some panel. What they name need not exist. `fewLines`: mostly one or two, so
+/// that the loop over them should not be unrolled.
 struct ReadAhead {
   Value first, stride, lines;
+  bool fewLines = false;
 };
 
 /// Emits the fetches of iteration `k`, counted from the start of `panel`: into

@@ -7,8 +7,8 @@
 
 #include "ProductOperands.h"
 
+#include "ManyRowsProduct.h"
 #include "QuantTile.h"
-#include "TileProduct.h"
 
 using namespace mlir;
 using namespace mlir::dsv2;
@@ -22,22 +22,20 @@ Value ProductOperands::addResidual(KernelBuilder &b, Value sum, Value row,
   return b.fadd(b.load(r.memref, r.at({column}), count), sum);
 }
 
-bool ProductOperands::mayUseTileUnit(const CPUTargetInfo &target) const {
-  return inBlocks() && hasTileUnit(target);
-}
-
 int64_t ProductOperands::tileRows(const CPUTargetInfo &target) const {
-  if (mayUseTileUnit(target))
-    return TileProduct::kTileRows;
+  if (ManyRowsProduct::isThere(target, format))
+    return ManyRowsProduct::tileRows(target);
   return inBlocks() ? getQuantTileRows(target)
                     : getTilePlan(target, /*streams=*/1).maxRows();
 }
 
-void ProductOperands::chooseUnit(KernelBuilder &b, Value rowLo, Value rowHi,
-                                 llvm::function_ref<void()> withTiles,
-                                 llvm::function_ref<void()> withVectors) const {
-  if (!mayUseTileUnit(b.getTarget()))
-    return withVectors();
-  b.ifThen(b.gt(b.sub(rowHi, rowLo), b.index(getQuantTileRows(b.getTarget()))),
-           withTiles, withVectors);
+void ProductOperands::chooseByRows(KernelBuilder &b, Value rowLo, Value rowHi,
+                                   llvm::function_ref<void()> many,
+                                   llvm::function_ref<void()> few) const {
+  const CPUTargetInfo &target = b.getTarget();
+  if (!ManyRowsProduct::isThere(target, format))
+    return few();
+  b.ifThen(
+      b.ge(b.sub(rowHi, rowLo), b.index(ManyRowsProduct::leastRows(target))),
+      many, few);
 }

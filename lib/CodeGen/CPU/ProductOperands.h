@@ -40,17 +40,13 @@ struct ProductOperands {
     return largest ? largest(row, count) : SmallVector<Slice>();
   }
   bool inBlocks() const { return getBlockFormat(format) != nullptr; }
-  bool mayUseTileUnit(const CPUTargetInfo &target) const;
   /// Rows of the tallest tile.
   int64_t tileRows(const CPUTargetInfo &target) const;
 
-  /// Emits what is right for few and for many rows. The tile unit is for more
-  /// rows than one register tile takes: from there on vectors read and take
-  /// apart the weights more than once, where the tile unit widens them once. Up
-  /// to there reading them takes longer than either.
-  void chooseUnit(KernelBuilder &b, Value rowLo, Value rowHi,
-                  llvm::function_ref<void()> withTiles,
-                  llvm::function_ref<void()> withVectors) const;
+  /// Emits what is right for few and for many rows (ManyRowsProduct).
+  void chooseByRows(KernelBuilder &b, Value rowLo, Value rowHi,
+                    llvm::function_ref<void()> many,
+                    llvm::function_ref<void()> few) const;
 };
 
 } // namespace mlir::dsv2::cpu

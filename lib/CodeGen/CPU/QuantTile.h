@@ -8,9 +8,28 @@
 #ifndef DSV2_LIB_CODEGEN_CPU_QUANTTILE_H
 #define DSV2_LIB_CODEGEN_CPU_QUANTTILE_H
 
+#include "ByteDot.h"
 #include "MatmulTile.h"
 
 namespace mlir::dsv2::cpu {
+
+/// Weights in blocks, of one panel, as tiles read them.
+struct BlockWeights {
+  /// Loads of one half of a block's columns, and the groups that each gives.
+  int64_t numLoads, groupsAtOnce;
+  /// The groups of load `load` for one half of the columns of block `k`.
+  std::function<SmallVector<ByteDot::Weight>(Value k, Value load, Value half)>
+      groups;
+  /// The scales of that half, as f32.
+  std::function<Value(Value k, Value half)> scales;
+};
+
+/// Emits `sums`, [half][row], with the products of block `k` of the weights and
+/// block `rowBlock` of the rows.
+SmallVector<Value> addBlockProducts(KernelBuilder &b, const ByteDot &dot,
+                                    ArrayRef<Slice> rows, Value rowBlock,
+                                    const BlockWeights &weights, Value k,
+                                    ValueRange sums);
 
 /// Emits the sums of a tile of quantised rows and quantised panels, over
 /// `blocks` blocks in ascending order:

@@ -637,27 +637,86 @@ TEST_P(QuantTest, MatmulMatchesPlainLoops) {
         }
 }
 
+// Rows of products with few rows, of one tile and of several; with many, whose
+// weights are widened in chunks of 16 or 32 blocks and for 48 to 144 rows at
+// once, and in between.
 TEST_P(QuantTest, RowsDoNotDependOnTheirNeighbours) {
-  const int64_t columns = 96, n = 3 * width + 1;
-  Array<float> x({17, columns}), weight({n, columns}), all({17, n});
+  const int64_t tokens = 203, columns = 1100, n = 2 * width + 1;
+  Array<float> x({tokens, columns}), weight({n, columns}), all({tokens, n}, 1),
+      gate({1, n, columns}), up({1, n, columns}), gated({tokens, n}, 1);
   x.random(1);
   weight.random(2);
-  Array<int8_t> q = makeRows(17, columns);
+  gate.random(3, 0.05f);
+  up.random(4, 0.05f);
+  Array<int8_t> q = makeRows(tokens, columns);
   module().run(kernels->quantize, 1, x, q);
   for (PanelFormat format : kFormats) {
     const FormatKernels &of = kernels->of(format);
     Array<uint8_t> panels = makePanels(format, n, columns, width);
+    Array<uint8_t> both({1, panels.dim(0), 2, panels.dim(1), panels.dim(2)});
     module().run(of.pack, 1, weight, panels);
+    module().run(of.packGated, 1, gate, up, both);
+    Array<uint8_t> pairs({both.dim(1), 2, both.dim(3), both.dim(4)});
+    std::memcpy(pairs.data(), both.data(), both.size());
     module().run(of.matmul, 1, q, panels, all);
-    for (int64_t count : {1, 2, 3, 5})
-      for (int64_t first : {0, 7, 12}) {
-        Array<float> some({count, n});
-        module().run(of.matmul, 4, q.rows(first, first + count), panels, some);
-        EXPECT_EQ(
-            std::memcmp(some.data(), &all(first, 0), count * n * sizeof(float)),
-            0)
-            << count << " rows from " << first;
+    module().run(of.gated, 1, q, pairs, gated);
+    EXPECT_TRUE(all.guardIntact() && gated.guardIntact());
+    for (int64_t count : {1, 2, 3, 4, 5, 7, 9, 25, 97, 145})
+      for (int64_t first : {int64_t(0), int64_t(7), tokens - count}) {
+        if (first + count > tokens)
+          continue;
+        SCOPED_TRACE(testing::Message()
+                     << stringifyPanelFormat(format).str() << " " << count
+                     << " rows from " << first);
+        auto isSame = [&](const Array<float> &some, const Array<float> &of) {
+          for (int64_t t = 0; t < count; ++t)
+            if (std::memcmp(&some(t, 0), &of(first + t, 0), n * sizeof(float)))
+              return false;
+          return some.guardIntact();
+        };
+        auto rows = q.rows(first, first + count);
+        Array<float> some({count, n}, 1), someGated({count, n}, 1);
+        module().run(of.matmul, 4, rows, panels, some);
+        module().run(of.gated, 4, rows, pairs, someGated);
+        EXPECT_TRUE(isSame(some, all));
+        EXPECT_TRUE(isSame(someGated, gated));
       }
+  }
+}
+
+// The largest sums that there can be, of weights at either end of what a format
+// has, and rows that have the largest bytes alone.
+TEST_P(QuantTest, LargestSumsAreExact) {
+  const int64_t tokens = 7, columns = 64;
+  for (PanelFormat format : kFormats) {
+    const FormatKernels &of = kernels->of(format);
+    for (float sign : {1.0f, -1.0f}) {
+      Array<float> x({tokens, columns}), weight({width, columns}),
+          y({tokens, width});
+      x.fill(sign);
+      // Rows of the most negative q, of the most positive ones, of both in
+      // turn.
+      for (int64_t i = 0; i < width; ++i)
+        for (int64_t j = 0; j < columns; ++j)
+          weight(i, j) = i % 3 == 0   ? -8.0f
+                         : i % 3 == 1 ? (j % kBlock ? 7.0f : -8.0f)
+                                      : (j % 2 ? 7.0f : -8.0f);
+      Array<int8_t> q = makeRows(tokens, columns);
+      Array<uint8_t> panels = makePanels(format, width, columns, width);
+      module().run(kernels->quantize, 1, x, q);
+      module().run(of.pack, 1, weight, panels);
+      module().run(of.matmul, 2, q, panels, y);
+      for (int64_t i = 0; i < width; ++i) {
+        QuantizedRow w =
+            rowOf(panels.data(), format, blocksOf(columns), width, i);
+        for (int64_t t = 0; t < tokens; ++t) {
+          Dot d = dot(
+              quantizeActivation(columns, [&](int64_t j) { return x(t, j); }),
+              w);
+          ASSERT_NEAR(y(t, i), d.value, d.bound) << t << ", " << i;
+        }
+      }
+    }
   }
 }
 
