@@ -112,15 +112,17 @@ WeightFormat WeightPolicy::defaultFormat(WeightUse use, StringRef name) const {
 //===----------------------------------------------------------------------===//
 
 /// Text of a file fit for a message: no control characters, not too long.
-static std::string quote(StringRef text) {
+static std::string escape(StringRef text) {
   constexpr size_t maxLength = 80;
   std::string result;
   raw_string_ostream os(result);
-  os << '\'';
   printEscapedString(text.take_front(maxLength), os);
-  os << (text.size() > maxLength ? "...'" : "'");
+  if (text.size() > maxLength)
+    os << "...";
   return result;
 }
+
+static std::string quote(StringRef text) { return "'" + escape(text) + "'"; }
 
 Error WeightPolicy::makeError(unsigned line, const Twine &message) const {
   return createStringError(fileName + ":" + Twine(line) + ": " + message);
@@ -159,7 +161,8 @@ Error WeightPolicy::parseRules(StringRef text) {
         GlobPattern::create(rule.text, maxBraceExpansions);
     if (!pattern)
       return makeError(number, quote(rule.glob) + " is not a glob: " +
-                                   toString(pattern.takeError()));
+                                   // Which may quote the glob as it is.
+                                   escape(toString(pattern.takeError())));
     rule.pattern = std::move(*pattern);
   }
   return Error::success();
