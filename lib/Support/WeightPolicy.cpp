@@ -134,9 +134,27 @@ static void replaceAll(std::string &text, StringRef from, StringRef to) {
     text.replace(at, from.size(), to);
 }
 
+/// The patterns that the braces of a glob stand for, or more.
+static size_t countPatterns(StringRef glob) {
+  size_t patterns = 1, alternatives = 1;
+  for (size_t i = 0; i < glob.size(); ++i) {
+    if (glob[i] == '\\')
+      ++i;
+    else if (glob[i] == '{')
+      alternatives = 1;
+    else if (glob[i] == ',')
+      ++alternatives;
+    else if (glob[i] == '}')
+      patterns *= alternatives;
+  }
+  return patterns;
+}
+
 Error WeightPolicy::parseRules(StringRef text) {
-  // Each could multiply the number of patterns.
+  // Each could multiply the number of patterns, and each pattern meets the
+  // names of all tensors.
   constexpr size_t maxBraceExpansions = 64;
+  size_t patterns = 0;
   unsigned number = 0;
   for (StringRef line : split(text, '\n')) {
     ++number;
@@ -164,6 +182,12 @@ Error WeightPolicy::parseRules(StringRef text) {
                                    // Which may quote the glob as it is.
                                    escape(toString(pattern.takeError())));
     rule.pattern = std::move(*pattern);
+    patterns += countPatterns(rule.text);
+    if (patterns > maxPatterns)
+      return makeError(number, "expected at most " + Twine(maxPatterns) +
+                                   " globs in all, each choice of braces "
+                                   "counted; got " +
+                                   Twine(patterns) + " up to here");
   }
   return Error::success();
 }

@@ -68,6 +68,8 @@ class WeightPolicy {
 public:
   /// Longest rules file, in bytes.
   static constexpr int64_t maxFileSize = int64_t(1) << 20;
+  /// Most globs in a file, those with braces counted as what they stand for.
+  static constexpr size_t maxPatterns = 4096;
 
   /// The defaults of `--weight-format=FORMAT`, behind the rules of a file if
   /// one is named. Errors: an unknown format; a file that cannot be read, and

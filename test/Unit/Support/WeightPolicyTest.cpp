@@ -98,6 +98,29 @@ TEST(WeightPolicyTest, RefusesWhatIsNoRule) {
             "weight format: expected f32, bf16, q8, q4 or fp8, got 'q5'");
 }
 
+// Every pattern meets every name: a million of them would take minutes.
+TEST(WeightPolicyTest, RefusesTooManyPatterns) {
+  auto repeat = [](const std::string &line, size_t times) {
+    std::string text;
+    while (times--)
+      text += line + "\n";
+    return text;
+  };
+  const size_t most = WeightPolicy::maxPatterns;
+  EXPECT_EQ(select("f32", repeat("a q8", most), "a"), "q8");
+  EXPECT_NE(select("f32", repeat("a q8", most + 1), "a").find("rules:4097: "),
+            std::string::npos);
+  // 64 for each line; a comma that stands for itself counts no more than one.
+  EXPECT_EQ(
+      select("f32", repeat("{a,b,c,d}{,a,b,c}{,a,\\,,b} q8", most / 64), "a"),
+      "q8");
+  EXPECT_EQ(select("f32",
+                   repeat("{a,b,c,d}{,a,b,c}{,a,\\,,b} q8", most / 64 + 1),
+                   "a"),
+            "rules:65: expected at most 4096 globs in all, each choice of "
+            "braces counted; got 4160 up to here");
+}
+
 TEST(WeightPolicyTest, RulesHaveToBeOfUse) {
   auto check = [](StringRef rules) {
     WeightPolicy policy = cantFail(WeightPolicy::parse("f32", rules, "rules"));
