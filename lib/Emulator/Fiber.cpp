@@ -33,11 +33,12 @@ StackPool::~StackPool() {
     munmap(stack - guardBytes, stackBytes + guardBytes);
 }
 
-char *StackPool::take() {
+void StackPool::lend(Fiber &fiber) {
   if (!unused.empty()) {
-    char *stack = unused.back();
+    fiber.stack = unused.back().memory;
+    fiber.shadowStack = unused.back().shadowStack;
     unused.pop_back();
-    return stack;
+    return;
   }
   void *mapping =
       mmap(nullptr, stackBytes + guardBytes, PROT_NONE,
@@ -47,7 +48,14 @@ char *StackPool::take() {
       mprotect(stack, stackBytes, PROT_READ | PROT_WRITE) != 0)
     llvm::report_fatal_error("emulator: no memory for the stack of a thread");
   all.push_back(stack);
-  return stack;
+  fiber.stack = stack;
+  fiber.shadowStack = nullptr;
+}
+
+void StackPool::takeBack(Fiber &fiber) {
+  unused.push_back({fiber.stack, fiber.shadowStack});
+  fiber.stack = nullptr;
+  fiber.shadowStack = nullptr;
 }
 
 /// After a switch, on the new side: remembers where the old side stopped.
@@ -70,21 +78,31 @@ static void enter(detail::transfer_t transfer) {
   llvm_unreachable("the body of a fiber returned");
 }
 
-void dsv2::emulator::prepareFiber(Fiber &fiber, char *stack, void (*body)()) {
+void dsv2::emulator::prepareFiber(Fiber &fiber, void (*body)()) {
   fiber.body = body;
-  fiber.stack = stack;
-  fiber.bottom = stack;
+  fiber.bottom = fiber.stack;
   fiber.bytes = StackPool::stackBytes;
-  fiber.shadowStack = nullptr;
-  fiber.context = detail::make_fcontext(stack + StackPool::stackBytes,
+  fiber.context = detail::make_fcontext(fiber.stack + StackPool::stackBytes,
                                         StackPool::stackBytes, enter);
 }
 
-void dsv2::emulator::switchFiber(Fiber &from, Fiber &to) {
+/// `shadowStack` is where AddressSanitizer leaves its data of `from`, or null
+/// if they are of no more use: they are a megabyte and more for each fiber.
+static void jump(Fiber &from, Fiber &to, void **shadowStack) {
   switchFrom = &from;
   switchTo = &to;
 #ifdef DSV2_FIBER_ASAN
-  __sanitizer_start_switch_fiber(&from.shadowStack, to.bottom, to.bytes);
+  __sanitizer_start_switch_fiber(shadowStack, to.bottom, to.bytes);
 #endif
   arrive(detail::jump_fcontext(to.context, nullptr));
+}
+
+void dsv2::emulator::switchFiber(Fiber &from, Fiber &to) {
+  jump(from, to, &from.shadowStack);
+}
+
+void dsv2::emulator::leaveFiber(Fiber &from, Fiber &to) {
+  from.shadowStack = nullptr;
+  jump(from, to, nullptr);
+  llvm_unreachable("a fiber went on that had been left");
 }

@@ -39,18 +39,30 @@ public:
   static constexpr size_t stackBytes = 256 << 10;
 
   ~StackPool();
-  char *take();
-  void give(char *stack) { unused.push_back(stack); }
+  /// Gives `fiber` a stack, and takes it back.
+  void lend(Fiber &fiber);
+  void takeBack(Fiber &fiber);
 
 private:
-  std::vector<char *> unused, all;
+  /// What AddressSanitizer keeps of a fiber that was abandoned cannot be freed;
+  /// it goes with the stack to the next one.
+  struct Stack {
+    char *memory;
+    void *shadowStack;
+  };
+  std::vector<Stack> unused;
+  std::vector<char *> all;
 };
 
-/// Makes `fiber` ready to run `body` on `stack`; `body` must never return.
-void prepareFiber(Fiber &fiber, char *stack, void (*body)());
+/// Makes `fiber`, which has a stack, ready to run `body`, which must never
+/// return.
+void prepareFiber(Fiber &fiber, void (*body)());
 
 /// Goes on with `to` until something switches back to `from`.
 void switchFiber(Fiber &from, Fiber &to);
+
+/// Goes on with `to` for good. What AddressSanitizer keeps of `from` goes.
+[[noreturn]] void leaveFiber(Fiber &from, Fiber &to);
 
 } // namespace dsv2::emulator
 

@@ -66,17 +66,18 @@ bool Scheduler::run(const Launch &launch, const Options &options,
     maxLive = clusters;
 
   ++counters.launches;
-  prepareFiber(loopFiber, stacks.take(), loopBody);
+  stacks.lend(loopFiber);
+  prepareFiber(loopFiber, loopBody);
   switchFiber(caller, loopFiber);
 
   // Here when finish() came back; what is left of a failed launch goes.
-  stacks.give(loopFiber.stack);
+  stacks.takeBack(loopFiber);
   for (std::unique_ptr<Cluster> &cluster : live)
     for (std::unique_ptr<Block> &block : cluster->blocks) {
       sharedSlots.push_back(block->shared);
       for (Thread &thread : block->threads)
         if (thread.fiber.stack)
-          stacks.give(thread.fiber.stack);
+          stacks.takeBack(thread.fiber);
     }
   pending.clear();
   live.clear();
@@ -89,8 +90,7 @@ void Scheduler::loopBody() { machine().loop(); }
 
 void Scheduler::finish(bool ok) {
   succeeded = ok;
-  switchFiber(running ? running->fiber : loopFiber, caller);
-  llvm_unreachable("a finished launch went on");
+  leaveFiber(running ? running->fiber : loopFiber, caller);
 }
 
 void Scheduler::startCluster(uint64_t number) {
@@ -188,13 +188,14 @@ void Scheduler::exitThread() {
     fail(Kind::Lifetime, "the thread ends while a bulk copy may still read "
                          "shared memory: cp.async.bulk.wait_group is missing");
   running->state = Thread::State::Done;
-  switchFiber(running->fiber, loopFiber);
-  llvm_unreachable("a thread that has ended went on");
+  leaveFiber(running->fiber, loopFiber);
 }
 
 void Scheduler::step(Thread &thread) {
-  if (thread.state == Thread::State::New)
-    prepareFiber(thread.fiber, stacks.take(), threadBody);
+  if (thread.state == Thread::State::New) {
+    stacks.lend(thread.fiber);
+    prepareFiber(thread.fiber, threadBody);
+  }
   thread.state = Thread::State::Ready;
   running = &thread;
   switchFiber(loopFiber, thread.fiber);
@@ -205,8 +206,7 @@ void Scheduler::step(Thread &thread) {
 }
 
 void Scheduler::retire(Thread &thread) {
-  stacks.give(thread.fiber.stack);
-  thread.fiber.stack = nullptr;
+  stacks.takeBack(thread.fiber);
   progress();
   Block &block = *thread.block;
   Cluster &cluster = *block.cluster;
