@@ -12,35 +12,19 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "compiler_fuzz_support.h"
+
 #include "dsv2/Import/Explain.h"
 #include "dsv2/Import/ModelConfig.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/FormatVariadic.h"
 
 #include <cmath>
-#include <cstdint>
-#include <cstdlib>
 #include <utility>
 
 using namespace dsv2;
+using namespace dsv2::fuzz;
 using namespace llvm;
-
-/// Stops the fuzzer with the broken promise on stderr.
-static void expect(bool condition, StringRef promise) {
-  if (condition)
-    return;
-  errs() << "broken promise: " << promise << "\n";
-  std::abort();
-}
-
-/// A message is UTF-8 without control characters.
-static void expectPrintable(StringRef message) {
-  expect(!message.empty(), "a message has text");
-  expect(json::isUTF8(message), "a message is UTF-8");
-  for (char c : message)
-    expect(static_cast<unsigned char>(c) >= 0x20 && c != 0x7f,
-           "a message holds no control character");
-}
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   StringRef text(reinterpret_cast<const char *>(data), size);
